@@ -1,0 +1,217 @@
+"""A client's folder: `clients/<client>/client.yaml`, typed, with errors that name file, field and fix.
+
+A client is a Dagster partition; `clients_partitions` is what every module asset is partitioned by. Reading the
+client's data files is not here (see `resources/client_files.py`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import dagster as dg
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from liftos_pipelines.settings import clients_folder
+from liftos_pipelines.text import Name
+
+clients_partitions = dg.DynamicPartitionsDefinition(name="clients")
+
+CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class ClientError(ValueError):
+    """A client's folder cannot be used; the message names the file, the field and the fix."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BrandName(_Model):
+    """A brand or competitor and the ways texts name it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    aliases: list[str] = []
+    domains: list[str] = []
+
+    def as_name(self) -> Name:
+        return Name(name=self.name, aliases=tuple(self.aliases), domains=tuple(self.domains))
+
+
+class Brand(BrandName):
+    competitors: list[BrandName] = []
+
+    def names(self) -> list[Name]:
+        """The brand first, then its competitors."""
+        return [self.as_name(), *(competitor.as_name() for competitor in self.competitors)]
+
+
+class FileSource(_Model):
+    """Files of one source: a path, glob or URI, relative to the client's folder; the ending names the format."""
+
+    path: Annotated[str, Field(min_length=1)]
+
+
+class MediaColumns(_Model):
+    """Columns of one paid channel; without `exposure`, spend stands for exposure."""
+
+    spend: str
+    exposure: str | None = None
+
+
+class OrganicColumns(_Model):
+    exposure: str
+
+
+class MarketingSource(FileSource):
+    """A wide table, one row a date (and geo), mapped to the canonical panel."""
+
+    date: str
+    geo: str | None = None
+    outcome: str
+    revenue_per_outcome: str | float | None = None
+    population: str | float | None = None
+    channels: Annotated[dict[str, MediaColumns], Field(min_length=1)]
+    organic: dict[str, OrganicColumns] = {}
+    controls: list[str] = []
+
+
+class Sources(_Model):
+    marketing: MarketingSource | None = None
+    experiments: FileSource | None = None
+    mentions: FileSource | None = None
+    labelled_mentions: FileSource | None = None
+    campaigns: FileSource | None = None
+    answers: FileSource | None = None
+    pages: FileSource | None = None
+    llm_calls: FileSource | None = None
+    agents: FileSource | None = None
+    agent_steps: FileSource | None = None
+    outcomes: FileSource | None = None
+    notes: FileSource | None = None
+
+
+class ClientConfig(_Model):
+    """`client.yaml`, section 4 of the input contract."""
+
+    client: str
+    industry: str | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    brand: Brand | None = None
+    sources: Sources = Sources()
+    causal: dict[str, Any] = {}
+    slos: dict[str, Any] = {}
+    policies: str | None = None
+    folder: Annotated[Path, Field(exclude=True)]
+
+    @field_validator("client")
+    @classmethod
+    def _safe_name(cls, value: str) -> str:
+        return check_client_id(value)
+
+
+def check_client_id(client: str) -> str:
+    """The client id itself, if it is safe to name a folder, a partition and a table with.
+
+    Raises
+    ------
+    ClientError : anything but lower-case letters, digits, `-` and `_`
+    """
+    if not CLIENT_ID.fullmatch(client):
+        raise ClientError(
+            f"client id {client!r} is not allowed: use 1 to 63 lower-case letters, digits, '-' or '_', "
+            "beginning with a letter or digit"
+        )
+    return client
+
+
+def list_clients(home: Path | None = None) -> list[str]:
+    """Ids of the folders that hold a `client.yaml`, sorted."""
+    root = clients_folder(home)
+    if not root.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in root.iterdir()
+        if (entry / "client.yaml").is_file() and CLIENT_ID.fullmatch(entry.name)
+    )
+
+
+def load_client(client: str, home: Path | None = None) -> ClientConfig:
+    """Read and validate a client's `client.yaml`.
+
+    Raises
+    ------
+    ClientError : unknown client, unreadable YAML, or a field that breaks the contract
+    """
+    check_client_id(client)
+    file = clients_folder(home) / client / "client.yaml"
+    if not file.is_file():
+        known = list_clients(home)
+        close = difflib.get_close_matches(client, known, n=1)
+        hint = f' Did you mean "{close[0]}"?' if close else ""
+        raise ClientError(
+            f'there is no client "{client}": {file} does not exist.{hint} '
+            f"Known clients: {', '.join(known) or 'none'}. Add one with `liftos client add {client}`."
+        )
+    config = read_client_file(file)
+    if config.client != client:
+        raise ClientError(
+            f'{file}: client: "{config.client}" differs from the folder\'s name "{client}". Make them the same.'
+        )
+    return config
+
+
+def read_client_file(file: Path) -> ClientConfig:
+    """Validate one `client.yaml`, wherever it stands; `folder` becomes the file's folder."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ClientError(f"{file}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ClientError(f"{file}: expected fields such as `client: acme`, found {type(content).__name__}")
+    try:
+        return ClientConfig(**{str(key): value for key, value in content.items() if key != "folder"}, folder=file.parent)
+    except ValidationError as error:
+        raise ClientError(_explain(file, error)) from error
+
+
+def _explain(file: Path, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            allowed = _allowed_fields(problem["loc"][:-1])
+            close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
+            message = "this field is not known" + (f' (closest: "{close[0]}")' if close else "")
+            message += f". Allowed here: {', '.join(allowed)}" if allowed else ""
+        elif problem["type"] == "missing":
+            message = "this field is required; add it"
+        else:
+            message += f" (found {problem['input']!r})"
+        lines.append(f"{file}: {field}: {message}")
+    return "\n".join(lines)
+
+
+def _allowed_fields(location: tuple[int | str, ...]) -> list[str]:
+    """Names allowed at a place in client.yaml, following the models by the path of an error."""
+    by_field: dict[str, type[BaseModel]] = {
+        "brand": Brand,
+        "competitors": BrandName,
+        "sources": Sources,
+        "marketing": MarketingSource,
+        "channels": MediaColumns,
+        "organic": OrganicColumns,
+    }
+    model: type[BaseModel] = ClientConfig
+    for part in location:
+        if isinstance(part, str) and part in by_field:
+            model = by_field[part]
+        elif isinstance(part, str) and part in Sources.model_fields:
+            model = FileSource
+    return [name for name in model.model_fields if name != "folder"]

@@ -1,0 +1,314 @@
+"""The lake: Delta tables at `<lake>/<client>/<module>/<asset>`, written atomically, read by anybody who reads Delta.
+
+The only door to a client's tables. A path is made from a checked client id and a table of the contract, so no
+name, however hostile, leads to another client's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from liftos_pipelines import settings
+from liftos_pipelines.clients import check_client_id
+from liftos_pipelines.tables import SOURCES, ContractError, Table, table
+
+QUARANTINE = {
+    "file": pl.String(),
+    "row": pl.Int64(),
+    "column": pl.String(),
+    "reason": pl.String(),
+    "raw": pl.String(),
+}
+
+
+class TableAbsent(LookupError):
+    """The table has not been materialised for this client; the message says how to make it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteReport:
+    """What a write changed, in rows; `version` is the Delta version now current."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    version: int
+
+
+class Lake:
+    """Tables of all clients below one root, a local folder or an object-store URI."""
+
+    def __init__(self, root: str, storage_options: dict[str, str] | None = None) -> None:
+        self.root = root.rstrip("/")
+        self.storage_options = storage_options or {}
+
+    def path(self, client: str, name: str) -> str:
+        """Where a contract table of a client stands.
+
+        Raises
+        ------
+        ClientError : the client id is not safe
+        KeyError : the table is not part of the contract
+        """
+        check_client_id(client)
+        return f"{self.root}/{client}/{table(name).name}"
+
+    def folder(self, client: str, module: str) -> Path:
+        """A client's local folder for a module's files that are not tables (posteriors, pages, outboxes)."""
+        check_client_id(client)
+        if module not in {name.split("/")[0] for name in (*_module_names(), "sources/x")}:
+            raise KeyError(f'there is no module "{module}"')
+        root = Path(self.root) if "://" not in self.root else settings.home() / "files"
+        folder = root / client / module / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def exists(self, client: str, name: str) -> bool:
+        return self._open(self.path(client, name)) is not None
+
+    def read(
+        self, client: str, name: str, *, version: int | None = None, as_of: datetime | None = None
+    ) -> pl.DataFrame:
+        """A table as it is now, at a version, or as it was known at a moment; empty and typed when absent."""
+        delta = self._open(self.path(client, name))
+        if delta is None:
+            return table(name).empty()
+        if version is not None or as_of is not None:
+            delta.load_as_version(version if version is not None else as_of)
+        return _frame(delta)
+
+    def require(self, client: str, name: str) -> pl.DataFrame:
+        """A table as it is now.
+
+        Raises
+        ------
+        TableAbsent : it was never materialised for this client
+        """
+        if not self.exists(client, name):
+            raise TableAbsent(
+                f"{name} has not been materialised for client {client}. "
+                f"Run it with what it needs: liftos run {client} --select +{name}"
+            )
+        return self.read(client, name)
+
+    def status(self, client: str, name: str) -> str:
+        """`ok`, `skipped: ...`, or `never materialised`."""
+        delta = self._open(self.path(client, name))
+        if delta is None:
+            return "never materialised"
+        for commit in delta.history(20):
+            if "liftos_status" in commit:
+                return str(commit["liftos_status"])
+        return "ok"
+
+    def version(self, client: str, name: str) -> int | None:
+        """The current Delta version, or None when absent."""
+        delta = self._open(self.path(client, name))
+        return None if delta is None else delta.version()
+
+    def write(self, client: str, name: str, frame: pl.DataFrame, *, status: str = "ok") -> WriteReport:
+        """Write a table the way its contract says: a full snapshot, or a merge on its key."""
+        contract = table(name)
+        typed = contract.conform(frame)
+        _refuse_duplicates(contract, typed)
+        if contract.write == "merge":
+            return self.merge(client, name, typed, status=status)
+        version = self._overwrite(self.path(client, name), typed, status)
+        return WriteReport(inserted=typed.height, updated=0, unchanged=0, version=version)
+
+    def merge(
+        self,
+        client: str,
+        name: str,
+        frame: pl.DataFrame,
+        *,
+        delete_where: str | None = None,
+        status: str = "ok",
+    ) -> WriteReport:
+        """Insert new keys and replace changed rows; nothing changed means no new version.
+
+        Parameters
+        ----------
+        delete_where : SQL predicate over `target`; matching rows that are absent from `frame` are removed
+        """
+        from deltalake import CommitProperties
+
+        contract = table(name)
+        typed = contract.conform(frame)
+        _refuse_duplicates(contract, typed)
+        path = self.path(client, name)
+        delta = self._open(path)
+        if delta is None:
+            version = self._overwrite(path, typed, status)
+            return WriteReport(inserted=typed.height, updated=0, unchanged=0, version=version)
+        current = _frame(delta)
+        added, changed = _difference(current, typed, contract.key)
+        unchanged = typed.height - added.height - changed.height
+        stale_status = self.status(client, name) != status
+        if not added.height and not changed.height and delete_where is None and not stale_status:
+            return WriteReport(inserted=0, updated=0, unchanged=unchanged, version=delta.version())
+        if current.is_empty():
+            version = self._overwrite(path, typed, status)
+            return WriteReport(inserted=typed.height, updated=0, unchanged=0, version=version)
+        condition = " AND ".join(f"target.`{column}` IS NOT DISTINCT FROM source.`{column}`" for column in contract.key)
+        source = typed if delete_where else pl.concat([added, changed])
+        merger = (
+            delta.merge(
+                source=source.to_arrow(),
+                predicate=condition,
+                source_alias="source",
+                target_alias="target",
+                merge_schema=True,
+                commit_properties=CommitProperties(custom_metadata={"liftos_status": status}),
+            )
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+        )
+        if delete_where:
+            merger = merger.when_not_matched_by_source_delete(predicate=delete_where)
+        merger.execute()
+        return WriteReport(
+            inserted=added.height, updated=changed.height, unchanged=unchanged, version=delta.version()
+        )
+
+    def append_quarantine(self, client: str, source: str, frame: pl.DataFrame) -> int:
+        """Keep rows that could not be read, with the reason; returns how many of them are new."""
+        path = self._quarantine_path(client, source)
+        typed = frame.select([pl.col(name).cast(dtype) for name, dtype in QUARANTINE.items()]).unique(
+            maintain_order=True
+        )
+        delta = self._open(path)
+        if delta is not None:
+            typed = typed.join(_frame(delta), on=list(QUARANTINE), how="anti", nulls_equal=True)
+        if typed.is_empty():
+            return 0
+        from deltalake import write_deltalake
+
+        write_deltalake(path, typed.to_arrow(), mode="append", storage_options=self.storage_options or None)
+        return typed.height
+
+    def quarantine(self, client: str, source: str) -> pl.DataFrame:
+        """Rows of a source that could not be read: file, row, column, reason, raw."""
+        delta = self._open(self._quarantine_path(client, source))
+        return pl.DataFrame(schema=QUARANTINE) if delta is None else _frame(delta)
+
+    def _quarantine_path(self, client: str, source: str) -> str:
+        check_client_id(client)
+        if source not in (*SOURCES, "marketing"):
+            raise KeyError(f'there is no source "{source}"; sources: {", ".join(SOURCES)}')
+        return f"{self.root}/{client}/quarantine/{source}"
+
+    def _open(self, path: str) -> Any | None:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        if "://" not in path and not (Path(path) / "_delta_log").is_dir():
+            return None
+        try:
+            return DeltaTable(path, storage_options=self.storage_options or None)
+        except TableNotFoundError:
+            return None
+
+    def _overwrite(self, path: str, frame: pl.DataFrame, status: str) -> int:
+        from deltalake import CommitProperties, DeltaTable, write_deltalake
+
+        if "://" not in path:
+            Path(path).mkdir(parents=True, exist_ok=True)
+        write_deltalake(
+            path,
+            frame.to_arrow(),
+            mode="overwrite",
+            schema_mode="overwrite",
+            storage_options=self.storage_options or None,
+            commit_properties=CommitProperties(custom_metadata={"liftos_status": status}),
+        )
+        return DeltaTable(path, storage_options=self.storage_options or None).version()
+
+
+def _module_names() -> Sequence[str]:
+    from liftos_pipelines.tables import TABLES
+
+    return list(TABLES)
+
+
+def _frame(delta: Any) -> pl.DataFrame:
+    frame = pl.DataFrame(pl.from_arrow(delta.to_pyarrow_table()))
+    # Arrow hands back large types and microsecond times with the session's zone name; the contract says UTC.
+    times = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime) and dtype.time_zone]
+    return frame.with_columns(pl.col(times).dt.convert_time_zone("UTC")) if times else frame
+
+
+def _refuse_duplicates(contract: Table, frame: pl.DataFrame) -> None:
+    doubled = frame.group_by(contract.key).len().filter(pl.col("len") > 1)
+    if doubled.height:
+        example = {column: doubled[column][0] for column in contract.key}
+        raise ContractError(
+            f"{contract.name}: {doubled.height} key(s) stand in more than one row, for example {example}; "
+            f"the key is {', '.join(contract.key)}"
+        )
+
+
+def _difference(
+    current: pl.DataFrame, incoming: pl.DataFrame, key: tuple[str, ...]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of `incoming` whose key is new, and rows whose key is known but whose content differs."""
+    added = incoming.join(current, on=key, how="anti", nulls_equal=True)
+    known = incoming.join(current, on=key, how="semi", nulls_equal=True)
+    if set(current.columns) != set(incoming.columns):
+        return added, known
+    before = _fingerprints(current, key, incoming.columns)
+    after = _fingerprints(known, key, incoming.columns)
+    same = after.join(before, on=[*key, "_row"], how="semi", nulls_equal=True)
+    return added, known.join(same, on=key, how="anti", nulls_equal=True)
+
+
+def _fingerprints(frame: pl.DataFrame, key: tuple[str, ...], columns: list[str]) -> pl.DataFrame:
+    # Written out as JSON, because lists and structs cannot be compared in a join.
+    return frame.select(*key, pl.struct(columns).struct.json_encode().alias("_row"))
+
+
+class LakeResource(dg.ConfigurableResource):
+    """Hands assets the lake; `root` may be an object-store URI, its options come from the environment."""
+
+    root: str = ""
+
+    def get(self) -> Lake:
+        return Lake(self.root or settings.lake_uri())
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    """Stores what an asset returns as its contract's table, and hands it to assets downstream."""
+
+    root: str = ""
+
+    def _lake(self) -> Lake:
+        return Lake(self.root or settings.lake_uri())
+
+    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame) -> None:
+        name = "/".join(context.asset_key.path)
+        if not isinstance(obj, pl.DataFrame):
+            raise TypeError(f"{name}: expected a polars DataFrame, got {type(obj).__name__}")
+        status = (context.output_metadata or {}).get("status")
+        text = str(status.value) if isinstance(status, dg.TextMetadataValue) else "ok"
+        lake = self._lake()
+        report = lake.write(context.partition_key, name, obj, status=text)
+        context.add_output_metadata(
+            {
+                "dagster/table_name": name,
+                "dagster/uri": lake.path(context.partition_key, name),
+                "delta_version": report.version,
+                "rows_inserted": float(report.inserted),
+                "rows_updated": float(report.updated),
+                "rows_unchanged": float(report.unchanged),
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> pl.DataFrame:
+        return self._lake().require(context.partition_key, "/".join(context.asset_key.path))

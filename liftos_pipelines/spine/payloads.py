@@ -1,0 +1,167 @@
+"""What each event says: one typed payload an event type. A new event type is a new class here."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Payload(BaseModel):
+    """Base of all payloads. `type` is the event's name, `cause` the fields whose values identify it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    type: ClassVar[str]
+    cause: ClassVar[tuple[str, ...]]
+
+    def cause_key(self) -> str:
+        """The same cause gives the same key, and so the same event id."""
+        return "|".join(str(getattr(self, name)) for name in self.cause)
+
+
+class SentimentDropDetected(Payload):
+    type: ClassVar[str] = "sentiment_drop_detected"
+    cause: ClassVar[tuple[str, ...]] = ("alert_id",)
+    alert_id: str
+    campaign_id: str
+    detected_at: datetime
+    window_start: date
+    window_end: date
+    severity: float
+    effect: float
+    n: int
+    explanation: str = ""
+
+
+class CausalImpactIdentified(Payload):
+    type: ClassVar[str] = "causal_impact_identified"
+    cause: ClassVar[tuple[str, ...]] = ("trigger_event_id",)
+    trigger_event_id: str
+    campaign_id: str
+    window_start: date
+    window_end: date
+    effect: float
+    effect_low: float
+    effect_high: float
+    revenue_at_risk: float | None
+    probability_harmful: float
+
+
+class AgentActionInitiated(Payload):
+    type: ClassVar[str] = "agent_action_initiated"
+    cause: ClassVar[tuple[str, ...]] = ("action_id",)
+    action_id: str
+    agent_id: str
+    action: str
+    arguments: dict[str, object]
+    context: str
+    decision: str
+    status: str
+    predicted_effect: float | None = None
+    predicted_low: float | None = None
+    predicted_high: float | None = None
+
+
+class CampaignStarted(Payload):
+    type: ClassVar[str] = "campaign_started"
+    cause: ClassVar[tuple[str, ...]] = ("campaign_id", "start")
+    campaign_id: str
+    name: str
+    start: date
+    channel: str | None = None
+    budget: float | None = None
+
+
+class VisibilityShiftDetected(Payload):
+    type: ClassVar[str] = "visibility_shift_detected"
+    cause: ClassVar[tuple[str, ...]] = ("engine", "kind", "brand", "detected_at")
+    engine: str
+    kind: str
+    brand: str
+    detected_at: datetime
+    effect: float | None
+    p_value: float | None
+
+
+class AlgorithmChangeDetected(Payload):
+    type: ClassVar[str] = "algorithm_change_detected"
+    cause: ClassVar[tuple[str, ...]] = ("engine", "detected_at")
+    engine: str
+    detected_at: datetime
+    effect: float | None
+    p_value: float | None
+
+
+class TrustDegraded(Payload):
+    type: ClassVar[str] = "trust_degraded"
+    cause: ClassVar[tuple[str, ...]] = ("module", "slo", "as_of")
+    module: str
+    slo: str
+    as_of: date
+    value: float | None
+    threshold: float
+    probability_met: float
+
+
+class DriftDetected(Payload):
+    type: ClassVar[str] = "drift_detected"
+    cause: ClassVar[tuple[str, ...]] = ("dataset", "column", "as_of")
+    dataset: str
+    column: str
+    as_of: date
+    test: str
+    statistic: float
+    p_value_adjusted: float | None
+    estimated_performance_loss: float | None = None
+
+
+class PolicyViolationDetected(Payload):
+    type: ClassVar[str] = "policy_violation_detected"
+    cause: ClassVar[tuple[str, ...]] = ("run_id", "step", "policy")
+    run_id: str
+    step: int
+    agent_id: str
+    policy: str
+    reason: str
+
+
+class BudgetExhausted(Payload):
+    type: ClassVar[str] = "budget_exhausted"
+    cause: ClassVar[tuple[str, ...]] = ("agent_id", "limit", "at")
+    agent_id: str
+    limit: float
+    spent: float
+    at: datetime
+
+
+class ApprovalGiven(Payload):
+    type: ClassVar[str] = "approval_given"
+    cause: ClassVar[tuple[str, ...]] = ("approval_id",)
+    approval_id: str
+    action_id: str
+    approver: str
+    reason: str = ""
+
+
+class ApprovalDenied(ApprovalGiven):
+    type: ClassVar[str] = "approval_denied"
+
+
+PAYLOADS: dict[str, type[Payload]] = {
+    payload.type: payload
+    for payload in (
+        SentimentDropDetected,
+        CausalImpactIdentified,
+        AgentActionInitiated,
+        CampaignStarted,
+        VisibilityShiftDetected,
+        AlgorithmChangeDetected,
+        TrustDegraded,
+        DriftDetected,
+        PolicyViolationDetected,
+        BudgetExhausted,
+        ApprovalGiven,
+        ApprovalDenied,
+    )
+}
