@@ -1,0 +1,59 @@
+"""The code location: every asset, check, sensor, schedule and resource of LiftOS.
+
+The data's way: `sources` (what a client brings, validated) -> the seven modules -> `memory` and `eval`, which read
+them all. Events that modules raise come back as runs through `sensors/reactions.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from liftos_pipelines import settings
+
+settings.set_defaults()
+
+from liftos_pipelines import checks as checks_room  # noqa: E402
+from liftos_pipelines.assets import agentic, causal, llm, memory, sentiment, sources, surfacing  # noqa: E402
+from liftos_pipelines.assets import eval as eval_assets  # noqa: E402
+from liftos_pipelines.resources.embedder import EmbedderResource  # noqa: E402
+from liftos_pipelines.resources.lake import LakeIOManager, LakeResource  # noqa: E402
+from liftos_pipelines.resources.memory_store import MemoryStoreResource  # noqa: E402
+from liftos_pipelines.resources.mlflow import MlflowResource  # noqa: E402
+from liftos_pipelines.resources.posterior_io import PosteriorIOManager  # noqa: E402
+from liftos_pipelines.resources.sentiment_model import SentimentModelResource  # noqa: E402
+from liftos_pipelines.resources.spine import SpineResource  # noqa: E402
+from liftos_pipelines.sensors.intake import new_files, register_clients  # noqa: E402
+from liftos_pipelines.sensors.reactions import reaction_sensors  # noqa: E402
+from liftos_pipelines.sensors.schedules import daily_job, every_day, every_week, refit_job  # noqa: E402
+
+ASSET_ROOMS = (sources, causal, sentiment, surfacing, llm, agentic, memory, eval_assets)
+
+
+def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The one Definitions object; tests and embedders pass their own resources by name."""
+    resources: dict[str, Any] = {
+        "lake_io": LakeIOManager(),
+        "posterior_io": PosteriorIOManager(),
+        "lake": LakeResource(),
+        "spine": SpineResource(),
+        "memory": MemoryStoreResource(),
+        "embedder": EmbedderResource(),
+        "mlflow": MlflowResource(),
+        "sentiment_model": SentimentModelResource(),
+    }
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(ASSET_ROOMS),
+        asset_checks=dg.load_asset_checks_from_package_module(checks_room),
+        sensors=[register_clients, new_files, *reaction_sensors],
+        schedules=[every_day, every_week],
+        jobs=[daily_job, refit_job],
+        resources=resources | dict(resource_overrides or {}),
+        # A process per step would pay four to nine seconds of imports each.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

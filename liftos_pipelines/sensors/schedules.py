@@ -1,0 +1,51 @@
+"""What runs by the clock: everything but the model fit each day, the model fit each week, for every client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from liftos_pipelines.clients import clients_partitions
+
+REFIT = dg.AssetSelection.assets(
+    ["causal", "mmm_posterior"],
+    ["causal", "channel_results"],
+    ["causal", "response_curves"],
+    ["causal", "budget_plan"],
+    ["causal", "validation"],
+)
+CLIENT_ASSETS = dg.AssetSelection.all() - dg.AssetSelection.assets(["eval", "platform_trust"])
+
+daily_job = dg.define_asset_job(
+    "daily",
+    selection=CLIENT_ASSETS - REFIT,
+    partitions_def=clients_partitions,
+    description="Everything but the marketing-mix refit.",
+)
+refit_job = dg.define_asset_job(
+    "weekly_refit",
+    selection=CLIENT_ASSETS,
+    partitions_def=clients_partitions,
+    description="Everything, with a clean refit of the marketing-mix model.",
+)
+
+
+def _each_client(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    moment = context.scheduled_execution_time
+    for client in context.instance.get_dynamic_partitions("clients"):
+        yield dg.RunRequest(
+            run_key=f"{client}:{moment:%Y-%m-%dT%H:%M}", partition_key=client, tags={"liftos/trigger": "schedule"}
+        )
+
+
+@dg.schedule(job=daily_job, cron_schedule="15 5 * * *", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING)
+def every_day(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    """All clients each day at 05:15 UTC, without the model refit."""
+    yield from _each_client(context)
+
+
+@dg.schedule(job=refit_job, cron_schedule="15 3 * * 1", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING)
+def every_week(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    """All clients each Monday at 03:15 UTC, with a clean refit."""
+    yield from _each_client(context)

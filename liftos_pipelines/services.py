@@ -1,0 +1,137 @@
+"""`liftos up`: the Dagster web UI and daemon and the MLflow UI as child processes, stopped together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from liftos_pipelines import settings
+
+START_SECONDS = 90
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    name: str
+    command: list[str]
+    url: str | None = None
+
+
+def services(host: str, port: int, mlflow_port: int) -> list[Service]:
+    """What runs: a code server, the web UI and the daemon reading it, and MLflow's UI."""
+    bin_folder = Path(sys.executable).parent
+    grpc_port = _free_port()
+    workspace = settings.home() / "dagster" / "workspace.yaml"
+    workspace.write_text(
+        "load_from:\n"
+        f"  - grpc_server: {{host: 127.0.0.1, port: {grpc_port}, location_name: liftos_pipelines}}\n",
+        encoding="utf-8",
+    )
+    artifacts = settings.mlflow_artifacts()
+    return [
+        Service(
+            name="Dagster code server",
+            command=[str(bin_folder / "dagster"), "code-server", "start", "-m", "liftos_pipelines.definitions",
+                     "--location-name", "liftos_pipelines", "-h", "127.0.0.1", "-p", str(grpc_port)],
+        ),
+        Service(
+            name="Dagster web UI",
+            command=[str(bin_folder / "dagster-webserver"), "-h", host, "-p", str(port), "-w", str(workspace)],
+            url=f"http://{host}:{port}",
+        ),
+        Service(name="Dagster daemon", command=[str(bin_folder / "dagster-daemon"), "run", "-w", str(workspace)]),
+        Service(
+            name="MLflow UI",
+            command=[str(bin_folder / "mlflow"), "server", "--host", host, "--port", str(mlflow_port),
+                     "--backend-store-uri", settings.mlflow_uri(), "--default-artifact-root", artifacts, "--workers", "1"],
+            url=f"http://{host}:{mlflow_port}",
+        ),
+    ]
+
+
+def run_services(host: str, port: int, mlflow_port: int, console: Console, stop_after: float | None = None) -> int:
+    """Start everything, print the addresses, and wait; Ctrl-C or a service that dies stops all.
+
+    Returns the exit code: 0 after an orderly stop, 1 when a service ended by itself.
+    """
+    for taken in (port, mlflow_port):
+        if _is_taken(host, taken):
+            console.print(f"port {taken} on {host} is already in use; choose another with --port or --mlflow-port")
+            return 2
+    logs = settings.home() / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    Path(settings.home() / "mlflow").mkdir(parents=True, exist_ok=True)
+    children: list[tuple[Service, subprocess.Popen[bytes]]] = []
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    began, code = time.monotonic(), 0
+    try:
+        for service in services(host, port, mlflow_port):
+            file = (logs / f"{service.name.lower().replace(' ', '-')}.log").open("wb")
+            # A group of its own, so that Ctrl-C reaches this process first and the stop is orderly.
+            child = subprocess.Popen(
+                service.command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ.copy()
+            )
+            children.append((service, child))
+        for service, child in children:
+            if service.url:
+                state = "ready" if _wait(service.url, child) else f"not answering yet, see {logs}"
+                console.print(f"{service.name}: {service.url} ({state})", highlight=False)
+        console.print(f"Sensors and schedules run in the daemon. Logs: {logs}. Stop with Ctrl-C.", highlight=False)
+        while stop_after is None or time.monotonic() - began < stop_after:
+            dead = [service.name for service, child in children if child.poll() is not None]
+            if dead:
+                console.print(f"{', '.join(dead)} ended; stopping the others. See {logs}.", highlight=False)
+                code = 1
+                break
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        console.print("Stopping.")
+    finally:
+        _stop([child for _, child in children])
+        console.print("All services are stopped.")
+    return code
+
+
+def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+    for child in reversed(children):
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGTERM)
+    deadline = time.monotonic() + 15
+    for child in reversed(children):
+        try:
+            child.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def _wait(url: str, child: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    return False
+
+
+def _is_taken(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,100 @@
+"""Tables of the spine database. Alembic migrations in `migrations/` bring a database to this schema."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Float, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class EventRow(Base):
+    """Something that happened; appended once, never changed."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("event_id", name="events_event_id_unique"),
+        Index("events_by_client_and_type", "client", "type", "seq"),
+    )
+    seq: Mapped[int] = mapped_column(SEQUENCE, primary_key=True, autoincrement=True)
+    event_id: Mapped[str] = mapped_column(String(64))
+    client: Mapped[str] = mapped_column(String(64))
+    type: Mapped[str] = mapped_column(String(64))
+    occurred_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    recorded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    causation_id: Mapped[str | None] = mapped_column(String(64), nullable=True)
+    correlation_id: Mapped[str] = mapped_column(String(64), index=True)
+
+
+class HandledRow(Base):
+    """A reaction that has dealt with an event; the pair is what makes effects happen once."""
+
+    __tablename__ = "handled"
+    event_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reaction: Mapped[str] = mapped_column(String(128), primary_key=True)
+    handled_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class LedgerRow(Base):
+    """A decision, action or approval in a client's hash chain. `position` counts from 0 within the client."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (UniqueConstraint("client", "idempotency_key", name="ledger_idempotency_unique"),)
+    client: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    recorded_at: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(String(64))
+    actor: Mapped[str] = mapped_column(String(128))
+    idempotency_key: Mapped[str] = mapped_column(String(256))
+    body: Mapped[str] = mapped_column(Text)
+    previous_hash: Mapped[str] = mapped_column(String(64))
+    entry_hash: Mapped[str] = mapped_column(String(64))
+
+
+class LedgerHeadRow(Base):
+    """How long a client's chain is and where it ends, so that a cut tail is seen."""
+
+    __tablename__ = "ledger_heads"
+    client: Mapped[str] = mapped_column(String(64), primary_key=True)
+    entries: Mapped[int] = mapped_column(Integer)
+    head_hash: Mapped[str] = mapped_column(String(64))
+
+
+class ApprovalRow(Base):
+    """A request for a person's consent to one action with exactly these arguments under one policy version."""
+
+    __tablename__ = "approvals"
+    approval_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    client: Mapped[str] = mapped_column(String(64), index=True)
+    action_id: Mapped[str] = mapped_column(String(128))
+    agent_id: Mapped[str] = mapped_column(String(128))
+    action: Mapped[str] = mapped_column(String(128))
+    arguments: Mapped[str] = mapped_column(Text)
+    policy_version: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    requested_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), nullable=True)
+    approver: Mapped[str | None] = mapped_column(String(128), nullable=True)
+    reason: Mapped[str | None] = mapped_column(Text, nullable=True)
+
+
+class BudgetRow(Base):
+    """What an agent has reserved and spent in a period."""
+
+    __tablename__ = "budgets"
+    client: Mapped[str] = mapped_column(String(64), primary_key=True)
+    agent_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    period: Mapped[str] = mapped_column(String(16), primary_key=True)
+    limit_amount: Mapped[float] = mapped_column(Float)
+    reserved: Mapped[float] = mapped_column(Float)
+    spent: Mapped[float] = mapped_column(Float)
