@@ -89,3 +89,22 @@ def percentile_interval(replicates: FloatArray, level: float = 0.9) -> tuple[flo
     tail = (1 - level) / 2 * 100
     low, high = np.percentile(replicates, [tail, 100 - tail])
     return (float(low), float(high))
+
+
+def anytime_half_width(std_error: float, units: float, *, alpha: float = 0.05, planned_units: float = 1000.0) -> float:
+    """Half-width of an asymptotic confidence sequence: it may be looked at after every unit, for ever.
+
+    Parameters
+    ----------
+    std_error : of the estimate now; `units` independent units have been seen so far
+    alpha : chance that the sequence ever misses the truth
+    planned_units : where the sequence is narrowest; it holds everywhere
+
+    Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2021), Time-uniform central limit theory and
+    asymptotic confidence sequences, theorem 2.2 and the tuning of its appendix.
+    """
+    if units <= 0:
+        return float("inf")
+    mixing = (-2 * np.log(alpha) + np.log(-2 * np.log(alpha) + 1)) / planned_units
+    growth = units * mixing
+    return float(std_error * np.sqrt(2 * (growth + 1) / growth * np.log(np.sqrt(growth + 1) / alpha)))

@@ -1,0 +1,127 @@
+"""Lift LLM's assets: recorded calls become scores, comparisons of prompt variants, weekly performance, a bias report."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import yaml
+
+from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
+from liftos_pipelines.clients import ClientConfig
+from liftos_pipelines.modules.llm.bias import bias_report as bias_of
+from liftos_pipelines.modules.llm.experiments import experiments as compare_arms
+from liftos_pipelines.modules.llm.performance import performance as performance_of
+from liftos_pipelines.modules.llm.prices import PriceError, PriceTable, catalogue_prices, price_table
+from liftos_pipelines.modules.llm.scores import score_calls
+
+PRICES_FILE = "prices.yaml"
+PROVIDERS = ("openai", "anthropic", "gemini", "mistral", "cohere_chat", "deepseek", "xai")
+"""Whose list prices are taken: the makers of the models, not their resellers."""
+
+
+@lift_asset("llm/call_scores", ins=inputs("sources/llm_calls"), kinds={"polars"}, code_version="1")
+def call_scores(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
+    """Each call's groundedness in its context, unsupported spans and numbers, wording screens, cost and latency."""
+    if llm_calls.is_empty():
+        return skipped("llm/call_scores", "llm_calls")
+    prices = client_prices(client_of(context))
+    scores = score_calls(llm_calls, prices)
+    return result(
+        scores,
+        groundedness=scores["groundedness"].mean(),
+        unsupported_share=scores["unsupported"].mean(),
+        calls_with_context=scores["groundedness"].count(),
+        toxicity_flagged=scores["toxicity_flag"].sum() if scores["toxicity_flag"].count() else None,
+        bias_flagged=scores["bias_flag"].sum() if scores["bias_flag"].count() else None,
+        cost_known_share=scores["cost"].count() / scores.height,
+        price_source=prices.source,
+    )
+
+
+@lift_asset("llm/experiments", ins=inputs("sources/llm_calls", "llm/call_scores"), kinds={"polars"}, code_version="1")
+def experiments(
+    context: dg.AssetExecutionContext, llm_calls: pl.DataFrame, call_scores: pl.DataFrame
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """Variants of each prompt compared on feedback, groundedness, errors, latency and cost; decisions hold at any look."""
+    if llm_calls.is_empty():
+        return skipped("llm/experiments", "llm_calls")
+    compared = compare_arms(llm_calls, call_scores)
+    primary = compared.filter(pl.col("role") == "primary") if compared.height else compared
+    return result(
+        compared,
+        experiments=primary.height,
+        ship_b=(primary["decision"] == "ship_b").sum(),
+        invalid_srm=(primary["decision"] == "invalid_srm").sum(),
+    )
+
+
+@lift_asset("llm/performance", ins=inputs("sources/llm_calls", "llm/call_scores"), kinds={"polars"}, code_version="1")
+def performance(
+    context: dg.AssetExecutionContext, llm_calls: pl.DataFrame, call_scores: pl.DataFrame
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """Calls, error rate, latency, cost and groundedness a week, model, prompt and version, with 90 % intervals."""
+    if llm_calls.is_empty():
+        return skipped("llm/performance", "llm_calls")
+    weekly = performance_of(llm_calls, call_scores)
+    newest = weekly.filter(pl.col("period") == pl.col("period").max())
+    return result(
+        weekly,
+        calls=weekly["calls"].sum(),
+        latest_calls=newest["calls"].sum(),
+        latest_cost=newest["cost"].sum() if newest["cost"].count() else None,
+        latest_latency_p95=newest["latency_p95"].max(),
+    )
+
+
+@lift_asset("llm/bias_report", ins=inputs("sources/llm_calls"), kinds={"polars"}, code_version="1")
+def bias_report(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
+    """Whether outputs differ where an input's group term alone is exchanged: paired tests, Holm-adjusted."""
+    if llm_calls.is_empty():
+        return skipped("llm/bias_report", "llm_calls")
+    report = bias_of(llm_calls)
+    return result(
+        report,
+        differences=(report["verdict"] == "difference").sum(),
+        tests_with_enough_pairs=(report["verdict"] != "not enough pairs").sum(),
+    )
+
+
+def client_prices(client: ClientConfig) -> PriceTable:
+    """The makers' list prices in dollars, overlaid by the client's `prices.yaml` where there is one.
+
+    Without that file, prices apply only to a client whose currency is the dollar: no exchange rate is assumed.
+    """
+    listed = PriceTable(
+        prices=_listed_prices(),
+        currency="USD",
+        rate=1.0 if client.currency == "USD" else None,
+        source=f"list prices (MLflow {version('mlflow')} model catalogue)",
+    )
+    file = client.folder / PRICES_FILE
+    if not file.is_file():
+        return listed
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PriceError(f"{file}: not readable as YAML: {error}") from error
+    return price_table(content, file=str(file), client_currency=client.currency, base=listed)
+
+
+@lru_cache(maxsize=1)
+def _listed_prices() -> dict[str, tuple[float, float]]:
+    # The catalogue is a data file of the installed MLflow; reading it does not import MLflow.
+    spec = find_spec("mlflow")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    prices: dict[str, tuple[float, float]] = {}
+    for folder in folders:
+        for provider in PROVIDERS:
+            file = Path(folder) / "utils" / "model_catalog" / f"{provider}.json"
+            if file.is_file():
+                prices |= catalogue_prices(json.loads(file.read_text(encoding="utf-8")))
+    return prices

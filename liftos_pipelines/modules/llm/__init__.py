@@ -1,0 +1,1 @@
+"""Do the language models do their job: groundedness, experiments, performance and bias of recorded calls."""
