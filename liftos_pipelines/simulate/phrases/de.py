@@ -1,0 +1,57 @@
+"""German."""
+
+from liftos_pipelines.simulate.phrases.phrase import Phrases
+
+PHRASES = Phrases(
+    language="de",
+    but="aber",
+    openers=("", "Also,", "Kurzes Fazit:", "Nach zwei Wochen:", "Ganz ehrlich:", "Nachtrag:", "Meine Erfahrung:",
+             "Zurück von der Tour:", "Zur Info:", "Feierabend:"),
+    tails=("", "", "Im Mai gekauft.", "Vier Tage auf Tour dabei.", "Meine Schwester hat das gleiche.", "Größe M.",
+           "Fotos folgen.", "Über die Webseite bestellt.", "Noch jemand?"),
+    features=("Reißverschluss", "Schnitt", "Stoff", "Gewicht", "Naht", "Farbe", "Preis"),
+    positive=(
+        "das Modell {product} von {brand} ist fantastisch, {feature} einfach super",
+        "{brand} hat alles richtig gemacht, ich bin begeistert, {feature} top",
+        "toller Service und tolle Qualität, {brand} hat mich überzeugt",
+        "ich liebe mein {product}, Thema {feature}: hervorragend",
+        "drei Tage Regen und alles trocken geblieben, danke {brand}",
+        "das beste {product}, das ich je hatte, {feature} ausgezeichnet",
+        "kein einziger Grund zur Klage, {brand} {product} ist perfekt",
+        "{brand} hat in einer Stunde geantwortet, sehr freundlich, klasse",
+        "jeden Cent wert, {feature} wunderbar gelöst beim {product}",
+        "kann ich nur empfehlen, {brand} macht wirklich schöne Sachen",
+    ),
+    neutral=(
+        "das {product} von {brand} gibt es in drei Farben, Angaben zu {feature} stehen auf der Seite",
+        "weiß jemand etwas über {feature} beim {product} von {brand}?",
+        "{brand} zeigt das neue {product} im März auf der Messe",
+        "ich vergleiche diese Woche {product} mit zwei anderen, vor allem {feature}",
+        "habe ein {product} bei {brand} bestellt, das Paket ist noch zu",
+        "der Laden von {brand} in der Stadt öffnet um zehn und führt {product}",
+        "welche Größe nehmt ihr beim {product} für den Winter?",
+        "{brand} hat beim {product} dieses Jahr {feature} geändert",
+        "suche ein gebrauchtes {product} von {brand}, {feature} egal",
+        "heute in der Bahn ein {product} von {brand} gesehen",
+    ),
+    negative=(
+        "das {product} von {brand} ist eine Enttäuschung, {feature} furchtbar",
+        "nie wieder {brand}, nach einem Tag kaputt",
+        "schrecklicher Service, bei {brand} kümmert sich niemand",
+        "mein {product} ist nach einer Woche auseinandergefallen, so ärgerlich",
+        "rausgeschmissenes Geld, {feature} beim {product} miserabel",
+        "nach einer Stunde war alles nass, {product} völlig nutzlos",
+        "gar nicht gut, früher war {brand} besser, {feature} schlecht verarbeitet",
+        "ich bereue den Kauf, {brand} {product} ist billig und hässlich",
+        "dreimal geschrieben und keine Antwort, schäm dich {brand}",
+        "das schlechteste {product} bisher, {feature} hat im Regen versagt",
+    ),
+    delivery=(
+        "zwei Tage hieß es, Tag neun und immer noch kein {product} von {brand}",
+        "mein Paket von {brand} ist verschwunden und niemand geht ans Telefon, ich bin wütend",
+        "das {product} kam nie an, {brand} schickt nur nutzlose Mails",
+        "Lieferung in zwei Tagen war gelogen, Bestellung bei {brand} storniert",
+        "seit einer Woche keine Bewegung in der Sendung, furchtbare Lieferung {brand}",
+        "dreimal umsonst auf den Boten gewartet, unmöglich {brand}",
+    ),
+)

@@ -1,0 +1,57 @@
+"""Spanish."""
+
+from liftos_pipelines.simulate.phrases.phrase import Phrases
+
+PHRASES = Phrases(
+    language="es",
+    but="pero",
+    openers=("", "Bueno,", "Opinión rápida:", "Tras dos semanas:", "Sinceramente,", "Actualizo:", "Mi experiencia:",
+             "De vuelta del monte:", "Por si ayuda,", "Esta tarde:"),
+    tails=("", "", "Lo compré en mayo.", "Cuatro días de ruta con ello.", "Mi hermana tiene lo mismo.", "Talla M.",
+           "Luego subo fotos.", "Pedido en su web.", "¿Alguien más?"),
+    features=("la cremallera", "el corte", "la tela", "el peso", "la costura", "el color", "el precio"),
+    positive=(
+        "el {product} de {brand} es fantástico, me encanta {feature}",
+        "{brand} ha acertado de lleno, estoy feliz, {feature} genial",
+        "gran servicio y gran calidad, {brand} me ha convencido",
+        "muy contento con mi {product}, {feature} es estupendo",
+        "tres días de lluvia y todo seco, gracias {brand}",
+        "el mejor {product} que he tenido, {feature} es una maravilla",
+        "ni una sola queja del {product} de {brand}, perfecto",
+        "{brand} respondió en una hora, gente encantadora, bravo",
+        "vale cada céntimo, {feature} del {product} es excelente",
+        "recomiendo {brand} a todos mis amigos, una gozada",
+    ),
+    neutral=(
+        "el {product} de {brand} viene en tres colores, {feature} figura en la página",
+        "¿alguien sabe cómo es {feature} del {product} de {brand}?",
+        "{brand} presentará el nuevo {product} en la feria de marzo",
+        "comparo {feature} del {product} con otros dos esta semana",
+        "pedí un {product} a {brand}, aún no he abierto la caja",
+        "la tienda de {brand} del centro abre a las diez y tiene el {product}",
+        "¿qué talla de {product} usáis en invierno?",
+        "{brand} cambió {feature} del {product} este año",
+        "busco un {product} de {brand} de segunda mano",
+        "hoy vi un {product} de {brand} en el tren",
+    ),
+    negative=(
+        "el {product} de {brand} es una decepción, {feature} es horrible",
+        "nunca más {brand}, se rompió el primer día",
+        "servicio pésimo, en {brand} a nadie le importa",
+        "mi {product} se deshizo en una semana, qué rabia",
+        "dinero tirado, {feature} del {product} es malo",
+        "empapado en una hora, este {product} no sirve para nada",
+        "nada bueno, antes {brand} era mejor, {feature} está mal hecho",
+        "me arrepiento de la compra, {brand} {product} feo y barato",
+        "tres mensajes sin respuesta, qué vergüenza {brand}",
+        "el peor {product} que he tenido, {feature} falló con la lluvia",
+    ),
+    delivery=(
+        "dos días decían, van nueve y sigo sin el {product} de {brand}",
+        "mi paquete de {brand} se ha perdido y nadie contesta, estoy furioso",
+        "el {product} nunca llegó, {brand} solo manda correos inútiles",
+        "la entrega en dos días era mentira, pedido de {brand} cancelado",
+        "el envío lleva una semana parado, entrega malísima {brand}",
+        "tres veces esperando al repartidor para nada, inaceptable {brand}",
+    ),
+)

@@ -1,0 +1,57 @@
+"""French."""
+
+from liftos_pipelines.simulate.phrases.phrase import Phrases
+
+PHRASES = Phrases(
+    language="fr",
+    but="mais",
+    openers=("", "Alors,", "Petit avis :", "Après deux semaines :", "Franchement,", "Mise à jour :",
+             "Mon expérience :", "De retour de rando :", "Pour info,", "Ce soir :"),
+    tails=("", "", "Acheté en mai.", "Quatre jours de marche avec.", "Ma soeur a le même.", "Taille M.",
+           "Photos bientôt.", "Commandé sur leur site.", "Et vous ?"),
+    features=("la fermeture", "la coupe", "le tissu", "le poids", "la couture", "la couleur", "le prix"),
+    positive=(
+        "le {product} de {brand} est fantastique, j'adore {feature}",
+        "{brand} a tout compris, je suis ravi, {feature} au top",
+        "super service et belle qualité, {brand} m'a convaincu",
+        "très content de mon {product}, {feature} est une réussite",
+        "trois jours de pluie et resté au sec, merci {brand}",
+        "le meilleur {product} que j'ai eu, {feature} est excellente idée",
+        "rien à redire sur le {product} de {brand}, c'est parfait",
+        "{brand} a répondu en une heure, équipe adorable, bravo",
+        "vaut chaque centime, {feature} du {product} est magnifique",
+        "je recommande {brand} à tous mes amis, un vrai plaisir",
+    ),
+    neutral=(
+        "le {product} de {brand} existe en trois couleurs, {feature} est décrit sur la page",
+        "quelqu'un connaît {feature} du {product} de {brand} ?",
+        "{brand} présentera le nouveau {product} au salon en mars",
+        "je compare {feature} du {product} avec deux autres cette semaine",
+        "j'ai commandé un {product} chez {brand}, pas encore ouvert le carton",
+        "la boutique {brand} du centre ouvre à dix heures, ils ont le {product}",
+        "quelle taille de {product} prenez-vous pour l'hiver ?",
+        "{brand} a changé {feature} sur le {product} cette année",
+        "cherche un {product} de {brand} d'occasion",
+        "vu un {product} de {brand} dans le train aujourd'hui",
+    ),
+    negative=(
+        "le {product} de {brand} est une déception, {feature} est affreux",
+        "plus jamais {brand}, cassé dès le premier jour",
+        "service horrible, personne ne répond chez {brand}",
+        "mon {product} est tombé en morceaux en une semaine, très en colère",
+        "argent jeté, {feature} du {product} est nul",
+        "trempé en une heure, ce {product} est inutile",
+        "pas bon du tout, {brand} était mieux avant, {feature} est mal fait",
+        "je regrette mon achat, {brand} {product} moche et fragile",
+        "trois messages sans réponse, c'est honteux {brand}",
+        "le pire {product} que j'ai eu, {feature} a lâché sous la pluie",
+    ),
+    delivery=(
+        "deux jours promis, neuf jours plus tard toujours pas de {product} {brand}",
+        "mon colis {brand} est perdu et personne ne répond, je suis furieux",
+        "le {product} n'est jamais arrivé, {brand} envoie des messages inutiles",
+        "la livraison en deux jours était un mensonge, commande {brand} annulée",
+        "suivi bloqué depuis une semaine, livraison lamentable {brand}",
+        "attendu trois fois le livreur pour rien, inadmissible {brand}",
+    ),
+)

@@ -1,0 +1,57 @@
+"""Hindi in Latin script, mixed with English as people write it."""
+
+from liftos_pipelines.simulate.phrases.phrase import Phrases
+
+PHRASES = Phrases(
+    language="hi",
+    but="lekin",
+    openers=("", "Yaar,", "Sach bolu to", "Do hafte baad:", "Dekho,", "Update:", "Mera experience:",
+             "Trek se wapas aake:", "Bas itna hi:", "Aaj shaam:"),
+    tails=("", "", "May mein liya tha.", "Chaar din ki trek pe use kiya.", "Meri behen ke paas bhi hai.", "Size M.",
+           "Photo baad mein.", "Site se order kiya.", "Aur kisi ka?"),
+    features=("zip", "fitting", "kapda", "wajan", "silai", "rang", "daam"),
+    positive=(
+        "{brand} ka {product} bahut accha hai, {feature} mast hai",
+        "{brand} ne dil jeet liya, main bahut khush hoon, {feature} zabardast",
+        "kya service hai aur kya quality, {brand} best hai",
+        "mera {product} kamaal ka hai, {feature} ekdum badhiya",
+        "teen din baarish thi phir bhi sab sukha raha, shukriya {brand}",
+        "ab tak ka sabse accha {product}, {feature} lajawab",
+        "{brand} ke {product} se koi shikayat nahi, perfect hai",
+        "{brand} ne ek ghante mein jawab diya, pyaare log, maza aa gaya",
+        "paisa vasool hai, {product} ka {feature} shandaar",
+        "sab doston ko {brand} lene bolunga, dil khush ho gaya",
+    ),
+    neutral=(
+        "{brand} ka {product} teen rang mein aata hai, {feature} page par likha hai",
+        "kisi ko {brand} ke {product} ka {feature} pata hai kya?",
+        "{brand} naya {product} march ke mele mein dikhayega",
+        "is hafte {product} ka {feature} do aur se compare kar raha hoon",
+        "{brand} se {product} order kiya hai, dabba abhi khola nahi",
+        "sheher mein {brand} ki dukaan das baje khulti hai, {product} milta hai",
+        "sardi ke liye {product} ka kaunsa size lete ho?",
+        "{brand} ne is saal {product} ka {feature} badal diya",
+        "{brand} ka purana {product} dhoond raha hoon",
+        "aaj train mein {brand} ka {product} dekha",
+    ),
+    negative=(
+        "{brand} ka {product} bekaar nikla, {feature} bahut kharab",
+        "ab kabhi {brand} nahi lunga, pehle din hi toot gaya",
+        "ghatiya service, {brand} mein koi sunta hi nahi",
+        "mera {product} ek hafte mein phat gaya, bahut gussa aa raha hai",
+        "paise barbaad, {product} ka {feature} ekdum raddi",
+        "ek ghante mein pura bheeg gaya, {product} kisi kaam ka nahi",
+        "bilkul accha nahi hai, pehle {brand} theek tha, {feature} ghatiya",
+        "le ke pachta raha hoon, {brand} {product} sasta aur bhadda",
+        "teen baar likha koi jawab nahi, sharam karo {brand}",
+        "sabse kharab {product}, baarish mein {feature} fail ho gaya",
+    ),
+    delivery=(
+        "do din bola tha, nau din ho gaye {brand} ka {product} nahi aaya",
+        "{brand} ka parcel gum ho gaya aur koi phone nahi uthata, bahut gussa",
+        "{product} kabhi pahuncha hi nahi, {brand} bekaar mail bhejta hai",
+        "do din mein delivery jhooth tha, {brand} ka order cancel kiya",
+        "ek hafte se tracking atki hai, ghatiya delivery {brand}",
+        "teen baar ghar pe wait kiya, courier aaya hi nahi, bakwas {brand}",
+    ),
+)

@@ -1,0 +1,57 @@
+"""Italian."""
+
+from liftos_pipelines.simulate.phrases.phrase import Phrases
+
+PHRASES = Phrases(
+    language="it",
+    but="ma",
+    openers=("", "Allora,", "Parere veloce:", "Dopo due settimane:", "Sinceramente,", "Aggiornamento:",
+             "La mia esperienza:", "Di ritorno dai monti:", "Per chi chiede,", "Stasera:"),
+    tails=("", "", "Comprato a maggio.", "Quattro giorni di cammino.", "Mia sorella ha lo stesso.", "Taglia M.",
+           "Poi metto le foto.", "Ordinato dal sito.", "Qualcun altro?"),
+    features=("la cerniera", "il taglio", "il tessuto", "il peso", "la cucitura", "il colore", "il prezzo"),
+    positive=(
+        "il {product} di {brand} è fantastico, adoro {feature}",
+        "{brand} ha fatto centro, sono felicissimo, {feature} al top",
+        "ottimo servizio e ottima qualità, {brand} mi ha convinto",
+        "contentissimo del mio {product}, {feature} è splendido",
+        "tre giorni di pioggia e tutto asciutto, grazie {brand}",
+        "il miglior {product} che ho avuto, {feature} è una meraviglia",
+        "nessuna lamentela sul {product} di {brand}, perfetto",
+        "{brand} ha risposto in un'ora, persone gentilissime, bravi",
+        "vale ogni centesimo, {feature} del {product} è eccellente",
+        "consiglio {brand} a tutti gli amici, un vero piacere",
+    ),
+    neutral=(
+        "il {product} di {brand} esiste in tre colori, {feature} è indicato sulla pagina",
+        "qualcuno sa com'è {feature} del {product} di {brand}?",
+        "{brand} presenta il nuovo {product} alla fiera di marzo",
+        "questa settimana confronto {feature} del {product} con altri due",
+        "ho ordinato un {product} da {brand}, la scatola è ancora chiusa",
+        "il negozio {brand} in centro apre alle dieci e ha il {product}",
+        "che taglia di {product} prendete per l'inverno?",
+        "{brand} ha cambiato {feature} del {product} quest'anno",
+        "cerco un {product} di {brand} usato",
+        "oggi ho visto un {product} di {brand} sul treno",
+    ),
+    negative=(
+        "il {product} di {brand} è una delusione, {feature} è orribile",
+        "mai più {brand}, rotto il primo giorno",
+        "servizio pessimo, da {brand} non importa a nessuno",
+        "il mio {product} si è disfatto in una settimana, che rabbia",
+        "soldi buttati, {feature} del {product} è scadente",
+        "fradicio dopo un'ora, questo {product} è inutile",
+        "per niente buono, {brand} prima era meglio, {feature} è fatto male",
+        "mi pento dell'acquisto, {brand} {product} brutto e fragile",
+        "tre messaggi senza risposta, vergogna {brand}",
+        "il peggior {product} che ho avuto, {feature} ha ceduto sotto la pioggia",
+    ),
+    delivery=(
+        "due giorni dicevano, sono nove e ancora nessun {product} da {brand}",
+        "il mio pacco {brand} è perso e nessuno risponde, sono furioso",
+        "il {product} non è mai arrivato, {brand} manda solo mail inutili",
+        "la consegna in due giorni era una bugia, ordine {brand} annullato",
+        "spedizione ferma da una settimana, consegna terribile {brand}",
+        "tre volte ad aspettare il corriere per niente, inaccettabile {brand}",
+    ),
+)

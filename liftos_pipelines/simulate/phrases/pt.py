@@ -1,0 +1,57 @@
+"""Portuguese."""
+
+from liftos_pipelines.simulate.phrases.phrase import Phrases
+
+PHRASES = Phrases(
+    language="pt",
+    but="mas",
+    openers=("", "Então,", "Opinião rápida:", "Depois de duas semanas:", "Sinceramente,", "Atualizando:",
+             "A minha experiência:", "De volta da serra:", "Para quem pergunta,", "Hoje à noite:"),
+    tails=("", "", "Comprei em maio.", "Quatro dias de trilha.", "A minha irmã tem igual.", "Tamanho M.",
+           "Depois ponho fotos.", "Pedido no site deles.", "Mais alguém?"),
+    features=("o fecho", "o corte", "o tecido", "o peso", "a costura", "a cor", "o preço"),
+    positive=(
+        "o {product} da {brand} é fantástico, adoro {feature}",
+        "a {brand} acertou em cheio, estou muito feliz, {feature} ótimo",
+        "ótimo serviço e ótima qualidade, a {brand} convenceu-me",
+        "muito contente com o meu {product}, {feature} é excelente",
+        "três dias de chuva e tudo seco, obrigado {brand}",
+        "o melhor {product} que já tive, {feature} é uma maravilha",
+        "nenhuma queixa do {product} da {brand}, perfeito",
+        "a {brand} respondeu numa hora, gente simpática, parabéns",
+        "vale cada cêntimo, {feature} do {product} é lindo",
+        "recomendo a {brand} a todos os amigos, um prazer",
+    ),
+    neutral=(
+        "o {product} da {brand} existe em três cores, {feature} está na página",
+        "alguém sabe como é {feature} do {product} da {brand}?",
+        "a {brand} apresenta o novo {product} na feira de março",
+        "esta semana comparo {feature} do {product} com outros dois",
+        "encomendei um {product} à {brand}, ainda não abri a caixa",
+        "a loja da {brand} no centro abre às dez e tem o {product}",
+        "que tamanho de {product} usam no inverno?",
+        "a {brand} mudou {feature} do {product} este ano",
+        "procuro um {product} da {brand} usado",
+        "vi hoje um {product} da {brand} no comboio",
+    ),
+    negative=(
+        "o {product} da {brand} é uma desilusão, {feature} é horrível",
+        "nunca mais {brand}, partiu no primeiro dia",
+        "serviço péssimo, na {brand} ninguém quer saber",
+        "o meu {product} desfez-se numa semana, que raiva",
+        "dinheiro deitado fora, {feature} do {product} é fraco",
+        "encharcado numa hora, este {product} é inútil",
+        "nada bom, a {brand} antes era melhor, {feature} está mal feito",
+        "arrependo-me da compra, {brand} {product} feio e frágil",
+        "três mensagens sem resposta, que vergonha {brand}",
+        "o pior {product} que já tive, {feature} falhou à chuva",
+    ),
+    delivery=(
+        "diziam dois dias, vão nove e nada do {product} da {brand}",
+        "a minha encomenda da {brand} perdeu-se e ninguém atende, estou furioso",
+        "o {product} nunca chegou, a {brand} só manda mensagens inúteis",
+        "a entrega em dois dias era mentira, encomenda {brand} cancelada",
+        "envio parado há uma semana, entrega terrível da {brand}",
+        "três vezes à espera do estafeta para nada, inaceitável {brand}",
+    ),
+)
