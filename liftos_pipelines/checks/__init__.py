@@ -1,0 +1,1 @@
+"""Gates: Great Expectations suites for what comes in, statistical gates for what goes out."""

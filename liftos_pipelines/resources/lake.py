@@ -6,6 +6,7 @@ name, however hostile, leads to another client's data.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from liftos_pipelines import settings
 from liftos_pipelines.clients import check_client_id
 from liftos_pipelines.tables import SOURCES, ContractError, Table, table
 
+WRITE_ATTEMPTS = 8
 QUARANTINE = {
     "file": pl.String(),
     "row": pl.Int64(),
@@ -113,13 +115,15 @@ class Lake:
         delta = self._open(self.path(client, name))
         return None if delta is None else delta.version()
 
-    def write(self, client: str, name: str, frame: pl.DataFrame, *, status: str = "ok") -> WriteReport:
-        """Write a table the way its contract says: a full snapshot, or a merge on its key."""
+    def write(
+        self, client: str, name: str, frame: pl.DataFrame, *, status: str = "ok", delete_where: str | None = None
+    ) -> WriteReport:
+        """Write a table the way its contract says: a full snapshot, or a merge on its key (see `merge`)."""
         contract = table(name)
         typed = contract.conform(frame)
         _refuse_duplicates(contract, typed)
         if contract.write == "merge":
-            return self.merge(client, name, typed, status=status)
+            return self.merge(client, name, typed, status=status, delete_where=delete_where)
         version = self._overwrite(self.path(client, name), typed, status)
         return WriteReport(inserted=typed.height, updated=0, unchanged=0, version=version)
 
@@ -138,6 +142,21 @@ class Lake:
         ----------
         delete_where : SQL predicate over `target`; matching rows that are absent from `frame` are removed
         """
+        from deltalake.exceptions import CommitFailedError
+
+        for attempt in range(WRITE_ATTEMPTS):
+            try:
+                return self._merge_once(client, name, frame, delete_where=delete_where, status=status)
+            except CommitFailedError:
+                # Another writer committed first; what is new is decided afresh against what is there now.
+                if attempt == WRITE_ATTEMPTS - 1:
+                    raise
+                time.sleep(0.05 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def _merge_once(
+        self, client: str, name: str, frame: pl.DataFrame, *, delete_where: str | None, status: str
+    ) -> WriteReport:
         from deltalake import CommitProperties
 
         contract = table(name)
@@ -297,8 +316,11 @@ class LakeIOManager(dg.ConfigurableIOManager):
             raise TypeError(f"{name}: expected a polars DataFrame, got {type(obj).__name__}")
         status = (context.output_metadata or {}).get("status")
         text = str(status.value) if isinstance(status, dg.TextMetadataValue) else "ok"
+        # An asset whose files restate part of a table says which rows that its frame lacks must go.
+        removes = (context.output_metadata or {}).get("removes_where")
+        delete_where = str(removes.value) if isinstance(removes, dg.TextMetadataValue) else None
         lake = self._lake()
-        report = lake.write(context.partition_key, name, obj, status=text)
+        report = lake.write(context.partition_key, name, obj, status=text, delete_where=delete_where)
         context.add_output_metadata(
             {
                 "dagster/table_name": name,

@@ -1,0 +1,394 @@
+"""`liftos`: everything that Dagster's own commands do not do, or not in one step.
+
+Commands are thin: they read arguments, call one function, print the result in words.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from liftos_pipelines import settings
+from liftos_pipelines.clients import ClientError, list_clients, load_client
+
+if TYPE_CHECKING:
+    import dagster as dg
+    import polars as pl
+
+settings.set_defaults()
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Growth intelligence on Dagster.")
+client_app = typer.Typer(no_args_is_help=True, help="Clients: their folders and what is wrong with them.")
+events_app = typer.Typer(no_args_is_help=True, help="Events that modules raised.")
+approvals_app = typer.Typer(no_args_is_help=True, help="Actions that wait for a person.")
+ledger_app = typer.Typer(no_args_is_help=True, help="The tamper-evident record of decisions.")
+app.add_typer(client_app, name="client")
+app.add_typer(events_app, name="events")
+app.add_typer(approvals_app, name="approvals")
+app.add_typer(ledger_app, name="ledger")
+console = Console()
+problems = Console(stderr=True)
+
+Client = Annotated[str, typer.Argument(help="Client id, the name of its folder")]
+
+
+class Format(StrEnum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def main() -> None:
+    """Entry point: errors a user can mend are one message, not a traceback."""
+    from liftos_pipelines.resources.lake import TableAbsent
+    from liftos_pipelines.spine.database import SpineError
+
+    try:
+        app()
+    except (ClientError, SpineError, TableAbsent, ValueError, KeyError) as error:
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        problems.print(f"[bold red]error[/]: {message}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _instance() -> dg.DagsterInstance:
+    import dagster as dg
+
+    return dg.DagsterInstance.get()
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world")] = 7,
+    keep: Annotated[bool, typer.Option(help="Keep the demo client's data as they are")] = False,
+) -> None:
+    """Make the demo client with known truth, materialise everything, print what was found beside the truth."""
+    from liftos_pipelines.definitions import defs
+    from liftos_pipelines.resources.lake import Lake
+    from liftos_pipelines.running import print_report, run_client
+    from liftos_pipelines.simulate.findings import findings, print_findings
+    from liftos_pipelines.simulate.world import write_client
+
+    folder = settings.clients_folder() / "demo"
+    if not keep or not (folder / "client.yaml").is_file():
+        console.print(f"Simulating two years of the demo client into {folder} ...", highlight=False)
+        write_client(folder, seed=seed)
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    report = run_client("demo", defs=defs, instance=_instance(), console=console)
+    print_report(report, console)
+    lake = Lake(settings.lake_uri())
+    print_findings(findings(lambda name: lake.read("demo", name), truth), console)
+    pulse = lake.folder("demo", "eval") / "trust_pulse.html"
+    console.print(
+        "\nLook next: `liftos up` for the asset graph, checks and plots; "
+        f"the one-page summary at {pulse}; `liftos show demo causal/channel_results`; "
+        '`liftos recall demo "delivery delays"`; `liftos events list demo`.',
+        highlight=False,
+    )
+    raise typer.Exit(0 if report.success else 1)
+
+
+@app.command()
+def run(
+    client: Client,
+    select: Annotated[str | None, typer.Option(help="module/asset, module/*, +module/asset, or Dagster's selection syntax")] = None,
+) -> None:
+    """Materialise a client's assets; exit code 1 when the run or a blocking check fails."""
+    from liftos_pipelines.definitions import defs
+    from liftos_pipelines.running import print_report, run_client
+
+    report = run_client(client, select, defs=defs, instance=_instance(), console=console)
+    print_report(report, console)
+    raise typer.Exit(0 if report.success else 1)
+
+
+@app.command()
+def show(
+    client: Client,
+    table: Annotated[str, typer.Argument(help="module/asset, for example causal/channel_results")],
+    format: Annotated[Format, typer.Option(help="How to print it")] = Format.table,
+    limit: Annotated[int, typer.Option(help="Rows to print as a table")] = 40,
+    as_of: Annotated[datetime | None, typer.Option(help="The table as it was known then (UTC)")] = None,
+) -> None:
+    """Print a client's table."""
+    from liftos_pipelines.resources.lake import Lake
+
+    load_client(client)
+    lake = Lake(settings.lake_uri())
+    status = lake.status(client, table)
+    lake.require(client, table)
+    moment = as_of.replace(tzinfo=UTC) if as_of else None
+    frame = lake.read(client, table, as_of=moment)
+    if format is Format.json:
+        typer.echo(frame.write_json())
+    elif format is Format.csv:
+        typer.echo(_flat(frame).write_csv(), nl=False)
+    else:
+        console.print(f"{client} {table}: {status}, {frame.height:,} rows", highlight=False)
+        _print_frame(frame.head(limit))
+        if frame.height > limit:
+            console.print(f"... {frame.height - limit:,} more rows (--limit, or --format csv)", highlight=False)
+
+
+@app.command()
+def recall(
+    client: Client,
+    text: Annotated[str | None, typer.Argument(help="What to look for")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many memories")] = 10,
+    queries: Annotated[Path | None, typer.Option(help="JSONL with query_id, text, as_of? for a batch")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines")] = False,
+) -> None:
+    """Find memories like a text: by words and by meaning."""
+    from dataclasses import asdict
+
+    from liftos_pipelines.resources.memory_store import recall as recall_memories
+
+    load_client(client)
+    if (text is None) == (queries is None):
+        raise ValueError('give either a text ("...") or --queries FILE.jsonl')
+    asked: list[dict[str, Any]] = [{"query_id": None, "text": text}]
+    if queries is not None:
+        asked = [json.loads(line) for line in queries.read_text(encoding="utf-8").splitlines() if line.strip()]
+    for query in asked:
+        moment = datetime.fromisoformat(query["as_of"]) if query.get("as_of") else None
+        hits = recall_memories(client, query["text"], k=k, as_of=moment)
+        for rank, hit in enumerate(hits, start=1):
+            if as_json:
+                typer.echo(json.dumps({"query_id": query.get("query_id"), "rank": rank} | asdict(hit), default=str))
+            else:
+                console.print(
+                    f"{rank:>2}. [{hit.score:.2f}] {hit.kind} · {hit.text}\n      {hit.explanation}", highlight=False, markup=False
+                )
+        if not hits and not as_json:
+            console.print(f"{client} has no memory yet: run `liftos run {client} --select +memory/items`", highlight=False)
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Dagster web UI")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="MLflow UI")] = 5000,
+) -> None:
+    """Start the Dagster web UI and daemon and the MLflow UI; Ctrl-C stops them all."""
+    from liftos_pipelines.services import run_services
+
+    raise typer.Exit(run_services(host, port, mlflow_port, console))
+
+
+@app.command()
+def env() -> None:
+    """Print the variables that plain Dagster commands need: eval "$(liftos env)"."""
+    import os
+
+    for name in ("LIFTOS_HOME", "DAGSTER_HOME", "LIFTOS_DAGSTER_STORAGE", "MLFLOW_DISABLE_TELEMETRY", "GX_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "OMP_NUM_THREADS"):
+        typer.echo(f'export {name}="{os.environ[name]}"')
+
+
+@app.command()
+def doctor() -> None:
+    """Say whether this installation can work: homes, stores, weights, clients."""
+    from liftos_pipelines.doctor import examine
+
+    healthy = True
+    for finding in examine():
+        healthy = healthy and finding.healthy
+        mark = "[green]ok[/]  " if finding.healthy else "[red]fail[/]"
+        console.print(f"{mark} {finding.what}: {finding.detail}", highlight=False)
+    raise typer.Exit(0 if healthy else 1)
+
+
+@app.command()
+def bench(
+    name: Annotated[str | None, typer.Argument(help="One benchmark; all when absent")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Measure the project's figures on this machine, each beside a baseline."""
+    from liftos_pipelines.bench import print_figures, run_benchmarks
+
+    figures = run_benchmarks(name, console=problems)
+    if as_json:
+        from dataclasses import asdict
+
+        typer.echo(json.dumps([asdict(figure) for figure in figures], indent=2))
+    else:
+        print_figures(figures, console)
+
+
+@client_app.command("add")
+def client_add(client: Client, example: Annotated[Path | None, typer.Option(help="Copy this client.yaml")] = None) -> None:
+    """Make a client's folder with a client.yaml to fill in."""
+    from liftos_pipelines.running import register
+    from liftos_pipelines.starter import write_starter
+
+    file = write_starter(client, example)
+    register(_instance(), client)
+    console.print(f"{file} written. Fill it in, then: liftos client check {client}", highlight=False)
+
+
+@client_app.command("list")
+def client_list() -> None:
+    """List clients and their sources."""
+    names = list_clients()
+    if not names:
+        console.print(f"No client in {settings.clients_folder()}. Add one: liftos client add NAME", highlight=False)
+    for name in names:
+        try:
+            config = load_client(name)
+            sources = [field for field in type(config.sources).model_fields if getattr(config.sources, field) is not None]
+            console.print(f"{name}: {', '.join(sources) or 'no source yet'}", highlight=False)
+        except ClientError as error:
+            console.print(f"{name}: [red]{error}[/]", highlight=False)
+
+
+@client_app.command("check")
+def client_check(client: Client) -> None:
+    """Read a client's files without writing anything, and say what would be taken in."""
+    from liftos_pipelines.starter import check_sources
+
+    config = load_client(client)
+    problems_found = 0
+    for line in check_sources(config):
+        problems_found += not line.ok
+        mark = "[green]ok[/]  " if line.ok else "[red]fail[/]"
+        console.print(f"{mark} {line.source}: {line.detail}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if problems_found else 0)
+
+
+@events_app.command("list")
+def events_list(client: Client, limit: int = 50) -> None:
+    """The newest events of a client, oldest first, with what caused them."""
+    from liftos_pipelines.resources.spine import open_spine
+
+    load_client(client)
+    for event in open_spine().events(client)[-limit:]:
+        cause = f" <- {event.causation_id[:8]}" if event.causation_id else ""
+        console.print(
+            f"{event.seq:>5} {event.occurred_at:%Y-%m-%d %H:%M} {event.event_id[:8]}{cause} [{event.correlation_id[:8]}] "
+            f"{event.type}: {event.payload.model_dump_json(exclude_none=True)}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+@events_app.command("raise")
+def events_raise(client: Client, event_type: str, payload: Annotated[str, typer.Argument(help="JSON")]) -> None:
+    """Append an event by hand."""
+    from liftos_pipelines.resources.spine import open_spine
+    from liftos_pipelines.spine.database import parse_payload
+
+    load_client(client)
+    event = open_spine().raise_event(client, parse_payload(event_type, payload), occurred_at=datetime.now(UTC))
+    console.print(f"event {event.event_id} stands at {event.seq}", highlight=False)
+
+
+@approvals_app.command("list")
+def approvals_list(client: Client, status: str | None = None) -> None:
+    """Requests for approval: open, given, denied or expired."""
+    from liftos_pipelines.resources.spine import open_spine
+
+    load_client(client)
+    requests = open_spine().approvals(client, status)
+    for request in requests:
+        console.print(
+            f"{request.approval_id} {request.status:<8} {request.agent_id} {request.action} {request.arguments} "
+            f"(expires {request.expires_at:%Y-%m-%d %H:%M})",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    if not requests:
+        console.print("none", highlight=False)
+
+
+@approvals_app.command("give")
+def approvals_give(client: Client, approval_id: str, approver: str, reason: str = "") -> None:
+    """Consent to one action, once."""
+    _decide(client, approval_id, approver, reason, given=True)
+
+
+@approvals_app.command("deny")
+def approvals_deny(client: Client, approval_id: str, approver: str, reason: str = "") -> None:
+    """Refuse one action."""
+    _decide(client, approval_id, approver, reason, given=False)
+
+
+def _decide(client: str, approval_id: str, approver: str, reason: str, *, given: bool) -> None:
+    from liftos_pipelines.resources.spine import open_spine
+
+    load_client(client)
+    decided = open_spine().decide_approval(
+        client, approval_id, given=given, approver=approver, reason=reason, now=datetime.now(UTC)
+    )
+    console.print(f"approval request {decided.approval_id} is {decided.status}", highlight=False)
+
+
+@ledger_app.command("list")
+def ledger_list(client: Client, limit: int = 50) -> None:
+    """The newest entries of a client's ledger."""
+    from liftos_pipelines.resources.spine import open_spine
+
+    load_client(client)
+    for entry in open_spine().ledger(client)[-limit:]:
+        console.print(
+            f"{entry.position:>5} {entry.recorded_at[:19]} {entry.kind} by {entry.actor} {entry.body} {entry.entry_hash[:12]}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+@ledger_app.command("verify")
+def ledger_verify(client: Client) -> None:
+    """Recompute a client's chain; exit code 1 when it does not hold."""
+    from liftos_pipelines.resources.spine import open_spine
+
+    load_client(client)
+    audit = open_spine().verify_ledger(client)
+    if audit.verified:
+        console.print(f"The ledger of {client} holds: {audit.entries} entries, head {audit.root_hash}", highlight=False)
+    else:
+        console.print(f"The ledger of {client} is broken at entry {audit.first_bad_entry}: {audit.reason}", highlight=False)
+    raise typer.Exit(0 if audit.verified else 1)
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Lists and structs as JSON text, for CSV."""
+    import polars as pl
+
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    return frame.with_columns(
+        pl.col(name).map_elements(lambda value: json.dumps(value.to_list() if hasattr(value, "to_list") else value, default=str), return_dtype=pl.String)
+        for name in nested
+    )
+
+
+def _print_frame(frame: pl.DataFrame) -> None:
+    from rich.table import Table
+
+    table = Table(header_style="bold", show_lines=False)
+    for name, dtype in frame.schema.items():
+        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="ellipsis", max_width=48)
+    for row in frame.iter_rows():
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return str(value)
+
+
+if __name__ == "__main__":
+    main()
