@@ -176,7 +176,10 @@ class Lake:
         if current.is_empty():
             version = self._overwrite(path, typed, status)
             return WriteReport(inserted=typed.height, updated=0, unchanged=0, version=version)
-        condition = " AND ".join(f"target.`{column}` IS NOT DISTINCT FROM source.`{column}`" for column in contract.key)
+        # In brackets: DataFusion binds AND more tightly than IS NOT DISTINCT FROM.
+        condition = " AND ".join(
+            f"(target.`{column}` IS NOT DISTINCT FROM source.`{column}`)" for column in contract.key
+        )
         source = typed if delete_where else pl.concat([added, changed])
         merger = (
             delta.merge(
