@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 def fold(text: str) -> str:
     """Case, width, accent and quote folding: two spellings of one name become equal. Length may change."""
+    if text.isascii():  # nothing to decompose: the common case, and ten times as fast
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text)
     stripped = "".join(char for char in decomposed if not unicodedata.combining(char))
     return stripped.casefold().replace("\u2019", "'")
@@ -43,35 +45,52 @@ class Hit:
     end: int
 
 
+_GAP = r"[\s\-\u2010-\u2015]+"
+# Scripts that run words together: a name in them has no word boundary to stand on.
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+# Korean particles follow a name without a space; what stands before it does so with one.
+_UNSPACED_AFTER = _UNSPACED + r"\u1100-\u11ff\uac00-\ud7ff"
+
+
 class NameFinder:
-    """Finds names by their aliases, longest first, on word boundaries, folded; overlapping hits count once."""
+    """Finds names by their aliases, longest first, on word boundaries, folded; overlapping hits count once.
+
+    Spaces and hyphens within a name are interchangeable. Where a name begins or ends in a script without
+    word spaces (Chinese, Japanese, Thai, ...), that side needs no boundary.
+    """
 
     def __init__(self, names: list[Name]) -> None:
-        spellings = {
-            fold(alias).strip(): name.name
+        self._canonical = {
+            _spelling(alias): name.name
             for name in names
             for alias in (*name.aliases, name.name)
-            if fold(alias).strip()
+            if _spelling(alias)
         }
-        self._canonical = spellings
-        ordered = sorted(spellings, key=len, reverse=True)
-        body = "|".join(re.escape(spelling).replace(r"\ ", r"[\s\-]+") for spelling in ordered)
-        # Possessives and plurals of a name still name it; a longer word that contains it does not.
-        self._pattern = re.compile(rf"(?<!\w)(?:{body})(?=(?:'s|s')?(?!\w))") if body else None
+        ordered = sorted(self._canonical, key=len, reverse=True)
+        # One group a kind of boundary: a boundary shared by all its names is tested once, not once a name.
+        groups: dict[tuple[str, str], list[str]] = {}
+        for spelling in ordered:
+            groups.setdefault(_boundaries(spelling), []).append(_GAP.join(map(re.escape, spelling.split(" "))))
+        parts = [f"{before}(?:{'|'.join(group)}){after}" for (before, after), group in groups.items()]
+        self._pattern = re.compile("|".join(parts)) if parts else None
 
     def find(self, text: str) -> list[Hit]:
         """Every mention in reading order."""
         if self._pattern is None:
             return []
-        hits = []
-        for match in self._pattern.finditer(fold(text)):
-            spelling = re.sub(r"[\s\-]+", " ", match.group())
-            canonical = self._canonical.get(spelling) or self._canonical.get(match.group())
-            if canonical is None:  # an alias that itself holds a hyphen
-                canonical = next(
-                    name
-                    for alias, name in self._canonical.items()
-                    if re.sub(r"[\s\-]+", " ", alias) == spelling
-                )
-            hits.append(Hit(name=canonical, start=match.start(), end=match.end()))
-        return hits
+        return [
+            Hit(name=self._canonical[_spelling(match.group())], start=match.start(), end=match.end())
+            for match in self._pattern.finditer(fold(text))
+        ]
+
+
+def _spelling(alias: str) -> str:
+    """The folded alias with every run of spaces and hyphens as one space."""
+    return re.sub(_GAP, " ", fold(alias)).strip()
+
+
+def _boundaries(spelling: str) -> tuple[str, str]:
+    before = "" if re.match(f"[{_UNSPACED}]", spelling) else r"(?<!\w)"
+    # Possessives and plurals of a name still name it; a longer word that contains it does not.
+    after = "" if re.search(f"[{_UNSPACED_AFTER}]$", spelling) else r"(?=(?:'s|s')?(?!\w))"
+    return before, after

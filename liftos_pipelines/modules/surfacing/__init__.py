@@ -1,0 +1,27 @@
+"""Surfacing: do AI assistants name, rank and cite the brand, what changed, and what would help.
+
+Pure computing over frames: the tables it reads and writes are those of `liftos_pipelines.tables`.
+"""
+
+from liftos_pipelines.modules.surfacing.answer import Answer, parse_answer
+from liftos_pipelines.modules.surfacing.audit import DIMENSIONS, audit_pages, measured_share
+from liftos_pipelines.modules.surfacing.impression import word_position_impression
+from liftos_pipelines.modules.surfacing.mentions import SentimentScorer, answer_mentions
+from liftos_pipelines.modules.surfacing.recommendations import recommendations
+from liftos_pipelines.modules.surfacing.shifts import visibility_shifts
+from liftos_pipelines.modules.surfacing.visibility import METRICS, visibility
+
+__all__ = [
+    "DIMENSIONS",
+    "METRICS",
+    "Answer",
+    "SentimentScorer",
+    "answer_mentions",
+    "audit_pages",
+    "measured_share",
+    "parse_answer",
+    "recommendations",
+    "visibility",
+    "visibility_shifts",
+    "word_position_impression",
+]
