@@ -1,0 +1,257 @@
+"""Memories from what the other modules found, and from what agents did about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from liftos_pipelines.modules.memory.items import (
+    amount,
+    as_items,
+    campaign_words,
+    effect_words,
+    interval_words,
+    labelled,
+    one_campaign,
+    placed,
+    std_error_of,
+)
+from liftos_pipelines.tables import ALL
+
+
+def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None) -> pl.DataFrame:
+    """Drops of sentiment."""
+    rows = []
+    for row in frame.iter_rows(named=True):
+        context = alert_context(row, names)
+        rows.append(
+            {
+                "source_key": row["alert_id"],
+                "text": context,
+                "domain": "sentiment",
+                "valid_from": row["detected_at"],
+                "outcome": effect_words("net sentiment", row["effect"], None),
+                "effect": row["effect"],
+                "context": context,
+                "metric": "net sentiment",
+                "campaign_id": one_campaign(row["campaign_id"]),
+            }
+        )
+    return as_items("alert", "sentiment/alerts", rows)
+
+
+def alert_context(row: Mapping[str, Any], names: Mapping[str, str] | None = None) -> str:
+    """An alert in words, with its campaign's name where there is one."""
+    where = campaign_words(row["campaign_id"], names)
+    return placed(row["explanation"] or "Sentiment dropped", where)
+
+
+def impacts(
+    frame: pl.DataFrame,
+    triggers: Mapping[str, Mapping[str, Any]] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> pl.DataFrame:
+    """Measured business impact of a triggering event; the standard error is read off the 90 % interval.
+
+    `triggers` : payload of each triggering event by its id, for its campaign and what was said of it
+    """
+    rows = []
+    for row in frame.iter_rows(named=True):
+        trigger = (triggers or {}).get(row["event_id"], {})
+        campaign = one_campaign(trigger.get("campaign_id"))
+        measured = interval_words("effect", row["effect"], row["effect_low"], row["effect_high"])
+        window = f"Impact on the outcome from {row['window_start']} to {row['window_end']}"
+        context = placed(trigger.get("explanation") or window, campaign_words(campaign, names))
+        rows.append(
+            {
+                "source_key": row["event_id"],
+                "text": labelled(
+                    ("Context", context),
+                    (window, measured),
+                    ("Revenue at risk", amount(row["revenue_at_risk"])),
+                ),
+                "domain": "causal",
+                "valid_from": row["window_start"],
+                "valid_to": row["window_end"],
+                "outcome": measured,
+                "effect": row["effect"],
+                "std_error": std_error_of(row["effect_low"], row["effect_high"]),
+                "context": context,
+                "metric": "effect on outcome",
+                "campaign_id": campaign,
+            }
+        )
+    return as_items("impact", "causal/impact", rows)
+
+
+def channel_results(frame: pl.DataFrame) -> pl.DataFrame:
+    """What each channel returned in total, as the model last estimated it; geos stay in the lake."""
+    rows = []
+    for row in frame.filter(pl.col("geo") == ALL).iter_rows(named=True):
+        measured = interval_words("ROI", row["roi"], row["roi_low"], row["roi_high"])
+        marginal = interval_words("marginal ROI", row["mroi"], row["mroi_low"], row["mroi_high"])
+        rows.append(
+            {
+                "source_key": row["channel"],
+                "text": f"Channel {row['channel']}: {measured}; {marginal}.",
+                "domain": "causal",
+                "outcome": measured,
+                "effect": row["roi"],
+                "std_error": std_error_of(row["roi_low"], row["roi_high"]),
+                "context": f"Channel {row['channel']}",
+                "metric": "roi",
+            }
+        )
+    return as_items("channel_result", "causal/channel_results", rows)
+
+
+def shifts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Shifts of visibility in AI answers and changes of an engine's behaviour."""
+    rows = []
+    for row in frame.iter_rows(named=True):
+        who = row["brand"] or "all brands"
+        context = f"Visibility shift ({row['kind']}) on {row['engine']} for {who}"
+        rows.append(
+            {
+                "source_key": "|".join(
+                    (row["detected_at"].isoformat(), row["engine"], row["kind"], row["brand"] or "")
+                ),
+                "text": f"{context}: {effect_words('visibility', row['effect'], None)}.",
+                "domain": "surfacing",
+                "valid_from": row["detected_at"],
+                "outcome": effect_words("visibility", row["effect"], None),
+                "effect": row["effect"],
+                "context": context,
+                "metric": "visibility",
+            }
+        )
+    return as_items("shift", "surfacing/shifts", rows)
+
+
+def recommendations(frame: pl.DataFrame) -> pl.DataFrame:
+    """What surfacing advised, with the effect it expected; an expectation is not an outcome."""
+    rows = []
+    for row in frame.iter_rows(named=True):
+        expected = interval_words("expected effect", row["expected_effect"], row["low"], row["high"])
+        rows.append(
+            {
+                "source_key": row["recommendation_id"],
+                "text": f"Recommendation for {row['target']}: {row['action']} ({expected}; "
+                f"evidence: {row['evidence_grade'] or 'unknown'}).",
+                "domain": "surfacing",
+                "context": f"Visibility of {row['target']} in AI answers",
+                "action": row["action"],
+                "metric": "visibility",
+            }
+        )
+    return as_items("recommendation", "surfacing/recommendations", rows)
+
+
+def proposals(frame: pl.DataFrame) -> pl.DataFrame:
+    """Actions agents proposed and what policy decided; a prediction is told in words, not stored as an
+    effect.
+    """
+    rows = []
+    for row in frame.iter_rows(named=True):
+        predicted = interval_words(
+            "predicted effect", row["predicted_effect"], row["predicted_low"], row["predicted_high"]
+        )
+        rows.append(
+            {
+                "source_key": row["action_id"],
+                "text": labelled(
+                    ("Context", row["context"]),
+                    ("Proposed action", row["action"]),
+                    (
+                        "Decision",
+                        f"{row['decision']} ({row['reason'] or 'no reason given'}), {row['status']}",
+                    ),
+                    ("Prediction", predicted),
+                ),
+                "domain": "agentic",
+                "valid_from": row["proposed_at"],
+                "context": row["context"],
+                "action": row["action"],
+            }
+        )
+    return as_items("proposal", "agentic/proposals", rows)
+
+
+def llm_experiments(frame: pl.DataFrame) -> pl.DataFrame:
+    """A/B comparisons of prompts or models with their estimated difference."""
+    rows = []
+    for row in frame.iter_rows(named=True):
+        measured = interval_words(row["metric"], row["estimate"], row["low"], row["high"])
+        context = f"LLM experiment {row['experiment']} comparing {row['variant_a']} with {row['variant_b']}"
+        rows.append(
+            {
+                "source_key": "|".join(
+                    row[name] for name in ("experiment", "metric", "variant_a", "variant_b")
+                ),
+                "text": f"{context}: difference in {measured}; decision: {row['decision'] or 'unknown'}.",
+                "domain": "llm",
+                "outcome": f"difference in {measured}",
+                "effect": row["estimate"],
+                "std_error": std_error_of(row["low"], row["high"]),
+                "context": context,
+                "action": f"use {row['variant_b']} instead of {row['variant_a']}",
+                "metric": row["metric"],
+            }
+        )
+    return as_items("llm_experiment", "llm/experiments", rows)
+
+
+def patterns(events: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """What an agent did about what happened: context, impact and action of each `agent_action_initiated`.
+
+    Parameters
+    ----------
+    events : mappings with event_id, type, occurred_at, causation_id and payload (a mapping); causes that are
+        among them are followed to the impact and the drop that led to the action
+    """
+    by_id = {event["event_id"]: event for event in events}
+    rows = []
+    for event in events:
+        if event["type"] != "agent_action_initiated":
+            continue
+        payload, chain = event["payload"], _chain(event, by_id)
+        impact = next((cause for cause in chain if cause["type"] == "causal_impact_identified"), None)
+        origin = next((cause for cause in chain if cause["type"] == "sentiment_drop_detected"), None)
+        campaign = next((c["payload"]["campaign_id"] for c in chain if c["payload"].get("campaign_id")), None)
+        effect = None
+        if impact:
+            body = impact["payload"]
+            effect = interval_words("effect", body["effect"], body["effect_low"], body["effect_high"])
+        context = payload["context"] or (origin["payload"].get("explanation") if origin else "") or ""
+        rows.append(
+            {
+                "source_key": payload["action_id"],
+                "text": labelled(
+                    ("Context", context),
+                    ("Impact", effect),
+                    ("Action", f"{payload['action']} by {payload['agent_id']}"),
+                    ("Status", f"{payload['decision']}, {payload['status']}"),
+                ),
+                "domain": "agentic",
+                "valid_from": event["occurred_at"],
+                "context": context,
+                "action": payload["action"],
+                "campaign_id": one_campaign(campaign),
+                "events": [event["event_id"], *(cause["event_id"] for cause in chain)],
+            }
+        )
+    return as_items("pattern", "spine/agent_action_initiated", rows)
+
+
+def _chain(event: Mapping[str, Any], by_id: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Causes of an event, nearest first; a loop ends it."""
+    chain: list[Mapping[str, Any]] = []
+    seen = {event["event_id"]}
+    cause = by_id.get(event["causation_id"] or "")
+    while cause is not None and cause["event_id"] not in seen:
+        chain.append(cause)
+        seen.add(cause["event_id"])
+        cause = by_id.get(cause["causation_id"] or "")
+    return chain

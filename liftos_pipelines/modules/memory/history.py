@@ -1,0 +1,111 @@
+"""Bi-temporal memory: world time (`valid_from`, `valid_to`) beside system time (`recorded_at`,
+`superseded_at`).
+
+A memory is never rewritten. When its source says something else, a new version is recorded and the old one
+gets `superseded_at`; only the same memory (same kind, same source row) is ever superseded. So any past answer
+of the memory can be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from liftos_pipelines.modules.memory.items import SCHEMA, typed
+
+_KEY = "memory_id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What remembering changed: versions `added` and old versions `closed`, both complete item rows."""
+
+    added: pl.DataFrame
+    closed: pl.DataFrame
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        return pl.concat([self.added, self.closed])
+
+    @property
+    def count(self) -> int:
+        return self.added.height + self.closed.height
+
+
+def remember(
+    history: pl.DataFrame, items: pl.DataFrame, now: datetime, *, complete_kinds: Collection[str] = ()
+) -> Changes:
+    """Versions to add and to close so that `items` are what is known now.
+
+    Parameters
+    ----------
+    history : all versions known so far
+    items : what the sources say, any number of rows a memory (the last wins)
+    now : time of recording; moved forward if the history already holds that moment, so versions stay ordered
+    complete_kinds : kinds of which `items` holds every memory; one that is missing was taken back by its
+    source
+        and is closed without a successor
+
+    Returns
+    -------
+    Changes : empty when nothing new was said, so that remembering twice changes nothing
+    """
+    latest = history["recorded_at"].max() if history.height else None
+    stamp = now if not isinstance(latest, datetime) or now > latest else latest + timedelta(microseconds=1)
+    fresh = items.select(list(SCHEMA)).unique(subset=_KEY, keep="last", maintain_order=True)
+    held = current(history)
+    same = held.select(_KEY, "content_hash")
+    added = fresh.join(same, on=[_KEY, "content_hash"], how="anti").with_columns(
+        pl.lit(stamp).dt.cast_time_unit("us").alias("recorded_at"),
+        pl.lit(None, dtype=SCHEMA["superseded_at"]).alias("superseded_at"),
+        (pl.col(_KEY) + "@" + pl.lit(stamp.isoformat(timespec="microseconds"))).alias("version_id"),
+    )
+    retracted = pl.col("kind").is_in(list(complete_kinds)) & ~pl.col(_KEY).is_in(fresh[_KEY].implode())
+    closed = held.filter(pl.col(_KEY).is_in(added[_KEY].implode()) | retracted).with_columns(
+        pl.lit(stamp).dt.cast_time_unit("us").alias("superseded_at")
+    )
+    return Changes(added=typed(added), closed=typed(closed))
+
+
+def apply(history: pl.DataFrame, changes: Changes) -> pl.DataFrame:
+    """The history with changes in it, in order of recording."""
+    kept = history.select(list(SCHEMA)).join(changes.closed.select("version_id"), on="version_id", how="anti")
+    return pl.concat([kept, changes.rows]).sort("recorded_at", _KEY)
+
+
+def current(history: pl.DataFrame) -> pl.DataFrame:
+    """Versions that nothing has superseded."""
+    return history.filter(pl.col("superseded_at").is_null())
+
+
+def as_of(history: pl.DataFrame, moment: datetime, *, strict: bool = False) -> pl.DataFrame:
+    """The version of each memory that holds at a moment, at most one a memory.
+
+    A memory recorded by then appears as it was recorded then (system time): exactly the journal's replay. A
+    memory that was loaded later, such as last year's decisions imported today, appears by its own date (world
+    time), in the version that was valid then; `strict` leaves those out, for an audit of what could have been
+    known.
+    """
+    known = history.filter(pl.col("recorded_at") <= moment)
+    replayed = known.filter(pl.col("superseded_at").is_null() | (pl.col("superseded_at") > moment))
+    if strict:
+        return replayed
+    later = (
+        history.join(known.select(_KEY).unique(), on=_KEY, how="anti")
+        .filter(pl.col("valid_from") <= moment)
+        # A version closed without a successor was taken back: it was never true.
+        .filter(
+            pl.col("superseded_at").is_null()
+            | pl.struct(_KEY, "superseded_at").is_in(
+                history.select(pl.struct(_KEY, pl.col("recorded_at").alias("superseded_at")))
+                .to_series()
+                .implode()
+            )
+        )
+        .sort("valid_from", "recorded_at")
+        .unique(subset=_KEY, keep="last", maintain_order=True)
+    )
+    return pl.concat([replayed, later])

@@ -1,0 +1,48 @@
+"""Questions that no growth team's memory answers: does it say so? A fixed set, so that the figure is
+comparable.
+"""
+
+from __future__ import annotations
+
+OFF_TOPIC: tuple[str, ...] = (
+    "How long does sourdough bread need to rise before baking?",
+    "Which planet has the most moons?",
+    "My knee hurts when I run downhill, what should I do?",
+    "Translate good morning into Finnish.",
+    "What is the boiling point of nitrogen?",
+    "Who composed the opera The Magic Flute?",
+    "How do I tie a bowline knot?",
+    "The cat knocked the vase off the shelf again.",
+    "Explain the offside rule in football.",
+    "What year did the Berlin Wall fall?",
+    "How do I replace the chain on a bicycle?",
+    "A recipe for lentil soup with cumin.",
+    "What is the derivative of the sine function?",
+    "Why do leaves change colour in autumn?",
+    "The train to Lisbon leaves from platform four.",
+    "How do bees find their way back to the hive?",
+    "Which vitamins are in spinach?",
+    "Describe how a violin produces sound.",
+    "What is the capital of Mongolia?",
+    "How deep is the Mariana Trench?",
+    "My neighbour plays the drums at midnight.",
+    "How do I prune an apple tree in winter?",
+    "What causes the northern lights?",
+    "The chess opening called the Sicilian Defence.",
+    "How do I remove red wine from a carpet?",
+    "Which muscles does swimming train?",
+    "When do tadpoles become frogs?",
+    "How is parchment made?",
+    "A poem about the sea in November.",
+    "What does a metronome do?",
+    "How are volcanoes formed?",
+    "The grammar of the subjunctive in Spanish.",
+    "How often should I water a cactus?",
+    "Who painted the ceiling of the Sistine Chapel?",
+    "The difference between a viola and a cello.",
+    "How to fold a paper crane.",
+    "Why is the sky blue?",
+    "What do penguins eat in the wild?",
+    "How does a lock on a canal work?",
+    "The rules of the card game bridge.",
+)
