@@ -49,14 +49,12 @@ NEWEST_OF_A_KIND = 100
 def items(
     context: dg.AssetExecutionContext, lake: LakeResource, spine: SpineResource, memory: MemoryStoreResource
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """Every version of every memory: decisions with measured effects, notes, campaigns, tests, alerts,
-    impacts, shifts, advice and agents' actions, each from its source row; what changed is recorded beside
-    what was said.""" client, store, log = client_of(context).client, memory.get(context.partition_key),
-    spine.get() events = log.events(client, types=REMEMBERED_EVENTS)
+    """Every version of every memory: decisions with measured effects, notes, campaigns, tests, alerts, impacts,
+    shifts, advice and agents' actions, each from its source row; a change is recorded beside what was said."""
+    client, store, log = client_of(context).client, memory.get(context.partition_key), spine.get()
+    events = log.events(client, types=REMEMBERED_EVENTS)
     tables = {name: lake.get().read(client, name) for name in READ}
-    found = item.with_provenance(
-        build_items(tables, events), {name: lake.get().version(client, name) for name in READ}
-    )
+    found = item.with_provenance(build_items(tables, events), {name: lake.get().version(client, name) for name in READ})
     restored = store.restore(_with_extra(lake.get().read(client, "memory/items")))
     done = store.remember(found, datetime.now(UTC), complete_kinds=_complete_kinds(tables))
     # Only now is the pattern stored; a run that dies before this line is asked for again.
@@ -151,9 +149,7 @@ def patterns(
     success with a 90 % interval from measured effects, or an abstention with its reason."""
     held = _with_extra(items)
     asked = [
-        query
-        for group in (queries_from_items(held), queries_from_campaigns(campaigns))
-        for query in _newest(group)
+        query for group in (queries_from_items(held), queries_from_campaigns(campaigns)) for query in _newest(group)
     ]
     if not asked:
         return skipped("memory/patterns", "no alert, impact, proposal or campaign to look up")

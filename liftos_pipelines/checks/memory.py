@@ -1,6 +1,4 @@
-"""Gates of the memory: it holds each thing once, all of it is findable, and fusing words and meaning does no
-harm.
-"""
+"""Gates of the memory: each thing is held once, all of it is findable, fusing words and meaning does no harm."""
 
 import dagster as dg
 import polars as pl
@@ -20,9 +18,7 @@ MIN_QUESTIONS = 30
     blocking=True,
     partitions_def=clients_partitions,
 )
-def one_current_version_a_memory(
-    context: dg.AssetCheckExecutionContext, items: pl.DataFrame
-) -> dg.AssetCheckResult:
+def one_current_version_a_memory(context: dg.AssetCheckExecutionContext, items: pl.DataFrame) -> dg.AssetCheckResult:
     """No memory has two current versions, and no version is stored twice."""
     current = items.filter(pl.col("superseded_at").is_null())
     doubled = current.height - current["memory_id"].n_unique()
