@@ -112,7 +112,6 @@ def _run(rng: np.random.Generator, agent: Agent, run_id: str, number: int, kind:
         steps.append({
             "run_id": run_id, "agent_id": agent.agent_id, "step": len(steps) + 1,
             "at": (start + timedelta(seconds=4 * len(steps))).isoformat(), "kind": step_kind, **fields, "cost": cost,
-            "agent_version": agent.version,
         })
 
     def call(tool: str, result: str, money: float = 0.0, **arguments: Any) -> None:

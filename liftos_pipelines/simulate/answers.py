@@ -175,11 +175,14 @@ def truth(world: Answers) -> dict[str, Any]:
             "mention_rate": row["rate"], "mention_share": row["mention_share"], "top1_share": row["top1_share"],
             "top3_share": row["top3_share"], "cited_share": row["cited_share"],
         }
+    ranks = world.said.filter(pl.col("brand") == BRAND).sort("answer_id")["rank"]
     return {
         "answers": len(world.rows),
         "prompts": len(prompts()),
         "icc": ICC,
         "algorithm_change": {"engine": CHANGED_ENGINE, "date": CHANGE_DAY.isoformat()},
         "rates": rates,
+        "brand_rank_digits": "".join(str(rank or 0) for rank in ranks),
+        "brand_rank_digits_are": "one digit an answer in order of answer_id: the brand's rank, 0 where not named",
         "absence_statements": world.said.filter("said_absent")["answer_id"].to_list(),
     }

@@ -143,7 +143,11 @@ def _fill(rng: np.random.Generator, phrases: Phrases, core: str, label: str) -> 
 
 
 def truth(world: Mentions) -> dict[str, Any]:
-    """The incident and the shares of classes, by campaign, before and in it."""
+    """The incident, the true class of each mention and the true net sentiment of each stream and day."""
+    days = {
+        stream_id: {"start": rows["date"][0].isoformat(), "net": [round(value, 4) for value in rows["net_sentiment"]]}
+        for (stream_id,), rows in world.net.group_by(["campaign_id"], maintain_order=True)
+    }
     hit = world.net.filter(pl.col("campaign_id") == INCIDENT.campaign_id)
     inside = pl.col("date").is_between(INCIDENT.start, INCIDENT.end)
     return {
@@ -159,6 +163,9 @@ def truth(world: Mentions) -> dict[str, Any]:
             "net_during": hit.filter(inside)["net_sentiment"].mean(),
             "description": INCIDENT.description,
         },
+        "class_digits": "".join(str(CLASSES.index(label)) for label in world.classes["label"]),
+        "class_digits_are": "one digit a mention in order of mention_id: 0 negative, 1 neutral, 2 positive",
+        "net_by_day": days,
         "class_shares": dict(world.classes["label"].value_counts(normalize=True).sort("label").iter_rows()),
         "net_sentiment": float(np.average(world.net["net_sentiment"], weights=world.net["n"])),
     }

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from liftos_pipelines.assets.ingestion import ingest_marketing, ingest_source
+from liftos_pipelines.clients import read_client_file
+from liftos_pipelines.simulate import agents, answers, llm, mentions, outcomes
+from liftos_pipelines.simulate.phrases import LANGUAGES
+from liftos_pipelines.simulate.setting import BRAND, BRAND_DOMAIN, INCIDENT, NOW, PRODUCTS
+from liftos_pipelines.simulate.world import write_client
+from liftos_pipelines.tables import SOURCES
+
+Demo = tuple[Path, dict[str, Any]]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def jsonl(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_world(demo: Demo, tmp_path: Path) -> None:
+    first = digests(demo[0])
+    write_client(tmp_path / "again" / "demo", seed=7)
+    assert digests(tmp_path / "again" / "demo") == first
+    write_client(tmp_path / "other" / "demo", seed=8)
+    other = digests(tmp_path / "other" / "demo")
+    assert set(other) == set(first)
+    drawn = [name for name in first if name.startswith("data/") and "/pages/" not in name]
+    same = {name for name in drawn if other[name] == first[name]}
+    assert same == {"data/agents.yaml"}  # the agents themselves are not drawn
+
+
+def test_the_returned_truth_is_the_written_one(demo: Demo) -> None:
+    assert json.loads((demo[0] / "truth.json").read_text(encoding="utf-8")) == demo[1]
+
+
+def test_every_source_loads_without_a_failed_check_or_a_row_set_aside(demo: Demo) -> None:
+    client = read_client_file(demo[0] / "client.yaml")
+    marketing = client.sources.marketing
+    assert marketing is not None
+    ingests = [ingest_marketing(client, marketing, NOW)]
+    for source in type(client.sources).model_fields:
+        configured = getattr(client.sources, source)
+        assert configured is not None, f"the demo client should bring {source}"
+        if source != "marketing":
+            ingests.append(ingest_source(client, source, configured, NOW))
+    for ingest in ingests:
+        assert ingest.failures() == []
+        warnings = [v.message for own in ingest.verdicts.values() for v in own if not v.passed]
+        assert warnings == [], ingest.source
+        assert ingest.quarantine.is_empty(), ingest.source
+        assert all(not table.is_empty() for table in ingest.tables.values())
+    assert {name.split("/")[1] for ingest in ingests for name in ingest.tables} == set(SOURCES)
+
+
+def test_no_source_reads_the_truth(demo: Demo) -> None:
+    client = yaml.safe_load((demo[0] / "client.yaml").read_text(encoding="utf-8"))
+    paths = [source["path"] for source in client["sources"].values()]
+    assert all(path.startswith("data/") for path in paths)
+    assert not [file for file in (demo[0] / "data").rglob("*") if "truth" in file.name]
+
+
+# --- mentions ------------------------------------------------------------------------------------------------
+
+
+def spoken(demo: Demo) -> pl.DataFrame:
+    """Mentions with their true class as -1, 0, 1."""
+    folder, _ = demo
+    rows = pl.read_parquet(folder / "data" / "mentions" / "*.parquet")
+    classes = pl.read_csv(folder / "truth_mentions.csv")
+    signs = pl.col("label").replace_strict({"negative": -1.0, "neutral": 0.0, "positive": 1.0})
+    return rows.join(classes, on="mention_id").with_columns(net=signs, date=pl.col("published_at").dt.date())
+
+
+def test_the_incident_is_seen_on_its_campaign_and_on_no_other(demo: Demo) -> None:
+    rows = spoken(demo).with_columns(campaign=pl.col("campaign_id").fill_null("none"))
+    before = rows.filter(pl.col("date").is_between(pl.date(2025, 8, 11), pl.date(2025, 9, 7)))
+    during = rows.filter(pl.col("date").is_between(INCIDENT.start, INCIDENT.end))
+    drops = {
+        campaign: float(before.filter(pl.col("campaign") == campaign)["net"].mean() - part["net"].mean())
+        for (campaign,), part in during.group_by(["campaign"])
+    }
+    assert len(drops) >= 3
+    hit = drops.pop(INCIDENT.campaign_id)
+    assert hit == pytest.approx(INCIDENT.net_drop, abs=0.2)
+    assert max(abs(drop) for drop in drops.values()) < 0.2
+
+
+def test_a_days_noise_is_autoregressive_as_stated() -> None:
+    net = mentions.generate(3).net.filter(pl.col("campaign_id") == "none")["net_sentiment"].to_numpy()
+    noise = net - net.mean()
+    assert np.corrcoef(noise[1:], noise[:-1])[0, 1] == pytest.approx(mentions.RHO, abs=0.1)
+    assert noise.std() == pytest.approx(mentions.DAY_SD, rel=0.15)
+
+
+def test_texts_differ_and_labelled_sentences_are_never_used_in_mentions(demo: Demo) -> None:
+    rows = spoken(demo)
+    assert rows["text"].n_unique() > 0.9 * rows.height
+    texts = "\n".join(rows["text"])
+    for phrases in LANGUAGES.values():
+        for label in mentions.CLASSES:
+            for core in getattr(phrases, label)[: mentions.LABELLED_CORES]:
+                fixed = max(re.split(r"\{\w+\}", core), key=len)
+                pattern = re.compile(".{1,25}".join(re.escape(part) for part in re.split(r"\{\w+\}", core) if part))
+                assert len(fixed) > 4
+                assert not pattern.search(texts), core
+
+
+def test_every_language_has_every_kind_of_sentence() -> None:
+    assert set(LANGUAGES) == set(["ar", "de", "en", "es", "fr", "hi", "it", "pt"])
+    for phrases in LANGUAGES.values():
+        for kind in ("positive", "neutral", "negative", "delivery"):
+            sentences = getattr(phrases, kind)
+            assert len(sentences) == len(set(sentences)) >= 6
+            for sentence in sentences:
+                filled = sentence.format(brand=BRAND, product=PRODUCTS[0], feature=phrases.features[0])
+                assert BRAND in filled or PRODUCTS[0] in filled or kind != "neutral"
+
+
+def test_the_digits_in_the_truth_are_the_classes_in_order(demo: Demo) -> None:
+    classes = pl.read_csv(demo[0] / "truth_mentions.csv").sort("mention_id")
+    assert "".join(str(mentions.CLASSES.index(label)) for label in classes["label"]) == demo[1]["sentiment"]["class_digits"]
+
+
+# --- answers -------------------------------------------------------------------------------------------------
+
+
+def test_repeats_of_a_prompt_agree_as_much_as_stated() -> None:
+    world = answers.generate(5)
+    still = world.said.filter(pl.col("engine") == "aster", pl.col("brand") == BRAND)
+    means = still.group_by("prompt_id").agg(pl.col("mentioned").mean().alias("rate"))["rate"].to_numpy()
+    overall = means.mean()
+    between = means.var(ddof=1) / (overall * (1 - overall))
+    assert between == pytest.approx(answers.ICC, abs=0.12)
+
+
+def test_the_algorithm_change_moves_one_engine_only(demo: Demo) -> None:
+    rates = demo[1]["surfacing"]["rates"]
+    assert rates["quill"]["before"][BRAND]["mention_rate"] - rates["quill"]["after"][BRAND]["mention_rate"] > 0.15
+    assert rates["aster"]["before"][BRAND]["mention_rate"] == rates["aster"]["after"][BRAND]["mention_rate"]
+    for engine in rates.values():  # what was drawn is near what is true
+        for period in engine.values():
+            for brand in period.values():
+                assert brand["mention_share"] == pytest.approx(brand["mention_rate"], abs=0.04)
+
+
+def test_an_answer_names_exactly_the_brands_it_is_said_to_name(demo: Demo) -> None:
+    texts = {row["answer_id"]: row["text"] for row in jsonl(demo[0] / "data" / "answers.jsonl")}
+    said = pl.read_csv(demo[0] / "truth_answers.csv")
+    for row in said.iter_rows(named=True):
+        assert (row["brand"] in texts[row["answer_id"]]) == (row["mentioned"] or row["said_absent"])
+    absent = said.filter("said_absent")
+    assert absent.height > 50
+    assert not absent["mentioned"].any()
+
+
+# --- llm calls -----------------------------------------------------------------------------------------------
+
+NUMBER = re.compile(r"\d[\d,.]*\d|\d")
+
+
+def test_planted_claims_are_not_in_the_context_and_all_other_numbers_are(demo: Demo) -> None:
+    planted = {row["call_id"]: row for row in demo[1]["llm"]["planted"]}
+    calls = jsonl(demo[0] / "data" / "llm_calls.jsonl")
+    assert len(calls) == 3000
+    assert len(planted) > 80
+    for call in calls:
+        known = set(NUMBER.findall(call["context"]))
+        said = set(NUMBER.findall(call["output"]))
+        claim = planted.get(call["call_id"])
+        if claim is None or claim["kind"] == "entity":
+            assert said <= known
+        if claim is not None:
+            assert claim["span"] in call["output"]
+            assert claim["span"] not in (known if claim["kind"] == "number" else call["context"])
+
+
+def test_variant_b_is_liked_better_by_the_stated_amount() -> None:
+    calls = pl.DataFrame([row for seed in range(5) for row in llm.generate(seed).rows], infer_schema_length=None)
+    given = calls.filter(pl.col("user_feedback").is_not_null())
+    liked = {arm: (part["user_feedback"] > 0).mean() for (arm,), part in given.group_by(["variant"])}
+    true = llm.FEEDBACK["B"][2] - llm.FEEDBACK["A"][2]
+    assert liked["B"] - liked["A"] == pytest.approx(true, abs=0.03)
+
+
+# --- agents --------------------------------------------------------------------------------------------------
+
+
+def judged(steps: list[dict[str, Any]], listed: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """Violations found by rules written apart from the generator."""
+    by_id = {agent["agent_id"]: agent for agent in listed}
+    found: dict[str, set[str]] = {"over_budget": set(), "unknown_tool": set(), "pii_sent_out": set()}
+    spent: dict[tuple[str, str], float] = {}
+    read_pii: set[str] = set()
+    for step in steps:
+        agent, run = by_id[step["agent_id"]], step["run_id"]
+        arguments = json.loads(step.get("arguments", "{}"))
+        if step["kind"] == "tool_result" and "@mail.example" in step.get("content", ""):
+            read_pii.add(run)
+        if step["kind"] != "tool_call":
+            continue
+        if step["tool"] not in agent["capabilities"]:
+            found["unknown_tool"].add(run)
+        day = (agent["agent_id"], step["at"][:10])
+        spent[day] = spent.get(day, 0.0) + step["cost"]
+        if spent[day] > agent["budget"]:
+            found["over_budget"].add(run)
+        if step["tool"] == "send_mail" and run in read_pii and not arguments["to"].endswith("@" + BRAND_DOMAIN):
+            found["pii_sent_out"].add(run)
+    return found
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_the_planted_violations_are_there_and_no_others(seed: int) -> None:
+    world = agents.generate(seed)
+    assert judged(world.steps, world.agents) == {kind: set(runs) for kind, runs in world.planted.items()}
+    outside = [s for s in world.steps if s.get("tool") == "send_mail" and "agency.example" in s.get("arguments", "")]
+    assert outside  # innocent mail leaves the house too
+
+
+def test_steps_of_a_run_are_numbered_in_order_of_time() -> None:
+    steps = pl.DataFrame(agents.generate(7).steps, infer_schema_length=None)
+    for _, run in steps.group_by(["run_id"]):
+        assert run["step"].to_list() == list(range(1, run.height + 1))
+        assert run["at"].is_sorted()
+        assert run["reward"].drop_nulls().len() == 1
+
+
+# --- memory --------------------------------------------------------------------------------------------------
+
+
+def test_past_decisions_point_to_the_action_that_truly_helps() -> None:
+    right = total = 0
+    for seed in range(10):
+        world = outcomes.generate(seed)
+        rows = pl.DataFrame(world.rows).with_columns(kind=pl.col("outcome_id").replace_strict(world.kinds))
+        means = rows.group_by("kind", "action").agg(pl.col("effect").mean())
+        for situation in outcomes.SITUATIONS:
+            best = means.filter(pl.col("kind") == situation.kind).sort("effect", descending=True)["action"][0]
+            right, total = right + (best == situation.best), total + 1
+    assert right / total > 0.95
+    assert total == 80
+
+
+def test_what_memory_knows_of_delivery_failures_is_older_than_the_incident(demo: Demo) -> None:
+    rows = pl.read_csv(demo[0] / "data" / "outcomes.csv", try_parse_dates=True)
+    assert rows["decided_at"].dt.date().max() < INCIDENT.start
+    kinds = demo[1]["memory"]["kind_of_outcome"]
+    assert sum(kind == demo[1]["memory"]["incident_kind"] for kind in kinds.values()) >= 10
