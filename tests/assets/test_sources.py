@@ -211,7 +211,7 @@ def test_an_unreadable_mention_is_set_aside_with_its_reason_and_the_others_are_k
     assert "yesterday" in set_aside["raw"][0]
     assert "3 fields where the header has 4" in set_aside["reason"][1]
     assert world.lake(home).read("acme", "sources/mentions").height == 9
-    warned = [e for e in result.get_asset_check_evaluations() if e.check_name == "quarantine"][0]
+    warned = next(e for e in result.get_asset_check_evaluations() if e.check_name == "quarantine")
     assert not warned.passed
     assert warned.severity == dg.AssetCheckSeverity.WARN
     assert warned.metadata["rows_set_aside"].value == 2.0
