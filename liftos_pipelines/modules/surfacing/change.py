@@ -17,9 +17,9 @@ RECENT_DAYS = 5
 BASE_DAYS = 28
 MIN_BASE = 14
 """Fewest asking days before the recent ones; with fewer there is nothing to compare with."""
-FALSE_ALARMS_PER_YEAR = 0.5
+FALSE_ALARMS_PER_YEAR = 0.1
 """Per engine, for each of the two tests (all series jointly; the largest single brand)."""
-PERMUTATIONS = 400
+PERMUTATIONS = 1000
 _CELLS = 4_000_000  # numbers held at once while permuting
 
 

@@ -21,6 +21,7 @@ from liftos_pipelines.modules.surfacing.change import (
     windows_for,
 )
 from liftos_pipelines.modules.surfacing.daily import DailySeries, daily_series, domain_entropies
+from liftos_pipelines.stats import FloatArray
 from liftos_pipelines.tables import ALL, table
 
 OTHERS_UNUSUAL = 0.001
@@ -139,35 +140,57 @@ def _prompt_hash() -> pl.Expr:
 def _engine_alarms(
     series: DailySeries, found: Scan, mentions: pl.DataFrame, prompts: pl.DataFrame
 ) -> list[_Alarm]:
-    cool_down = 2 * found.windows.recent
-    exceeded = np.fmax(found.joint - found.joint_threshold, found.single - found.single_threshold)
-    return [
-        _classify(series, found, day, mentions, prompts) for day in alarm_days(exceeded, 0.0, cool_down)
+    """Joint alarms and single-brand alarms of one engine, each change once.
+
+    The two tests and the brands alarm independently, so that an early alarm about one brand cannot hide a
+    later change of the engine; one that the engine's change explains is folded into it.
+    """
+    cool_down, same_change = found.windows.recent, 2 * found.windows.recent
+    raised = [(day, None) for day in alarm_days(found.joint, found.joint_threshold, cool_down)]
+    raised += [
+        (day, brand)
+        for brand in range(series.brands)
+        for day in alarm_days(np.abs(found.z[:, brand]), found.single_threshold, cool_down)
     ]
+    alarms = [_classify(series, found, day, brand, mentions, prompts) for day, brand in sorted(raised, key=lambda r: (r[0], r[1] is not None))]
+    position = {day: index for index, day in enumerate(series.days)}
+    kept: list[_Alarm] = []
+    for alarm in alarms:
+        shared = [other for other in alarms if other.kind != "brand" and abs(position[other.day] - position[alarm.day]) <= same_change]
+        again = any(
+            (other.kind, other.brand) == (alarm.kind, alarm.brand) and position[alarm.day] - position[other.day] <= cool_down
+            for other in kept
+        )
+        if not again and (alarm.kind != "brand" or not shared):
+            kept.append(alarm)
+    return kept
 
 
-def _classify(series: DailySeries, found: Scan, day: int, mentions: pl.DataFrame, prompts: pl.DataFrame) -> _Alarm:
+def _classify(
+    series: DailySeries, found: Scan, day: int, alarmed: int | None, mentions: pl.DataFrame, prompts: pl.DataFrame
+) -> _Alarm:
+    """Whose change an alarm is; `alarmed` is the brand of a single-brand alarm, None for a joint one."""
     windows = found.windows
     middle, start = day - windows.recent + 1, max(day - windows.recent - windows.base + 1, 0)
     z = found.z[day]
     change = _change(series, start, middle, day)
     moved = tuple(series.names[i] for i in np.argsort(-np.abs(z)) if abs(z[i]) > 3)
-    kind, brand, reason = "engine", ALL, ""
+    kind, brand = "engine", ALL
+    reason = f"joint statistic {found.joint[day]:.1f} (threshold {found.joint_threshold:.1f})"
     if series.brands:
-        top = int(np.argmax(np.abs(z[: series.brands])))
+        top = int(np.argmax(np.abs(z[: series.brands]))) if alarmed is None else alarmed
         # The number of brands per answer moves with any one brand, so it is no witness of the others.
         others = [i for i, name in enumerate(series.names) if i != top and name != "brands_per_answer"]
-        unusual = stats.chi2.sf((z[others] ** 2).sum(), len(others)) if others else 1.0
-        if not (found.single[day] <= found.single_threshold) and unusual > OTHERS_UNUSUAL:
+        unusual = float(stats.chi2.sf((z[others] ** 2).sum(), len(others))) if others else 1.0
+        if abs(z[top]) > found.single_threshold and unusual > OTHERS_UNUSUAL:
             kind, brand = "brand", series.names[top]
             reason = f"{brand} z {z[top]:+.1f}, other series p {unusual:.3g}"
-        else:
-            reason = f"joint statistic {found.joint[day]:.1f} (threshold {found.joint_threshold:.1f})"
     prompt_note = _own_change(series, start, middle, day, found, mentions, prompts)
     if prompt_note:
         kind, brand, reason = "own", ALL, prompt_note
     single = kind == "brand"
-    statistic = float(found.single[day] if single else found.joint[day])
+    statistic = float(abs(z[series.names.index(brand)]) if single else found.joint[day])
+    size = change[series.names.index(brand)] if single else np.abs(change[: series.brands]).mean() if series.brands else np.nan
     return _Alarm(
         engine=series.engine,
         kind=kind,
@@ -175,9 +198,7 @@ def _classify(series: DailySeries, found: Scan, day: int, mentions: pl.DataFrame
         day=series.days[day],
         window_start=series.days[middle],
         base_start=series.days[start],
-        effect=float(change[series.names.index(brand)])
-        if single
-        else float(np.abs(change[: series.brands]).mean()) if series.brands else float("nan"),
+        effect=float(size),
         p_value=exceedance(found.single_null if single else found.joint_null, statistic),
         statistic=statistic,
         threshold=found.single_threshold if single else found.joint_threshold,
@@ -186,7 +207,7 @@ def _classify(series: DailySeries, found: Scan, day: int, mentions: pl.DataFrame
     )
 
 
-def _change(series: DailySeries, start: int, middle: int, day: int) -> np.ndarray:
+def _change(series: DailySeries, start: int, middle: int, day: int) -> FloatArray:
     recent, base = slice(middle, day + 1), slice(start, middle)
     return np.average(series.values[recent], axis=0, weights=series.weights[recent]) - np.average(
         series.values[base], axis=0, weights=series.weights[base]

@@ -1,0 +1,255 @@
+"""Industry templates: what a client of an industry starts from, as data that it can override.
+
+A template holds the industry's vocabulary, the prompts worth asking assistants, the weights of the page audit
+and default targets. `extends` names the template it builds on: mappings are merged, prompts are merged by
+`id` (the nearer one wins, `drop: true` removes one), and every other value replaces the inherited one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import string
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+FOLDER = Path(__file__).parent
+BASE = "base"
+CLIENT_FILE = "template.yaml"
+"""A file of this name in a client's folder overrides its industry's template."""
+
+PLACEHOLDERS = frozenset({"brand", "competitor", "category", "market", "problem", "audience"})
+_WEIGHT_TOLERANCE = 1e-9
+
+
+class TemplateError(ValueError):
+    """A template cannot be used; the message names the file, the field and the fix."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Prompt(_Model):
+    """A question worth asking; `text` may hold `{brand}`, `{competitor}`, `{category}`, `{market}`, `{problem}`
+    and `{audience}`. A branded prompt names the brand, so its answers say nothing about discovery."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    text: Annotated[str, Field(min_length=8)]
+    intent: Literal["discovery", "comparison", "problem", "trend", "trust"]
+    stage: Literal["awareness", "consideration", "decision", "retention"]
+
+    @property
+    def branded(self) -> bool:
+        return "{brand}" in self.text
+
+    @field_validator("text")
+    @classmethod
+    def _known_placeholders(cls, value: str) -> str:
+        used = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+        unknown = sorted(used - PLACEHOLDERS)
+        if unknown:
+            raise ValueError(f"unknown placeholder(s) {', '.join(unknown)}; known: {', '.join(sorted(PLACEHOLDERS))}")
+        return value
+
+
+class Vocabulary(_Model):
+    """Words of the industry: what it is called, what people weigh, and how they state their need."""
+
+    categories: Annotated[list[str], Field(min_length=1)]
+    attributes: list[str] = []
+    problems: list[str] = []
+    audiences: list[str] = []
+
+
+class Targets(_Model):
+    """Default targets: `interval_width` is the widest acceptable 90 % interval of the brand's mention rate,
+    `hallucinated_citations` the largest share of references to sources that do not exist, `audit_coverage`
+    the smallest share of audit dimensions that could be measured."""
+
+    interval_width: Annotated[float, Field(gt=0, le=1)]
+    hallucinated_citations: Annotated[float, Field(ge=0, le=1)]
+    audit_coverage: Annotated[float, Field(ge=0, le=1)]
+
+
+class Template(_Model):
+    """An industry's defaults. `slos` has the shape of `slos` in client.yaml and is overridden by it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    version: Annotated[int, Field(ge=1)]
+    description: str
+    markets: Annotated[list[str], Field(min_length=1)]
+    vocabulary: Vocabulary
+    prompts: Annotated[list[Prompt], Field(min_length=1)]
+    audit_weights: Annotated[dict[str, float], Field(min_length=1)]
+    metrics: list[str] = []
+    targets: Targets
+    slos: dict[str, Any] = {}
+
+    @field_validator("audit_weights")
+    @classmethod
+    def _sum_to_one(cls, value: dict[str, float]) -> dict[str, float]:
+        negative = [name for name, weight in value.items() if weight < 0]
+        if negative:
+            raise ValueError(f"{', '.join(negative)}: a weight cannot be negative")
+        total = sum(value.values())
+        if abs(total - 1) > _WEIGHT_TOLERANCE:
+            raise ValueError(f"weights must sum to 1, they sum to {total:.10g}: change one by {1 - total:+.6g}")
+        return value
+
+    @model_validator(mode="after")
+    def _distinct_prompts(self) -> Template:
+        ids = [prompt.id for prompt in self.prompts]
+        repeated = sorted({name for name in ids if ids.count(name) > 1})
+        if repeated:
+            raise ValueError(f"prompts: id(s) used twice: {', '.join(repeated)}")
+        return self
+
+
+def template_names() -> list[str]:
+    """Names of the packaged templates."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def load_template(industry: str | None = None, client_folder: Path | None = None) -> Template:
+    """The template of an industry (absent: `base`), overridden by the client's own `template.yaml` if it has one.
+
+    Raises
+    ------
+    TemplateError : unknown industry, unreadable YAML, a circular `extends`, or a field that breaks the model
+    """
+    name = industry or BASE
+    content, origin = _packaged(name), FOLDER / f"{name}.yaml"
+    own = client_folder / CLIENT_FILE if client_folder else None
+    if own is not None and own.is_file():
+        override = _read(own)
+        parent = override.pop("extends", name)
+        content = _merge(_packaged(str(parent), own), override)
+        origin = own
+    return _validate(content, origin)
+
+
+def prompt_panel(
+    template: Template, *, brand: str, competitors: list[str], market: str | None = None
+) -> list[dict[str, str]]:
+    """Prompts filled in, one row each: prompt_id, prompt, intent, stage, branded.
+
+    Every prompt is filled once for each value of its vocabulary placeholders and each competitor; ids are
+    stable, so that answers to one wording stay comparable over time.
+    """
+    words = template.vocabulary
+    values = {
+        "brand": [brand],
+        "competitor": competitors,
+        "category": words.categories,
+        "market": [market or template.markets[0]],
+        "problem": words.problems,
+        "audience": words.audiences,
+    }
+    panel = []
+    for prompt in template.prompts:
+        used = [name for _, name, _, _ in string.Formatter().parse(prompt.text) if name]
+        for number, filled in enumerate(_fillings(list(dict.fromkeys(used)), values), start=1):
+            panel.append(
+                {
+                    "prompt_id": f"{prompt.id}-{number}",
+                    "prompt": prompt.text.format(**filled),
+                    "intent": prompt.intent,
+                    "stage": prompt.stage,
+                    "branded": str(prompt.branded).lower(),
+                }
+            )
+    return panel
+
+
+def _fillings(names: list[str], values: Mapping[str, list[str]]) -> list[dict[str, str]]:
+    filled: list[dict[str, str]] = [{}]
+    for name in names:
+        filled = [partial | {name: value} for partial in filled for value in values[name]]
+    return filled
+
+
+@lru_cache(maxsize=64)
+def _packaged_text(name: str) -> str:
+    return (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _packaged(name: str, asked_by: Path | None = None, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    known = template_names()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f' (closest: "{close[0]}")' if close else ""
+        where = f"{asked_by}: extends: " if asked_by else "industry: "
+        raise TemplateError(f'{where}there is no template "{name}"{hint}. Known: {", ".join(known)}')
+    if name in seen:
+        raise TemplateError(f"{FOLDER / name}.yaml: extends: circular: {' -> '.join((*seen, name))}")
+    content = _parse(_packaged_text(name), FOLDER / f"{name}.yaml")
+    parent = content.pop("extends", None)
+    return _merge(_packaged(str(parent), FOLDER / f"{name}.yaml", (*seen, name)), content) if parent else content
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return _parse(file.read_text(encoding="utf-8"), file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(f"{file}: not readable: {error}") from error
+
+
+def _parse(text: str, file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TemplateError(f"{file}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise TemplateError(f"{file}: expected fields such as `name: retail`, found {type(content).__name__}")
+    return {str(key): value for key, value in content.items()}
+
+
+def _merge(parent: Mapping[str, Any], child: Mapping[str, Any], field: str = "") -> dict[str, Any]:
+    merged = dict(parent)
+    for key, value in child.items():
+        inherited = merged.get(key)
+        if not field and key == "prompts" and isinstance(value, list) and isinstance(inherited, list):
+            merged[key] = _merge_prompts(inherited, value)
+        # Weights are one decision: half of one vector and half of another would not sum to 1.
+        elif isinstance(value, dict) and isinstance(inherited, dict) and key != "audit_weights":
+            merged[key] = _merge(inherited, value, key)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _merge_prompts(parent: list[Any], child: list[Any]) -> list[Any]:
+    by_id = {_prompt_id(prompt, i): prompt for i, prompt in enumerate(parent)}
+    for i, prompt in enumerate(child):
+        identity = _prompt_id(prompt, len(parent) + i)
+        if isinstance(prompt, dict) and prompt.get("drop") is True:
+            by_id.pop(identity, None)
+        else:
+            by_id[identity] = prompt
+    return list(by_id.values())
+
+
+def _prompt_id(prompt: Any, position: int) -> Any:
+    return prompt.get("id", position) if isinstance(prompt, dict) else position
+
+
+def _validate(content: Mapping[str, Any], origin: Path) -> Template:
+    try:
+        return Template.model_validate(dict(content))
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            field = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+            message = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                close = difflib.get_close_matches(str(problem["loc"][-1]), Template.model_fields, n=1)
+                message = "this field is not known" + (f' (closest: "{close[0]}")' if close else "")
+            elif problem["type"] == "missing":
+                message = "this field is required; add it"
+            lines.append(f"{origin}: {field}: {message}")
+        raise TemplateError("\n".join(lines)) from error
