@@ -199,7 +199,7 @@ def _verdict(rule: Rule, result: Any, named: ColumnNamer) -> Verdict:
     if found.get("observed_value") is not None:
         metadata["observed"] = str(found["observed_value"])
     passed = bool(result.success)
-    if rule.check == "freshness" and found.get("observed_value") is None:
+    if rule.check == "freshness" and str(found.get("observed_value")) in ("None", "NaT"):
         passed = True  # no row at all: `not_empty` says so
     if passed:
         return Verdict(check=rule.check, passed=True, blocking=rule.blocking, message="", metadata=metadata)
