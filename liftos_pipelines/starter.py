@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from liftos_pipelines import settings
-from liftos_pipelines.clients import ClientConfig, ClientError, check_client_id
+from liftos_pipelines.clients import ClientConfig, ClientError, FileSource, MarketingSource, check_client_id
 
 STARTER = """\
 client: {client}
@@ -62,13 +63,26 @@ def write_starter(client: str, example: Path | None = None) -> Path:
 
 
 def check_sources(config: ClientConfig) -> Iterator[SourceLook]:
-    """Read every source as ingestion would, without writing; one line a source."""
-    from liftos_pipelines.assets.sources import preview_source
-
+    """Read and judge every source as ingestion would, without writing; one line a source."""
     for source in type(config.sources).model_fields:
-        if getattr(config.sources, source) is None:
-            continue
-        try:
-            yield SourceLook(source=source, ok=True, detail=preview_source(config, source))
-        except Exception as error:  # every source is looked at, whatever the one before had
-            yield SourceLook(source=source, ok=False, detail=str(error))
+        configured = getattr(config.sources, source)
+        if configured is not None:
+            yield _look(config, source, configured)
+
+
+def _look(config: ClientConfig, source: str, configured: FileSource) -> SourceLook:
+    from liftos_pipelines.assets.ingestion import ingest_marketing, ingest_source
+
+    now = datetime.now(UTC)
+    if isinstance(configured, MarketingSource):
+        ingest = ingest_marketing(config, configured, now)
+    else:
+        ingest = ingest_source(config, source, configured, now)
+    failures = ingest.failures()
+    if failures:
+        return SourceLook(source=source, ok=False, detail="\n".join(failures))
+    rows = ", ".join(f"{frame.height:,} rows for {name}" for name, frame in ingest.tables.items())
+    notes = [f"{ingest.quarantine.height:,} rows would be set aside"] if ingest.quarantine.height else []
+    verdicts = [verdict for verdicts in ingest.verdicts.values() for verdict in verdicts]
+    notes += [f"{verdict.check}: {verdict.message}" for verdict in verdicts if not verdict.passed]
+    return SourceLook(source=source, ok=True, detail="; ".join([rows, *notes]))
