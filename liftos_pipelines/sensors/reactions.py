@@ -41,9 +41,9 @@ REACTIONS = (
     ),
     Reaction(
         name="agentic/proposals",
-        event_types=("causal_impact_identified",),
+        event_types=("causal_impact_identified", "approval_given", "approval_denied"),
         assets=("agentic/proposals",),
-        description="An impact is known: propose a response, judged by policy, executed or queued for approval.",
+        description="An impact is known, or a person has answered: propose, judge by policy, execute, queue or close.",
     ),
     Reaction(
         name="memory/items",
