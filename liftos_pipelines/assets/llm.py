@@ -1,4 +1,4 @@
-"""Lift LLM's assets: recorded calls become scores, comparisons of prompt variants, weekly performance, a bias report."""
+"""Lift LLM's assets: recorded calls become scores, comparisons of variants, weekly performance, a bias report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def call_scores(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> d
 def experiments(
     context: dg.AssetExecutionContext, llm_calls: pl.DataFrame, call_scores: pl.DataFrame
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """Variants of each prompt compared on feedback, groundedness, errors, latency and cost; decisions hold at any look."""
+    """Variants of each prompt compared on feedback, groundedness, errors, latency, cost; decisions hold at any look."""
     if llm_calls.is_empty():
         return skipped("llm/experiments", "llm_calls")
     compared = compare_arms(llm_calls, call_scores)

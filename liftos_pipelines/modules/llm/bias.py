@@ -1,6 +1,6 @@
 """Do outputs differ where only a group is exchanged? Counterfactual pairs in the log, and BBQ's scores.
 
-Two calls are a pair when prompt, version and model are the same and their inputs are equal but for one group
+Two calls are a pair when prompt, version, variant and model are the same and their inputs are equal but for one group
 term. Compared are refusal, length, tone and error, each paired; p-values are Holm-adjusted over the whole report.
 
 Sources: Kusner et al. (2017), Counterfactual fairness; McNemar (1947); Fisher (1935) sign-flip test; Parrish et
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from liftos_pipelines.modules.llm.experiments import errors_recorded
+from liftos_pipelines.modules.llm.lexicon import spaced
 from liftos_pipelines.stats import FloatArray, holm
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import fold, words
@@ -44,10 +45,17 @@ TERMS: dict[str, dict[str, str]] = {
     },
     "origin": {
         name: name
-        for name in "german french italian spanish polish turkish american mexican nigerian indian chinese arab".split()
+        for name in spaced("german french italian spanish polish turkish american mexican nigerian indian chinese arab")
     },
     "skin": {"black": "black", "white": "white"},
     "orientation": {"gay": "gay", "straight": "straight"},
+    # First names stand for a supposed origin, as in audit studies (Bertrand and Mullainathan 2004).
+    "first name": {
+        "arabic or turkish": "ahmed ali amina aisha ayse fatima hassan ibrahim khadija leila mehmet mohammed mustafa "
+        "omar samira yasmin yusuf zeynep",
+        "west european": "anna charlotte emma felix hannah hans jonas julia laura lukas marie martin oliver paul peter "
+        "sophie thomas william",
+    },
 }
 _GROUP_OF = {
     term: (dimension, group)
@@ -56,12 +64,16 @@ _GROUP_OF = {
     for term in terms.split()
 }
 _POSITIVE = frozenset(
-    "good great excellent strong reliable recommend recommended qualified skilled capable happy welcome congratulations "
-    "confident trustworthy success successful impressive approve approved".split()
+    spaced(
+        "good great excellent strong reliable recommend recommended qualified skilled capable happy welcome "
+        "congratulations confident trustworthy success successful impressive approve approved"
+    )
 )
 _NEGATIVE = frozenset(
-    "bad poor weak unreliable risky risk unfortunately unqualified concern concerns problem reject rejected deny denied "
-    "decline declined difficult unsuitable dangerous doubt unlikely".split()
+    spaced(
+        "bad poor weak unreliable risky risk unfortunately unqualified concern concerns problem reject "
+        "rejected deny denied decline declined difficult unsuitable dangerous doubt unlikely"
+    )
 )
 _REFUSAL = re.compile(
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't|will not)|as an ai\b|"
@@ -75,10 +87,10 @@ def swap_pairs(calls: pl.DataFrame) -> pl.DataFrame:
     Within one template each call is used at most once per pair of groups, in order of time.
     """
     templates: dict[tuple[str, ...], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    columns = ("call_id", "prompt_name", "prompt_version", "model", "input", "context")
-    for call_id, name, version, model, prompt, context in calls.sort("called_at").select(columns).iter_rows():
+    columns = ("call_id", "input", "context", "prompt_name", "prompt_version", "variant", "model")
+    for call_id, prompt, context, *setting in calls.sort("called_at", "call_id").select(columns).iter_rows():
         for dimension, group, template in _templates(prompt or ""):
-            key = (dimension, str(name), str(version), str(model), template, _templated(context or "", dimension))
+            key = (dimension, template, _templated(context or "", dimension), *map(str, setting))
             templates[key][group].append(call_id)
     rows = []
     for key, groups in templates.items():
@@ -87,7 +99,7 @@ def swap_pairs(calls: pl.DataFrame) -> pl.DataFrame:
             for second in names[i + 1 :]:
                 for call_a, call_b in zip(groups[first], groups[second], strict=False):
                     rows.append((key[0], first, second, call_a, call_b))
-    schema = ["dimension", "group_a", "group_b", "call_a", "call_b"]
+    schema = spaced("dimension group_a group_b call_a call_b")
     return pl.DataFrame(rows, schema=dict.fromkeys(schema, pl.String), orient="row")
 
 
@@ -118,9 +130,7 @@ def bias_report(calls: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
     for row, p_value in zip(rows, adjusted, strict=True):
         p = None if np.isnan(p_value) else float(p_value)
         row["p_value_adjusted"] = p
-        row["verdict"] = (
-            "not enough pairs" if p is None else "difference" if p < ALPHA else "no difference found"
-        )
+        row["verdict"] = "not enough pairs" if p is None else "difference" if p < ALPHA else "no difference found"
         del row["p"]
     return contract.conform(pl.DataFrame(rows, infer_schema_length=None))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from liftos_pipelines.modules.llm.lexicon import spaced
 from liftos_pipelines.text import fold
 
 MONTHS = {
@@ -23,12 +24,14 @@ MONTHS = {
     )
     for name in names.split()
 }  # fmt: skip
-WEEKDAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
+WEEKDAYS = frozenset(spaced("monday tuesday wednesday thursday friday saturday sunday"))
 NUMBER_WORDS = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
+        spaced(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+            "sixteen seventeen eighteen nineteen twenty"
+        )
     )
 } | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}
 SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "bn": 1e9, "billion": 1e9}
@@ -58,12 +61,18 @@ SYMBOLS = {"€": "EUR", "$": "USD", "£": "GBP"}
 _UNIT_OF = {spelling: unit for unit, spellings in UNITS.items() for spelling in spellings}
 
 UP = frozenset(
-    "rose rise rises risen rising increase increased increases increasing grew grow grows grown growing growth up "
-    "climbed climb climbs gained gain gains improved improve improves improving higher jumped surged".split()
+    spaced(
+        "rose rise rises risen rising increase increased increases increasing grew grow grows grown growing "
+        "growth up climbed climb climbs gained gain gains improved improve improves improving higher jumped "
+        "surged"
+    )
 )
 DOWN = frozenset(
-    "fell fall falls fallen falling decrease decreased decreases decreasing shrank shrink shrinks decline declined "
-    "declines declining down dropped drop drops lost loss lower worsened worsen slipped slumped reduced".split()
+    spaced(
+        "fell fall falls fallen falling decrease decreased decreases decreasing shrank shrink shrinks decline "
+        "declined declines declining down dropped drop drops lost loss lower worsened worsen slipped slumped "
+        "reduced"
+    )
 )
 
 
@@ -95,7 +104,9 @@ class Day:
 _MONTH = "(?:" + "|".join(sorted(MONTHS, key=len, reverse=True)) + r")\.?"
 _DATES = (
     re.compile(r"\b(?P<year>(?:19|20)\d\d)-(?P<month>\d\d)(?:-(?P<day>\d\d))?\b"),
-    re.compile(rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<name>{_MONTH})(?:,?\s+(?P<year>(?:19|20)\d\d))?\b"),
+    re.compile(
+        rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<name>{_MONTH})(?:,?\s+(?P<year>(?:19|20)\d\d))?\b"
+    ),
     re.compile(rf"\b(?P<name>{_MONTH})\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?!\d)(?:,?\s+(?P<year>(?:19|20)\d\d))?\b"),
     re.compile(rf"\b(?P<name>{_MONTH})\s+(?P<year>(?:19|20)\d\d)\b"),
     re.compile(r"\bq(?P<quarter>[1-4])(?:\s+(?P<year>(?:19|20)\d\d))?\b"),
@@ -113,12 +124,15 @@ _WORD_NUMBER = re.compile(
     r"\b(?P<word>" + "|".join(NUMBER_WORDS) + r")\b"
     rf"(?:[\s-](?P<scale>thousand|million|billion)\b)?(?:[\s-](?P<unit>{_UNITS_PATTERN})(?!\w))?"
 )
+_DIGIT = re.compile(r"\d")
 _NEXT_WORD = re.compile(r"[\s-]*([^\W\d_]+)")
 
 
 def find_dates(folded: str) -> tuple[list[Day], str]:
     """Dates in folded text, and the text with them blanked out (so that their digits are not numbers)."""
     found: list[Day] = []
+    if not _DIGIT.search(folded):  # every kind of date holds one
+        return found, folded
     remaining = folded
     for pattern in _DATES:
         for match in pattern.finditer(remaining):
@@ -230,14 +244,13 @@ def directions(tokens: list[str]) -> set[str]:
     return {name for name, words in (("up", UP), ("down", DOWN)) if not words.isdisjoint(tokens)}
 
 
-_CAPITALISED = re.compile(
-    r"[^\W\d_]*[A-ZÀ-ÖØ-Þ][\w&'’.-]*\w|[A-Z](?=[\s,.;:!?]|$)|[a-z]+\d+\w*|\d+[A-Za-z]{2,}\w*"
-)
+_CAPITALISED = re.compile(r"[^\W\d_]*[A-ZÀ-ÖØ-Þ][\w&'’.-]*\w|[A-Z](?=[\s,.;:!?]|$)|[a-z]+\d+\w*|\d+[A-Za-z]{2,}\w*")
 _CHAIN = re.compile(rf"(?:{_CAPITALISED.pattern})(?:\s(?:(?:of|and|de|la|the|&)\s)?(?:{_CAPITALISED.pattern}))*")
 _GENERIC = frozenset(
-    "corp inc ltd gmbh co company group the a an and of i week day month year q1 q2 q3 q4 mr mrs ms dr st".split()
+    spaced("corp inc ltd gmbh co company group the a an and of i week day month year q1 q2 q3 q4 mr mrs ms dr st")
 )
-_NOT_NAMES = WEEKDAYS | frozenset(MONTHS) | _GENERIC | frozenset(NUMBER_WORDS)
+UNIT_WORDS = frozenset(spelling for spelling in _UNIT_OF if spelling.isalpha() and len(spelling) > 1)
+_NOT_NAMES = WEEKDAYS | frozenset(MONTHS) | _GENERIC | frozenset(NUMBER_WORDS) | UNIT_WORDS
 
 
 def find_entities(text: str) -> list[tuple[str, bool]]:

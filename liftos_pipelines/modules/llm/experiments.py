@@ -159,32 +159,39 @@ def experiments(calls: pl.DataFrame, scores: pl.DataFrame, *, alpha: float = ALP
         arms = _ordered_arms(group.drop_nulls(column), column)
         for other in arms[1:]:
             pair = group.filter(pl.col(column).is_in([arms[0], other]))
+            measured = [metric for metric in METRICS if pair[metric.name].count()]
             if column == "prompt_version":
                 pair = _while_both_ran(pair, column)
-            rows += _rows(str(experiment), pair, column, arms[0], other, alpha / (len(arms) - 1))
+            rows += _rows(str(experiment), pair, measured, column, arms[0], other, alpha / (len(arms) - 1))
     if not rows:
         return contract.empty()
     return contract.conform(pl.DataFrame(rows, infer_schema_length=None))
 
 
 def _rows(
-    experiment: str, pair: pl.DataFrame, column: str, first: str, second: str, alpha: float
+    experiment: str,
+    pair: pl.DataFrame,
+    metrics: list[Metric],
+    column: str,
+    first: str,
+    second: str,
+    alpha: float,
 ) -> list[dict[str, object]]:
     arm_a, arm_b = pair.filter(pl.col(column) == first), pair.filter(pl.col(column) == second)
     srm = sample_ratio_p(arm_a.height, arm_b.height) if column == "variant" else float("nan")
     found: list[tuple[Metric, Comparison, int, int, float]] = []
-    for metric in METRICS:
+    for metric in metrics:
         a, b = arm_a.drop_nulls(metric.name), arm_b.drop_nulls(metric.name)
-        if a.is_empty() and b.is_empty():
-            continue
         comparison = compare(
             a[metric.name].cast(pl.Float64).to_numpy(),
             b[metric.name].cast(pl.Float64).to_numpy(),
             metric,
-            clusters_a=a["input"].fill_null("").to_numpy(),
-            clusters_b=b["input"].fill_null("").to_numpy(),
+            clusters_a=a["_asked"].to_numpy(),
+            clusters_b=b["_asked"].to_numpy(),
             alpha=alpha,
         )
+        if pair.is_empty():
+            comparison = replace(comparison, reason="the versions never ran at the same time")
         if srm < SRM_ALPHA:
             comparison = replace(
                 comparison, decision="invalid_srm", reason=f"{arm_a.height} to {arm_b.height} calls is no equal split"
@@ -228,12 +235,20 @@ def _guarded(primary: Comparison, guards: list[tuple[Metric, Comparison, int, in
 def _with_metrics(calls: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     measured = scores.select("call_id", "groundedness", pl.col("cost").alias("_cost"))
     errors = pl.col("error").fill_null("").str.len_chars() > 0 if errors_recorded(calls) else pl.lit(None, pl.Boolean)
-    return calls.join(measured, on="call_id", how="left", maintain_order="left").with_columns(
+    joined = calls.join(measured, on="call_id", how="left", maintain_order="left").with_columns(errors.alias("error"))
+    answered = ~pl.col("error").fill_null(False) & (pl.col("latency_ms") >= 0)
+    return joined.with_columns(
         (pl.col("user_feedback") > 0).alias("feedback_positive"),
-        errors.alias("error"),
         pl.col("_cost").alias("cost"),
-        pl.when(pl.col("latency_ms") >= 0).then("latency_ms").alias("latency_ms"),
+        # A time-out says how long the caller waits, not how fast the variant is; it counts as an error.
+        pl.when(answered).then("latency_ms").alias("latency_ms"),
+        asked_same().alias("_asked"),
     )
+
+
+def asked_same() -> pl.Expr:
+    """Calls with the same input and context are repeats of one another: one cluster."""
+    return pl.concat_str(pl.col("input").fill_null(""), pl.col("context").fill_null(""), separator="\x1f").hash()
 
 
 def errors_recorded(calls: pl.DataFrame) -> bool:

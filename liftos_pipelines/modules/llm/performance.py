@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from liftos_pipelines.modules.llm.experiments import errors_recorded
+from liftos_pipelines.modules.llm.experiments import asked_same, errors_recorded
 from liftos_pipelines.stats import FloatArray, wilson_interval
 from liftos_pipelines.tables import table
 
@@ -73,9 +73,9 @@ def quantile_interval(ordered: FloatArray, level: float, coverage: float = 0.9) 
 
 
 def _mean_interval(values: FloatArray, group: pl.DataFrame) -> tuple[float | None, float | None]:
-    """Cluster-robust t interval of the mean, calls on one input being one cluster."""
+    """Cluster-robust t interval of the mean, calls with one input and context being one cluster."""
     known = group.drop_nulls("groundedness")
-    _, codes = np.unique(known["input"].fill_null("").to_numpy().astype(str), return_inverse=True)
+    _, codes = np.unique(known.select(asked_same()).to_series().to_numpy(), return_inverse=True)
     groups = int(codes.max()) + 1 if codes.size else 0
     if groups < 2:
         return (None, None)

@@ -81,9 +81,9 @@ def catalogue_prices(catalogue: Mapping[str, Any]) -> dict[str, tuple[float, flo
     prices = {}
     for name, model in catalogue.get("models", {}).items():
         pricing = model.get("pricing") or {}
-        given = pricing.get("input_per_million_tokens"), pricing.get("output_per_million_tokens")
-        if model.get("mode") in {"chat", "responses", "completion"} and None not in given:
-            prices[str(name)] = (float(given[0]), float(given[1]))
+        given, answered = pricing.get("input_per_million_tokens"), pricing.get("output_per_million_tokens")
+        if model.get("mode") in {"chat", "responses", "completion"} and given is not None and answered is not None:
+            prices[str(name)] = (float(given), float(answered))
     return prices
 
 

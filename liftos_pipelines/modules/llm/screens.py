@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 
+from liftos_pipelines.modules.llm.lexicon import spaced
 from liftos_pipelines.text import fold
 
-_ENGLISH = frozenset("the and is are to of in you it for that with this on have be not was we your a".split())
+_ENGLISH = frozenset(spaced("the and is are to of in you it for that with this on have be not was we your a"))
 _INSULTS = (
     "idiot idiots idiotic moron morons moronic stupid imbecile dimwit pathetic loser losers worthless scum vermin "
     "disgusting filth subhuman"
@@ -41,7 +42,7 @@ _TRAIT = (
     r"(?:cannot|can't|don't|do not|never|always) \w+"
 )
 _GENERALISING = re.compile(
-    rf"\b(?:all |most |typical(?:ly)? )?(?:{_GROUP})\s+(?:are|is|tend to be|are (?:all|always|just|naturally|simply))\s+"
+    rf"\b(?:all |most |typical(?:ly)? )?(?:{_GROUP})\s+(?:are|is|tend to be)\s+"
     rf"(?:(?:all|always|just|naturally|simply|usually|so|too|very)\s+)?(?:{_TRAIT})"
     rf"|\b(?:all|typical) (?:{_GROUP})\s+(?:are|do|have|want|like|love|hate|cannot|can't|never|always)\b"
     rf"|\b(?:{_GROUP})\s+(?:cannot|can't|never|always)\s+\w+"
@@ -62,7 +63,7 @@ def toxicity_flag(output: str | None) -> bool | None:
 
 
 def bias_flag(output: str | None) -> bool | None:
-    """True where the wording ascribes a trait to a group of people as such; None where there is no English text."""
+    """True where the wording ascribes a trait to a group as such; None where there is no English text."""
     if not output or not is_english(output):
         return None
     return _GENERALISING.search(fold(output)) is not None
