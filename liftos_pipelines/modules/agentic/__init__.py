@@ -1,0 +1,1 @@
+"""Do agents stay within their authority: policies, their judgement over recorded steps, evidence, proposals."""
