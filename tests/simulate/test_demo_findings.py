@@ -91,7 +91,7 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
         ] + [{"call_id": "clean", "ungrounded_spans": [] if right else ["x"], "numeric_conflicts": []}],
         "llm/experiments": [
             {"experiment": "product_answer", "metric": "feedback_positive", "variant_a": "A", "variant_b": "B", "estimate": true_feedback,
-             "low": true_feedback - 0.05 + shift, "high": true_feedback + 0.05 + shift, "decision": "ship_b"}
+             "low": true_feedback - 0.05 + shift, "high": true_feedback + 0.05 + shift, "decision": "ship_b" if right else "keep_a"}
         ],
         "agentic/policy_decisions": [{"run_id": run, "step": 1, "decision": "deny" if right else "allow"} for run in violating]
         + [{"run_id": "clean", "step": 1, "decision": "allow" if right else "deny"}],
@@ -129,8 +129,7 @@ def test_a_module_that_is_wrong_misses(demo: Demo) -> None:
     right = verdicts(findings(reader(told(demo[1], right=True)), demo[1]))
     wrong = verdicts(findings(reader(told(demo[1], right=False)), demo[1]))
     judged = {what for what, verdict in right.items() if verdict == "agrees"}
-    # Where a wrong module abstains from nothing, it is as often right as where it abstains: the one honest "agrees".
-    assert {what for what in judged if wrong[what] == "agrees"} == {"class where it does not abstain"}
+    assert {what for what in judged if wrong[what] == "agrees"} == set()
 
 
 def test_nothing_detected_is_a_miss_where_something_was_watched(demo: Demo) -> None:

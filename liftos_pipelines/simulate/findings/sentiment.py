@@ -53,9 +53,10 @@ def _classes(scores: pl.DataFrame, digits: str) -> list[Finding]:
     sure = judged.filter(~pl.col("abstained"))
     if sure.height:
         right_sure = int((sure["label"] == sure["true"]).sum())
+        low_sure, _ = wilson_interval(right_sure, sure.height)
         of_all = f"; says so of {sure.height / n:.0%} of mentions"
         found.append(finding(SCORES, "class where it does not abstain", share(right_sure, sure.height) + of_all,
-                             "no worse than over all", right_sure / sure.height >= right / n))
+                             f"no worse than over all; {beside}", low_sure > dummy and right_sure / sure.height >= right / n))
     return found
 
 
