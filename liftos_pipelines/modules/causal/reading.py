@@ -1,0 +1,88 @@
+"""A stored posterior beside the panel: what every table downstream of the fit begins with."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from liftos_pipelines.modules.causal.design import Design, build_design
+from liftos_pipelines.modules.causal.draws import Media
+from liftos_pipelines.modules.causal.fit import complete_draws, log_density, scales_of, spec_of
+from liftos_pipelines.modules.causal.model import effect_prior
+from liftos_pipelines.modules.causal.monitor import Update, importance_update
+from liftos_pipelines.modules.causal.panel import PanelError
+from liftos_pipelines.modules.causal.results import Fitted
+
+if TYPE_CHECKING:
+    import arviz as az
+
+
+def is_fitted(data: az.InferenceData) -> bool:
+    """Whether there is a posterior at all, and not only the note that there was no source."""
+    return "posterior" in data.groups()
+
+
+def last_week(data: az.InferenceData) -> date:
+    """Last week that the posterior has seen."""
+    return date.fromisoformat(data.attrs["last_week"])
+
+
+def read_fitted(data: az.InferenceData, panel: pl.DataFrame) -> Fitted:
+    """The posterior on the weeks it was fitted on.
+
+    Raises
+    ------
+    PanelError : the panel no longer has those weeks, geos or channels
+    """
+    first, last = date.fromisoformat(data.attrs["first_week"]), last_week(data)
+    seen = panel.filter(pl.col("date").is_between(first, last))
+    spec = spec_of(data)
+    design = build_design(seen, spec, scales=scales_of(data))
+    _require_same(data, design)
+    media = Media(design, spec.saturation, spec.max_lag)
+    return Fitted(design=design, media=media, draws=complete_draws(media, effect_prior(design, spec), data.posterior))
+
+
+def newest_update(data: az.InferenceData, panel: pl.DataFrame) -> tuple[str, Update, int, date] | None:
+    """How well stored draws stand for weeks they have not seen: method, update, number of new weeks, fitted until.
+
+    With weeks beyond the posterior: `update`, those weeks against the posterior. Without: `refit`, the held-out weeks
+    against the validation fit, which is the last fit that had not seen them. None when neither exists.
+    """
+    last = last_week(data)
+    fresh = panel.filter(pl.col("date") > last)["date"].n_unique()
+    if not fresh:
+        if "predictions" not in data.groups():
+            return None
+        predictions = data.predictions
+        held = int(predictions.sizes["week"])
+        weeks = panel["date"].unique().sort()
+        return "refit", importance_update(predictions["log_density"].to_numpy()), held, weeks[-held - 1]
+    fitted = read_fitted(data, panel)
+    spec = spec_of(data)
+    whole = panel.filter(pl.col("date") >= date.fromisoformat(data.attrs["first_week"]))
+    design = build_design(whole, spec, scales=scales_of(data))
+    media = Media(design, spec.saturation, spec.max_lag)
+    density = log_density(media, fitted.draws, np.random.default_rng([spec.seed, 3]), json.loads(data.attrs["columns"]))
+    update = importance_update(density[:, -fresh:])
+    return "update" if update.trusted else "refit", update, fresh, last
+
+
+def _require_same(data: az.InferenceData, design: Design) -> None:
+    for what, stored, now in (
+        ("channels", json.loads(data.attrs["channels"]), list(design.channels)),
+        ("geos", json.loads(data.attrs["geos"]), list(design.geos)),
+        ("controls", json.loads(data.attrs["controls"]), list(design.controls)),
+    ):
+        if stored != now:
+            raise PanelError(
+                f"the panel's {what} are {', '.join(now)}, the posterior's {', '.join(stored)}: refit the model"
+            )
+    if len(design.weeks) != int(data.attrs["weeks"]):
+        raise PanelError(
+            f"the panel has {len(design.weeks)} of the {data.attrs['weeks']} weeks of the posterior: refit the model"
+        )

@@ -1,0 +1,104 @@
+"""What a client may say about its model: `causal` in client.yaml, typed and frozen."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class SpecError(ValueError):
+    """The client's `causal` section breaks the contract; the message names the field and the fix."""
+
+
+class Prior(BaseModel):
+    """A LogNormal prior: `median` is exp of the mean of the logarithm, `sigma` its standard deviation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    median: Annotated[float, Field(gt=0)]
+    sigma: Annotated[float, Field(gt=0, le=5)]
+
+
+# exp(0.2): the LogNormal(0.2, 0.9) that Google's Meridian (2024) publishes as its default prior of ROI.
+ROI_PRIOR = Prior(median=1.2214, sigma=0.9)
+
+
+class ModelSpec(BaseModel):
+    """The marketing-mix model's choices; every field has a default that suits two to three years of weeks.
+
+    Standard deviations of baseline terms are in units of the outcome's robust within-geo spread.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chains: Annotated[int, Field(ge=2, le=16)] = 4
+    draws: Annotated[int, Field(ge=100, le=20_000)] = 500
+    tune: Annotated[int, Field(ge=100, le=20_000)] = 500
+    seed: Annotated[int, Field(ge=0)] = 20240101
+    max_lag: Annotated[int, Field(ge=0, le=26)] = 8
+    """Oldest week whose exposure still counts; the present week is lag 0."""
+    saturation: Literal["hill", "logistic"] = "hill"
+    knot_weeks: Annotated[int, Field(ge=4, le=260)] = 26
+    """Weeks between knots of the linear-spline trend."""
+    trend_sd: Annotated[float, Field(gt=0)] = 1.0
+    """Prior sd of the trend's step from one knot to the next."""
+    seasonality: Annotated[int, Field(ge=0, le=10)] = 3
+    """Yearly Fourier pairs; 0 for none."""
+    level_sd: Annotated[float, Field(gt=0)] | None = None
+    """Prior sd of a geo's baseline level about the outcome's median; by default that median itself."""
+    shock_z: Annotated[float, Field(ge=3)] | None = 4.0
+    """Weeks that leave a rough fit by more robust standard deviations get a term of their own; null: none."""
+    baseline_sd: Annotated[float, Field(gt=0)] = 5.0
+    """Prior sd of Fourier and standardised control coefficients."""
+    geo_sd: Annotated[float, Field(gt=0)] = 0.5
+    """Prior sd of a geo's own deviation in slope, first harmonic and controls."""
+    media_geo_sd: Annotated[float, Field(gt=0, le=2)] = 0.3
+    """Scale of the half-normal prior of the spread of log media effects between geos."""
+    roi_prior: Prior = ROI_PRIOR
+    roi_priors: dict[str, Prior] = {}
+    """Priors of single channels, by name."""
+    media_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """Prior median of all paid media's share of the outcome; used where revenue is unknown."""
+    share_sigma: Annotated[float, Field(gt=0, le=5)] = 1.0
+    organic_share: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    """Prior median of one organic channel's share of the outcome."""
+    mediators: tuple[str, ...] = ()
+    """Controls that media themselves move (awareness, site visits): left out, or they would hide the effect."""
+    holdout_weeks: Annotated[int, Field(ge=0, le=52)] | None = None
+    """Newest weeks kept out of the validation fit; by default a tenth of the weeks, 4 to 13. 0: no validation fit."""
+    plan_weeks: Annotated[int, Field(ge=4, le=260)] = 52
+    """Newest weeks whose flighting and total spend the budget plan redistributes."""
+    plan_band: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Largest relative change of a channel's budget."""
+
+    @model_validator(mode="after")
+    def _room(self) -> ModelSpec:
+        if self.chains * self.draws < 400:
+            raise ValueError("chains x draws is below 400: effective sample sizes of 400 cannot be reached")
+        return self
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, where: str = "client.yaml") -> ModelSpec:
+        """Validate the `causal` section.
+
+        Raises
+        ------
+        SpecError : one line a problem, naming file and field
+        """
+        try:
+            return cls(**{str(key): value for key, value in config.items()})
+        except ValidationError as error:
+            lines = []
+            for problem in error.errors():
+                field = ".".join(("causal", *(str(part) for part in problem["loc"])))
+                if problem["type"] == "extra_forbidden":
+                    allowed = list(Prior.model_fields if len(problem["loc"]) > 1 else cls.model_fields)
+                    close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
+                    hint = f' (closest: "{close[0]}")' if close else ""
+                    lines.append(f"{where}: {field}: this field is not known{hint}. Allowed: {', '.join(allowed)}")
+                else:
+                    message = problem["msg"].removeprefix("Value error, ")
+                    lines.append(f"{where}: {field}: {message} (found {problem['input']!r})")
+            raise SpecError("\n".join(lines)) from error

@@ -1,0 +1,51 @@
+"""Posteriors in the lake: ArviZ InferenceData as NetCDF, replaced at once or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from liftos_pipelines import settings
+from liftos_pipelines.resources.lake import Lake
+
+
+class PosteriorAbsent(ValueError):
+    """A posterior was asked for that no run has stored; the message says how to make it."""
+
+
+class PosteriorIOManager(dg.ConfigurableIOManager):
+    """Stores what an asset returns as NetCDF in the client's folder of the lake; loading is lazy."""
+
+    root: str = ""
+
+    def path(self, client: str, module: str, asset: str) -> Path:
+        """File of one client's posterior."""
+        return Lake(self.root or settings.lake_uri()).folder(client, module) / f"{asset}.nc"
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        module, asset = context.asset_key.path
+        file = self.path(context.partition_key, module, asset)
+        # Written beside and renamed: a reader sees the old file or the new one, and a killed run leaves the old.
+        part = file.with_name(f".{asset}.{uuid.uuid4().hex}.part")
+        try:
+            obj.to_netcdf(str(part))
+            os.replace(part, file)
+        finally:
+            part.unlink(missing_ok=True)
+        context.add_output_metadata({"dagster/uri": str(file), "bytes": float(file.stat().st_size)})
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        import arviz as az
+
+        module, asset = context.asset_key.path
+        file = self.path(context.partition_key, module, asset)
+        if not file.is_file():
+            raise PosteriorAbsent(
+                f"{module}/{asset} has not been materialised for client {context.partition_key}. "
+                f"Run it with what it needs: liftos run {context.partition_key} --select +{module}/{asset}"
+            )
+        return az.from_netcdf(str(file))
