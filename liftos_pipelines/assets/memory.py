@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
+from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules.memory import from_modules, from_sources
 from liftos_pipelines.modules.memory import items as item
 from liftos_pipelines.modules.memory.evidence import gather
@@ -29,10 +30,11 @@ from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Event
+from liftos_pipelines.text import Name, NameFinder
 
 READ = (
     *("sources/outcomes", "sources/notes", "sources/campaigns", "sources/experiments"),
-    *("sentiment/alerts", "causal/impact", "causal/channel_results"),
+    *("sources/mentions", "sentiment/alerts", "causal/impact", "causal/channel_results"),
     *("surfacing/shifts", "surfacing/recommendations", "agentic/proposals", "llm/experiments"),
 )
 REMEMBERED_EVENTS = (
@@ -92,6 +94,7 @@ def build_items(tables: dict[str, pl.DataFrame], events: list[Event]) -> pl.Data
         }
         for event in events
     ]
+    said = from_modules.what_was_said(tables["sentiment/alerts"], tables["sources/mentions"], told)
     triggers = {event.event_id: event.payload.model_dump(mode="json") for event in events}
     return item.combine(
         [
@@ -99,14 +102,14 @@ def build_items(tables: dict[str, pl.DataFrame], events: list[Event]) -> pl.Data
             from_sources.notes(tables["sources/notes"]),
             from_sources.campaigns(campaigns),
             from_sources.experiments(tables["sources/experiments"]),
-            from_modules.alerts(tables["sentiment/alerts"], names),
-            from_modules.impacts(tables["causal/impact"], triggers, names),
+            from_modules.alerts(tables["sentiment/alerts"], names, said),
+            from_modules.impacts(tables["causal/impact"], triggers, names, said),
             from_modules.channel_results(tables["causal/channel_results"]),
             from_modules.shifts(tables["surfacing/shifts"]),
             from_modules.recommendations(tables["surfacing/recommendations"]),
-            from_modules.proposals(tables["agentic/proposals"]),
+            from_modules.proposals(tables["agentic/proposals"], triggers, said),
             from_modules.llm_experiments(tables["llm/experiments"]),
-            from_modules.patterns(told),
+            from_modules.patterns(told, said),
         ]
     )
 
@@ -154,7 +157,8 @@ def patterns(
     if not asked:
         return skipped("memory/patterns", "no alert, impact, proposal or campaign to look up")
     encode = embedder.get().encode
-    found = find_patterns(asked, gather(held, encode), encode)
+    names = _names(client_of(context), campaigns)
+    found = find_patterns(asked, gather(held, encode, names), encode, names)
     log, client = spine.get(), context.partition_key
     for event in log.events(client, types=["campaign_started"]):
         log.mark_handled(event.event_id, "memory/patterns")
@@ -167,6 +171,13 @@ def patterns(
         threshold=found["threshold"][0],
         abstentions=found.filter("abstained").group_by("reason").len(name="queries").sort("reason"),
     )
+
+
+def _names(config: ClientConfig, campaigns: pl.DataFrame) -> NameFinder:
+    """Campaigns, the brand and its competitors: names that say nothing of what happened."""
+    brands = config.brand.names() if config.brand else []
+    found = campaigns.select("name", "campaign_id").drop_nulls().iter_rows()
+    return NameFinder([*brands, *(Name(name=name, aliases=(campaign,)) for name, campaign in found)])
 
 
 def _newest(queries: list[Query]) -> list[Query]:
@@ -213,10 +224,11 @@ def _with_pattern_columns(found: pl.DataFrame) -> pl.DataFrame:
     return found.with_columns(pl.lit(None, dtype=SCHEMA[name]).alias(name) for name in missing)
 
 
-@lift_asset("memory/retrieval_quality", ins=inputs("memory/items"), kinds={"polars"})
+@lift_asset("memory/retrieval_quality", ins=inputs("memory/items", "sources/campaigns"), kinds={"polars"})
 def quality(
     context: dg.AssetExecutionContext,
     items: pl.DataFrame,
+    campaigns: pl.DataFrame,
     memory: MemoryStoreResource,
     embedder: EmbedderResource,
 ) -> dg.MaterializeResult[pl.DataFrame]:
@@ -225,7 +237,8 @@ def quality(
     held = _with_extra(items).filter(pl.col("superseded_at").is_null())
     asked = questions(held)
     encode = embedder.get().encode
-    evidence = gather(held, encode)
+    names = _names(client_of(context), campaigns)
+    evidence = gather(held, encode, names)
     if not asked and not len(evidence):
         return skipped("memory/retrieval_quality", "outcomes")
     index = memory.get(context.partition_key).index()
@@ -233,7 +246,7 @@ def quality(
     measured = pl.concat(
         [
             retrieval_quality(index, asked, encode, seed=SEED),
-            pattern_quality(evidence, contexts, encode, seed=SEED),
+            pattern_quality(evidence, contexts, encode, names, seed=SEED),
             abstention_quality(evidence, encode, seed=SEED),
         ]
     )

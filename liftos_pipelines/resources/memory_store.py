@@ -76,9 +76,7 @@ class MemoryStore:
         self._items: Any = None
 
     # --- writing -----------------------------------------------------------------------------------------
-    def remember(
-        self, items: pl.DataFrame, now: datetime, *, complete_kinds: Collection[str] = ()
-    ) -> Remembered:
+    def remember(self, items: pl.DataFrame, now: datetime, *, complete_kinds: Collection[str] = ()) -> Remembered:
         """Store what is new in `items` as versions recorded `now`; what was said before is left as it is.
 
         Forgotten memories are not taken back. `complete_kinds` as in `history.remember`.
@@ -198,12 +196,7 @@ class MemoryStore:
 
     def full_text(self, query: str, k: int = 10) -> list[str]:
         """Ids of current memories that share words with a query, by LanceDB's own text index."""
-        found = (
-            self._table()
-            .search(query, query_type="fts")
-            .where("superseded_at IS NULL", prefilter=True)
-            .limit(k)
-        )
+        found = self._table().search(query, query_type="fts").where("superseded_at IS NULL", prefilter=True).limit(k)
         return [row["memory_id"] for row in found.select(["memory_id", "_score"]).to_list()]
 
     def index(self) -> RecallIndex:
@@ -350,10 +343,7 @@ def _arrow_schema() -> Any:
 
     kinds = {pl.String(): pa.string(), pl.Float64(): pa.float64()}
     moment = pa.timestamp("us", tz="UTC")
-    fields = [
-        pa.field(name, kinds.get(dtype, moment), nullable=name != "version_id")
-        for name, dtype in SCHEMA.items()
-    ]
+    fields = [pa.field(name, kinds.get(dtype, moment), nullable=name != "version_id") for name, dtype in SCHEMA.items()]
     fields.append(pa.field("model_id", pa.string()))
     fields.append(pa.field("vector", pa.list_(pa.float32(), DIMENSIONS)))
     return pa.schema(fields)

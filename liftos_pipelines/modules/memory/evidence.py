@@ -15,8 +15,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.cluster import hierarchy
 
-from liftos_pipelines.text import fold, words
+from liftos_pipelines.text import NameFinder, fold, words
 
 FloatArray = NDArray[np.float64]
 Encoder = Callable[[list[str]], NDArray[np.float32]]
@@ -30,6 +31,14 @@ LOWER_IS_BETTER = frozenset(
 
 ALPHA = 0.1
 """Share of contexts of a topic that memory does not hold which it may answer all the same."""
+
+NEIGHBOURS = 5
+"""How many nearest contexts vote on whether a query belongs to one topic."""
+
+KERNEL_POWER = 4
+"""How fast evidence fades with similarity; chosen on ten simulated worlds, see docs/modules/memory.md."""
+
+MIN_TO_CLUSTER, MAX_CLUSTERS = 12, 30
 
 OUTCOME_KINDS = ("outcome", "experiment", "llm_experiment")
 """Kinds whose effect is the measured consequence of their action; other effects describe, they do not
@@ -79,7 +88,7 @@ class Evidence:
         return int(self.ids.size)
 
 
-def gather(items: pl.DataFrame, encode: Encoder) -> Evidence:
+def gather(items: pl.DataFrame, encode: Encoder, names: NameFinder) -> Evidence:
     """Evidence from current items: those of `OUTCOME_KINDS` with context, action, effect and standard
     error.
     """
@@ -95,7 +104,8 @@ def gather(items: pl.DataFrame, encode: Encoder) -> Evidence:
     keys = list(first)
     codes = np.array([keys.index(fold(text).strip(" .")) for text in texts], dtype=np.int64)
     action_vectors = encode(list(first.values())) if keys else np.empty((0, 1), dtype=np.float32)
-    contexts = encode(rows["context"].to_list()) if rows.height else np.empty((0, 1), dtype=np.float32)
+    told = [situation(text, names) for text in rows["context"]]
+    contexts = encode(told) if told else np.empty((0, 1), dtype=np.float32)
     signs = np.array([direction(metric) for metric in rows["metric"]], dtype=np.int64)
     return Evidence(
         ids=rows["memory_id"].to_numpy().astype(str),
@@ -111,33 +121,94 @@ def gather(items: pl.DataFrame, encode: Encoder) -> Evidence:
             [campaign or fold(text) for campaign, text in rows.select("campaign_id", "context").iter_rows()],
             dtype=str,
         ),
-        topics=topics_of(rows["domain"].to_list(), texts),
+        topics=topics_of(rows["domain"].to_list(), contexts),
     )
 
 
-def topics_of(domains: list[str | None], actions: list[str]) -> NDArray[np.str_]:
-    """What tells related contexts from unrelated ones, (n,): the domain where a collection has several of
-    them, otherwise the action that was taken; empty where that is unknown."""
-    known = {domain for domain in domains if domain}
-    labels = (
-        [domain or "" for domain in domains] if len(known) > 1 else [fold(a).strip(" .") for a in actions]
-    )
-    return np.array(labels, dtype=str)
+def situation(text: str, names: NameFinder) -> str:
+    """A context without the names in it: that two contexts are about one campaign does not make them alike."""
+    body = fold(text)
+    for hit in reversed(names.find(text)):
+        body = body[: hit.start] + "it" + body[hit.end :]
+    return " ".join(body.split())
+
+
+def topics_of(domains: list[str | None], contexts: NDArray[np.float32]) -> NDArray[np.str_]:
+    """What tells related contexts from unrelated ones, (n,): the domain where a collection has several of them
+    (empty where unknown), otherwise the cluster of the context."""
+    if len({domain for domain in domains if domain}) > 1:
+        return np.array([domain or "" for domain in domains], dtype=str)
+    return clusters(contexts)
+
+
+def clusters(vectors: NDArray[np.float32]) -> NDArray[np.str_]:
+    """Average-linkage clusters of unit vectors, their number by the largest mean silhouette; (n,) labels.
+
+    All empty (unknown) for fewer than `MIN_TO_CLUSTER` texts. Source: Rousseeuw (1987), Silhouettes.
+    """
+    n = len(vectors)
+    if n < MIN_TO_CLUSTER:
+        return np.full(n, "", dtype="<U1")
+    distance = np.clip(1 - vectors.astype(float) @ vectors.T.astype(float), 0.0, 2.0)
+    np.fill_diagonal(distance, 0.0)
+    tree = hierarchy.linkage(distance[np.triu_indices(n, 1)], "average")
+    cuts = [hierarchy.fcluster(tree, k, "maxclust") for k in range(2, min(MAX_CLUSTERS, n // 3) + 1)]
+    best = max(cuts, key=lambda labels: _silhouette(distance, labels))
+    return best.astype(str)
+
+
+def _silhouette(distance: FloatArray, labels: NDArray[np.int64]) -> float:
+    values, codes = np.unique(labels, return_inverse=True)
+    if values.size < 2:
+        return -1.0
+    member = np.eye(values.size)[codes]
+    size = member.sum(axis=0)
+    total = distance @ member
+    own = size[codes]
+    inside = total[np.arange(codes.size), codes] / np.maximum(own - 1, 1)
+    apart = np.where(member > 0, np.inf, total / size).min(axis=1)
+    score = np.where(own > 1, (apart - inside) / np.maximum(np.maximum(apart, inside), 1e-12), 0.0)
+    return float(score.mean())
+
+
+def reach(similarity: FloatArray, topics: NDArray[np.str_]) -> FloatArray:
+    """How clearly each query belongs to one topic of a collection: vote share times largest similarity.
+
+    Parameters
+    ----------
+    similarity : (q, n) cosine of queries and contexts; -inf where a context may not be used
+    topics : (n,) topics of the contexts
+
+    Returns
+    -------
+    (q,) : the share of the most similar topic among the `NEIGHBOURS` nearest, weighed by similarity, times the
+    similarity of the nearest; -inf for a query without a usable context
+    """
+    scores = np.full(len(similarity), -np.inf)
+    for row, values in enumerate(similarity):
+        nearest = np.argsort(-values, kind="stable")[:NEIGHBOURS]
+        nearest = nearest[np.isfinite(values[nearest])]
+        if nearest.size == 0:
+            continue
+        votes = np.clip(values[nearest], 0.0, None)
+        _, codes = np.unique(topics[nearest], return_inverse=True)
+        total = votes.sum()
+        share = float(np.bincount(codes, weights=votes).max() / total) if total > 0 else 0.0
+        scores[row] = share * float(values[nearest[0]])
+    return scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What similarities mean in one collection.
+    """What scores mean in one collection.
 
-    unrelated : (m,) sorted similarity of each context to its nearest one of another topic
-    background : median similarity of two contexts of different topics; no evidence at all
-    typical : median similarity of a context to its nearest one of the same topic; full evidence
+    unrelated : (m,) sorted `reach` of each context when its own topic is hidden
+    background : median similarity of two contexts of different topics; it is no evidence at all
     action_background : similarity below which two differently worded actions count as different
     """
 
     unrelated: FloatArray
     background: float
-    typical: float
     action_background: float
 
     @property
@@ -147,58 +218,44 @@ class Scope:
 
     @property
     def threshold(self) -> float | None:
-        """The similarity that a query must exceed to be in scope; None when there is too little to tell."""
+        """The score that a query must exceed to be in scope; None when there is too little to tell."""
         if not self.enough:
             return None
         allowed = int(np.floor(ALPHA * (self.unrelated.size + 1))) - 1
         return float(self.unrelated[self.unrelated.size - 1 - allowed])
 
-    def p_unrelated(self, similarity: float) -> float:
-        """Probability that a context of a topic memory does not hold is at least this similar: conformal
-        p-value.
+    def p_unrelated(self, score: float) -> float:
+        """Probability that a context of a topic memory does not hold scores at least this: conformal p-value.
 
         Source: Vovk, Gammerman and Shafer (2005), Algorithmic learning in a random world.
         """
-        at_least = self.unrelated.size - int(np.searchsorted(self.unrelated, similarity, side="left"))
+        at_least = self.unrelated.size - int(np.searchsorted(self.unrelated, score, side="left"))
         return (1 + at_least) / (self.unrelated.size + 1)
 
     def weight(self, similarity: FloatArray) -> FloatArray:
-        """How much evidence a neighbour is, 0..1: none up to the threshold, all at what is typical of one
-        topic.
-        """
-        if self.threshold is None or self.background >= 1:
+        """How much evidence each context is for one query, (n,) 0..1: 1 for the nearest, none at the background."""
+        top = similarity.max(initial=-np.inf)
+        if not np.isfinite(top) or top <= self.background:
             return np.zeros_like(similarity)
-        span = max(self.typical, self.threshold) - self.background
-        scaled = np.clip((similarity - self.background) / span, 0.0, 1.0) if span > 0 else 1.0
-        return np.where(similarity > self.threshold, scaled, 0.0)
+        scaled = (np.maximum(similarity, self.background) - self.background) / (top - self.background)
+        return scaled**KERNEL_POWER
 
 
 def calibrate(evidence: Evidence) -> Scope:
-    """Read the scope of a collection off the similarities among its own contexts.
-
-    Contexts of one group (campaign) do not vouch for each other when it is measured what is typical of a
-    topic.
-    """
-    topics, groups = evidence.topics, evidence.groups
-    unrelated, background, typical = np.empty(0), 1.0, 1.0
-    if np.unique(topics[topics != ""]).size > 1:
+    """Read the scope of a collection off the similarities among its own contexts."""
+    topics = evidence.topics
+    known = topics != ""
+    unrelated, background = np.empty(0), 1.0
+    if np.unique(topics[known]).size > 1:
         similar = (evidence.contexts @ evidence.contexts.T).astype(float)
-        known = topics != ""
-        both = known[:, None] & known[None, :]
-        other = both & (topics[:, None] != topics[None, :])
-        same = both & ~other & (groups[:, None] != groups[None, :])
-        unrelated = np.sort(np.where(other, similar, -np.inf).max(axis=1)[known])
+        other = known[:, None] & known[None, :] & (topics[:, None] != topics[None, :])
+        unrelated = np.sort(reach(np.where(other, similar, -np.inf)[known], topics))
         background = float(np.median(similar[other]))
-        paired = same.any(axis=1)
-        if paired.any():
-            typical = float(np.median(np.where(same, similar, -np.inf).max(axis=1)[paired]))
     action_background = 1.0
     if len(evidence.actions) > 2:
         pairs = (evidence.actions @ evidence.actions.T)[np.triu_indices(len(evidence.actions), 1)]
         action_background = float(np.quantile(pairs, 1 - ALPHA))
-    return Scope(
-        unrelated=unrelated, background=background, typical=typical, action_background=action_background
-    )
+    return Scope(unrelated=unrelated, background=background, action_background=action_background)
 
 
 def without(evidence: Evidence, rows: NDArray[np.bool_]) -> Evidence:

@@ -20,21 +20,52 @@ from liftos_pipelines.modules.memory.items import (
 )
 from liftos_pipelines.tables import ALL
 
+Said = Mapping[str, str]
+"""What people said, by alert id and by event id."""
 
-def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None) -> pl.DataFrame:
-    """Drops of sentiment."""
+QUOTES, QUOTE_LENGTH = 4, 160
+
+
+def what_was_said(alerts: pl.DataFrame, mentions: pl.DataFrame, events: Sequence[Mapping[str, Any]]) -> Said:
+    """What people said, in their words, by the alert and by every event that an alert led to.
+
+    Parameters
+    ----------
+    alerts : `sentiment/alerts`; its exemplars are mentions
+    events : mappings with event_id, type, causation_id and payload
+    """
+    texts = dict(mentions.select("mention_id", "text").iter_rows())
+    said: dict[str, str] = {}
+    for row in alerts.iter_rows(named=True):
+        quotes = [texts[name].strip() for name in row["exemplars"] or [] if name in texts][:QUOTES]
+        if quotes:
+            said[row["alert_id"]] = " / ".join(quote[:QUOTE_LENGTH] for quote in quotes)
+    by_id = {event["event_id"]: event for event in events}
+    for event in events:
+        for cause in (event, *_chain(event, by_id)):
+            alert = cause["payload"].get("alert_id")
+            if alert in said:
+                said[event["event_id"]] = said[alert]
+                break
+    return said
+
+
+def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None, said: Said | None = None) -> pl.DataFrame:
+    """Drops of sentiment, with what people said: that, not the statistics, is the context to compare."""
     rows = []
     for row in frame.iter_rows(named=True):
-        context = alert_context(row, names)
+        where = campaign_words(row["campaign_id"], names)
+        quotes = (said or {}).get(row["alert_id"])
+        told = placed(row["explanation"] or "Sentiment dropped", where)
         rows.append(
             {
                 "source_key": row["alert_id"],
-                "text": context,
+                "text": labelled(("Alert", told), ("People say", quotes)),
                 "domain": "sentiment",
                 "valid_from": row["detected_at"],
                 "outcome": effect_words("net sentiment", row["effect"], None),
                 "effect": row["effect"],
-                "context": context,
+                "context": f"Sentiment dropped: {quotes}" if quotes else told,
                 "metric": "net sentiment",
                 "campaign_id": one_campaign(row["campaign_id"]),
             }
@@ -42,35 +73,30 @@ def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None) -> pl.Da
     return as_items("alert", "sentiment/alerts", rows)
 
 
-def alert_context(row: Mapping[str, Any], names: Mapping[str, str] | None = None) -> str:
-    """An alert in words, with its campaign's name where there is one."""
-    where = campaign_words(row["campaign_id"], names)
-    return placed(row["explanation"] or "Sentiment dropped", where)
-
-
 def impacts(
     frame: pl.DataFrame,
     triggers: Mapping[str, Mapping[str, Any]] | None = None,
     names: Mapping[str, str] | None = None,
+    said: Said | None = None,
 ) -> pl.DataFrame:
     """Measured business impact of a triggering event; the standard error is read off the 90 % interval.
 
-    `triggers` : payload of each triggering event by its id, for its campaign and what was said of it
+    `triggers` : payload of each triggering event by its id, for its campaign and what was explained of it
     """
     rows = []
     for row in frame.iter_rows(named=True):
         trigger = (triggers or {}).get(row["event_id"], {})
+        quotes = (said or {}).get(row["event_id"])
         campaign = one_campaign(trigger.get("campaign_id"))
         measured = interval_words("effect", row["effect"], row["effect_low"], row["effect_high"])
         window = f"Impact on the outcome from {row['window_start']} to {row['window_end']}"
-        context = placed(trigger.get("explanation") or window, campaign_words(campaign, names))
+        explained = f"Sentiment dropped: {quotes}" if quotes else trigger.get("explanation") or window
+        context = placed(explained, campaign_words(campaign, names))
         rows.append(
             {
                 "source_key": row["event_id"],
                 "text": labelled(
-                    ("Context", context),
-                    (window, measured),
-                    ("Revenue at risk", amount(row["revenue_at_risk"])),
+                    (window, measured), ("Context", context), ("Revenue at risk", amount(row["revenue_at_risk"]))
                 ),
                 "domain": "causal",
                 "valid_from": row["window_start"],
@@ -78,7 +104,7 @@ def impacts(
                 "outcome": measured,
                 "effect": row["effect"],
                 "std_error": std_error_of(row["effect_low"], row["effect_high"]),
-                "context": context,
+                "context": explained,
                 "metric": "effect on outcome",
                 "campaign_id": campaign,
             }
@@ -149,31 +175,32 @@ def recommendations(frame: pl.DataFrame) -> pl.DataFrame:
     return as_items("recommendation", "surfacing/recommendations", rows)
 
 
-def proposals(frame: pl.DataFrame) -> pl.DataFrame:
-    """Actions agents proposed and what policy decided; a prediction is told in words, not stored as an
-    effect.
-    """
+def proposals(
+    frame: pl.DataFrame, triggers: Mapping[str, Mapping[str, Any]] | None = None, said: Said | None = None
+) -> pl.DataFrame:
+    """Actions agents proposed and what policy decided; a prediction is told in words, it is not an effect."""
     rows = []
     for row in frame.iter_rows(named=True):
         predicted = interval_words(
             "predicted effect", row["predicted_effect"], row["predicted_low"], row["predicted_high"]
         )
+        quotes = (said or {}).get(row["event_id"] or "")
+        decision = f"{row['decision']} ({row['reason'] or 'no reason given'}), {row['status']}"
         rows.append(
             {
                 "source_key": row["action_id"],
                 "text": labelled(
                     ("Context", row["context"]),
+                    ("People say", quotes),
                     ("Proposed action", row["action"]),
-                    (
-                        "Decision",
-                        f"{row['decision']} ({row['reason'] or 'no reason given'}), {row['status']}",
-                    ),
+                    ("Decision", decision),
                     ("Prediction", predicted),
                 ),
                 "domain": "agentic",
                 "valid_from": row["proposed_at"],
-                "context": row["context"],
+                "context": f"Sentiment dropped: {quotes}" if quotes else row["context"],
                 "action": row["action"],
+                "campaign_id": one_campaign((triggers or {}).get(row["event_id"] or "", {}).get("campaign_id")),
             }
         )
     return as_items("proposal", "agentic/proposals", rows)
@@ -187,9 +214,7 @@ def llm_experiments(frame: pl.DataFrame) -> pl.DataFrame:
         context = f"LLM experiment {row['experiment']} comparing {row['variant_a']} with {row['variant_b']}"
         rows.append(
             {
-                "source_key": "|".join(
-                    row[name] for name in ("experiment", "metric", "variant_a", "variant_b")
-                ),
+                "source_key": "|".join(row[name] for name in ("experiment", "metric", "variant_a", "variant_b")),
                 "text": f"{context}: difference in {measured}; decision: {row['decision'] or 'unknown'}.",
                 "domain": "llm",
                 "outcome": f"difference in {measured}",
@@ -203,7 +228,7 @@ def llm_experiments(frame: pl.DataFrame) -> pl.DataFrame:
     return as_items("llm_experiment", "llm/experiments", rows)
 
 
-def patterns(events: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+def patterns(events: Sequence[Mapping[str, Any]], said: Said | None = None) -> pl.DataFrame:
     """What an agent did about what happened: context, impact and action of each `agent_action_initiated`.
 
     Parameters
@@ -218,25 +243,24 @@ def patterns(events: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
             continue
         payload, chain = event["payload"], _chain(event, by_id)
         impact = next((cause for cause in chain if cause["type"] == "causal_impact_identified"), None)
-        origin = next((cause for cause in chain if cause["type"] == "sentiment_drop_detected"), None)
         campaign = next((c["payload"]["campaign_id"] for c in chain if c["payload"].get("campaign_id")), None)
-        effect = None
+        quotes, effect = (said or {}).get(event["event_id"]), None
         if impact:
             body = impact["payload"]
             effect = interval_words("effect", body["effect"], body["effect_low"], body["effect_high"])
-        context = payload["context"] or (origin["payload"].get("explanation") if origin else "") or ""
         rows.append(
             {
                 "source_key": payload["action_id"],
                 "text": labelled(
-                    ("Context", context),
+                    ("Context", payload["context"]),
+                    ("People say", quotes),
                     ("Impact", effect),
                     ("Action", f"{payload['action']} by {payload['agent_id']}"),
                     ("Status", f"{payload['decision']}, {payload['status']}"),
                 ),
                 "domain": "agentic",
                 "valid_from": event["occurred_at"],
-                "context": context,
+                "context": f"Sentiment dropped: {quotes}" if quotes else payload["context"],
                 "action": payload["action"],
                 "campaign_id": one_campaign(campaign),
                 "events": [event["event_id"], *(cause["event_id"] for cause in chain)],

@@ -100,9 +100,7 @@ def as_of(history: pl.DataFrame, moment: datetime, *, strict: bool = False) -> p
         .filter(
             pl.col("superseded_at").is_null()
             | pl.struct(_KEY, "superseded_at").is_in(
-                history.select(pl.struct(_KEY, pl.col("recorded_at").alias("superseded_at")))
-                .to_series()
-                .implode()
+                history.select(pl.struct(_KEY, pl.col("recorded_at").alias("superseded_at"))).to_series().implode()
             )
         )
         .sort("valid_from", "recorded_at")

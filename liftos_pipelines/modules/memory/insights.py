@@ -88,9 +88,7 @@ def causal_direction(budget_plan: pl.DataFrame, channel_results: pl.DataFrame) -
     return advice
 
 
-def validate(
-    action: str, works: bool, channel: str | None, advice: dict[str, Move | None]
-) -> tuple[bool | None, str]:
+def validate(action: str, works: bool, channel: str | None, advice: dict[str, Move | None]) -> tuple[bool | None, str]:
     """Whether the causal model agrees with doing (or avoiding) an action, and why it says so."""
     move = direction_of(action)
     if move is None:

@@ -151,9 +151,7 @@ def as_items(kind: str, source: str, rows: list[dict[str, Any]]) -> pl.DataFrame
         origin: dict[str, Any] = {"table": source, "key": row["source_key"]}
         if "events" in row:
             origin["events"] = row["events"]
-        full: dict[str, Any] = dict.fromkeys(SCHEMA) | {
-            name: value for name, value in row.items() if name in SCHEMA
-        }
+        full: dict[str, Any] = dict.fromkeys(SCHEMA) | {name: value for name, value in row.items() if name in SCHEMA}
         full |= {
             "memory_id": memory_id(kind, row["source_key"]),
             "kind": kind,

@@ -22,10 +22,12 @@ from liftos_pipelines.modules.memory.evidence import (
     Scope,
     calibrate,
     posterior,
+    reach,
     similar_actions,
+    situation,
 )
-from liftos_pipelines.modules.memory.from_sources import campaign_context
 from liftos_pipelines.tables import table
+from liftos_pipelines.text import NameFinder
 
 ACTIONS_PER_QUERY = 3
 SCHEMA: dict[str, pl.DataType] = table("memory/patterns").columns | {
@@ -33,6 +35,7 @@ SCHEMA: dict[str, pl.DataType] = table("memory/patterns").columns | {
     "p_success_high": pl.Float64(),
     "evidence_weight": pl.Float64(),
     "n_evidence": pl.Int64(),
+    "scope_score": pl.Float64(),
     "p_unrelated": pl.Float64(),
     "threshold": pl.Float64(),
     "query_kind": pl.String(),
@@ -80,39 +83,41 @@ def queries_from_items(items: pl.DataFrame, names: Mapping[str, str] | None = No
 
 def queries_from_campaigns(campaigns: pl.DataFrame) -> list[Query]:
     """Every campaign as the context it starts in, judged by what was known before its start."""
-    return [
-        Query(
-            query_id=row["campaign_id"],
-            kind="campaign",
-            context=campaign_context(row),
-            at=datetime(row["start"].year, row["start"].month, row["start"].day, tzinfo=UTC),
-            campaign_id=row["campaign_id"],
+    queries = []
+    for row in campaigns.sort("start", "campaign_id", descending=[True, False]).iter_rows(named=True):
+        parts = [f"{row['name']} starts: a campaign"]
+        parts += [f"on {row['channel']}"] if row["channel"] else []
+        parts += [f"for {row['objective']}"] if row["objective"] else []
+        queries.append(
+            Query(
+                query_id=row["campaign_id"],
+                kind="campaign",
+                context=" ".join(parts),
+                at=datetime(row["start"].year, row["start"].month, row["start"].day, tzinfo=UTC),
+                campaign_id=row["campaign_id"],
+            )
         )
-        for row in campaigns.sort("start", "campaign_id", descending=[True, False]).iter_rows(named=True)
-    ]
+    return queries
 
 
-def find_patterns(
-    queries: Sequence[Query], evidence: Evidence, encode: Encoder, *, limit: int | None = None
-) -> pl.DataFrame:
+def find_patterns(queries: Sequence[Query], evidence: Evidence, encode: Encoder, names: NameFinder) -> pl.DataFrame:
     """For each context what similar past actions achieved, best supported first, or a row that abstains.
 
     Parameters
     ----------
     queries : contexts to look up; evidence strictly before `at` counts, so nothing from the future leaks in
     evidence : past actions with measured effects
-    encode : texts to unit vectors
-    limit : look up only the first so many queries
+    encode : texts to unit vectors; names : campaigns and brands, as in `gather`
 
     Returns
     -------
     `memory/patterns` with intervals and the reason for each abstention
     """
-    asked = list(queries)[:limit]
+    asked = list(queries)
     if not asked:
         return pl.DataFrame(schema=SCHEMA)
     scope = calibrate(evidence)
-    vectors = encode([query.context for query in asked])
+    vectors = encode([situation(query.context, names) for query in asked])
     own = {query.action: None for query in asked if query.action}
     own_vectors = dict(zip(own, encode(list(own)), strict=True)) if own else {}
     rows: list[dict[str, Any]] = []
@@ -129,21 +134,18 @@ def _answer(
     scope: Scope,
 ) -> list[dict[str, Any]]:
     allowed = _allowed(query, evidence)
-    similarity = (evidence.contexts @ vector).astype(float) if len(evidence) else np.empty(0)
-    top = float(similarity[allowed].max()) if allowed.any() else None
-    p_unrelated = scope.p_unrelated(top) if top is not None and scope.enough else None
-    row = _row(query, top, p_unrelated, scope)
-    if top is None:
+    if not allowed.any():
+        row = _row(query, None, None, None, scope)
         return [row | {"reason": "no past action with a measured effect before this"}]
-    if not scope.enough:
-        return [
-            row
-            | {"reason": f"only {scope.unrelated.size} past contexts of more than one topic: scope unknown"}
-        ]
-    if p_unrelated is not None and p_unrelated > ALPHA:
-        return [row | {"reason": "no past context is similar enough"}]
-    weights = np.where(allowed, scope.weight(similarity), 0.0)
-    if not weights.any():
+    similarity = np.where(allowed, (evidence.contexts @ vector).astype(float), -np.inf)
+    score = float(reach(similarity[None, :], evidence.topics)[0])
+    p_unrelated = scope.p_unrelated(score) if scope.enough else None
+    row = _row(query, float(similarity.max()), score, p_unrelated, scope)
+    if p_unrelated is None:
+        known = scope.unrelated.size
+        return [row | {"reason": f"only {known} past contexts of more than one topic: scope unknown"}]
+    weights = scope.weight(similarity)
+    if p_unrelated > ALPHA or not weights.any():
         return [row | {"reason": "no past context is similar enough"}]
     return _judge(query, own_action, row, weights, allowed, evidence, scope)
 
@@ -185,7 +187,9 @@ def _allowed(query: Query, evidence: Evidence) -> NDArray[np.bool_]:
     return mask
 
 
-def _row(query: Query, similarity: float | None, p_unrelated: float | None, scope: Scope) -> dict[str, Any]:
+def _row(
+    query: Query, similarity: float | None, score: float | None, p_unrelated: float | None, scope: Scope
+) -> dict[str, Any]:
     """A pattern that abstains; a judgement overwrites what it knows."""
     return dict.fromkeys(SCHEMA) | {
         "pattern_id": pattern_id(query.query_id, query.kind, None),
@@ -195,6 +199,7 @@ def _row(query: Query, similarity: float | None, p_unrelated: float | None, scop
         "campaign_id": query.campaign_id,
         "memory_ids": [],
         "similarity": similarity,
+        "scope_score": score,
         "p_unrelated": p_unrelated,
         "threshold": scope.threshold,
         "n_evidence": 0,
@@ -202,9 +207,7 @@ def _row(query: Query, similarity: float | None, p_unrelated: float | None, scop
     }
 
 
-def _judgement(
-    query: Query, text: str, relevant: np.ndarray, found: Posterior, evidence: Evidence
-) -> dict[str, Any]:
+def _judgement(query: Query, text: str, relevant: np.ndarray, found: Posterior, evidence: Evidence) -> dict[str, Any]:
     used = np.flatnonzero(relevant > 0)
     best = used[np.lexsort((evidence.ids[used], -relevant[used]))]
     abstains = used.size == 0

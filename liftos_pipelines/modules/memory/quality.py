@@ -1,8 +1,9 @@
 """Is the memory any good? Measured on the client's own outcome links, every method beside the others.
 
-Retrieval: the query is an outcome's context; relevant is what else belongs to the same campaign, or, for an
-outcome without a campaign, to the same domain and metric. The outcome itself is left out. Patterns: each
-outcome is predicted from strictly earlier ones and compared with what was measured, beside the base rate.
+Retrieval: the query is an outcome's context; relevant are the other outcomes of the same domain and metric, or,
+for an outcome without a domain, whatever else belongs to the same campaign. The outcome itself is left out.
+Patterns: each outcome is predicted from strictly earlier ones and compared with what was measured, beside the
+base rate.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.memory.evidence import ALPHA, Encoder, Evidence, Scope, calibrate, without
+from liftos_pipelines.modules.memory.evidence import ALPHA, Encoder, Evidence, Scope, calibrate, reach, without
 from liftos_pipelines.modules.memory.patterns import Query, find_patterns
 from liftos_pipelines.modules.memory.probes import OFF_TOPIC
 from liftos_pipelines.modules.memory.recall import METHODS, RecallIndex
 from liftos_pipelines.stats import cluster_bootstrap, percentile_interval
 from liftos_pipelines.tables import table
+from liftos_pipelines.text import NameFinder
 
 FloatArray = NDArray[np.float64]
 CUTS = (5, 10)
@@ -38,7 +40,7 @@ class Question:
 
 
 def questions(items: pl.DataFrame) -> list[Question]:
-    """Outcomes of the current items whose campaign, or domain and metric, links them to other memories."""
+    """Outcomes of the current items that domain and metric, or else a campaign, link to other memories."""
     held = items.filter(pl.col("superseded_at").is_null())
     by_campaign = _members(held.filter(pl.col("campaign_id").is_not_null()), ["campaign_id"])
     measured = held.filter(pl.col("kind") == "outcome")
@@ -47,12 +49,14 @@ def questions(items: pl.DataFrame) -> list[Question]:
     for row in measured.sort("memory_id").iter_rows(named=True):
         if not row["context"]:
             continue
-        if row["campaign_id"] is not None:
-            key: tuple[str, ...] = (row["campaign_id"],)
+        if row["domain"] is not None:
+            key: tuple[str, ...] = (row["domain"], row["metric"])
+            members = by_metric.get(key, frozenset())
+        elif row["campaign_id"] is not None:
+            key = (row["campaign_id"],)
             members = by_campaign.get(key, frozenset())
         else:
-            key = (row["domain"], row["metric"])
-            members = by_metric.get(key, frozenset())
+            continue
         relevant = members - {row["memory_id"]}
         if relevant:
             found.append(
@@ -60,17 +64,14 @@ def questions(items: pl.DataFrame) -> list[Question]:
                     memory_id=row["memory_id"],
                     text=row["context"],
                     relevant=relevant,
-                    group="|".join(str(part) for part in key),
+                    group=row["campaign_id"] or "|".join(str(part) for part in key),
                 )
             )
     return found
 
 
 def _members(items: pl.DataFrame, by: list[str]) -> Mapping[tuple[str, ...], frozenset[str]]:
-    return {
-        tuple(key): frozenset(part["memory_id"].to_list())
-        for key, part in items.group_by(by, maintain_order=True)
-    }
+    return {tuple(key): frozenset(part["memory_id"].to_list()) for key, part in items.group_by(by, maintain_order=True)}
 
 
 def retrieval_quality(
@@ -96,9 +97,7 @@ def retrieval_quality(
         scores[method] = {name: np.array(values) for name, values in per.items()}
     for method in METHODS:
         if method != "bm25":
-            scores[f"{method}-bm25"] = {
-                name: values - scores["bm25"][name] for name, values in scores[method].items()
-            }
+            scores[f"{method}-bm25"] = {name: values - scores["bm25"][name] for name, values in scores[method].items()}
     groups = np.array([question.group for question in asked])
     rows = [
         {"method": method, "metric": metric, **_mean(values, groups, seed, replicates)}
@@ -119,6 +118,7 @@ def pattern_quality(
     evidence: Evidence,
     context_texts: Mapping[str, str],
     encode: Encoder,
+    names: NameFinder,
     *,
     seed: int,
     replicates: int = 1000,
@@ -143,42 +143,32 @@ def pattern_quality(
     if not asked:
         return pl.DataFrame(schema=SCHEMA)
     place = {str(name): row for row, name in enumerate(evidence.ids)}
-    found = find_patterns(asked, evidence, encode)
+    found = find_patterns(asked, evidence, encode, names)
     own = {
         row["query_id"]: row
         for row in found.iter_rows(named=True)
-        if row["abstained"]
-        or row["action"] == evidence.action_texts[evidence.action_codes[place[row["query_id"]]]]
+        if row["abstained"] or row["action"] == evidence.action_texts[evidence.action_codes[place[row["query_id"]]]]
     }
     rows_at = np.array([place[query.query_id] for query in asked])
     truth = evidence.success[rows_at]
     predicted = np.array(
-        [
-            own[query.query_id]["p_success"] if not own[query.query_id]["abstained"] else np.nan
-            for query in asked
-        ],
+        [own[query.query_id]["p_success"] if not own[query.query_id]["abstained"] else np.nan for query in asked],
         dtype=float,
     )
     base = np.array([_base_rate(evidence, row) for row in rows_at])
     groups = evidence.groups[rows_at]
     answered = np.isfinite(predicted)
-    rows = [
-        {"method": "pattern", "metric": "coverage", **_mean(answered.astype(float), groups, seed, replicates)}
-    ]
+    rows = [{"method": "pattern", "metric": "coverage", **_mean(answered.astype(float), groups, seed, replicates)}]
     if answered.any():
         for method, guess in (("pattern", predicted[answered]), ("base_rate", base[answered])):
             right = np.where(guess > 0.5, truth[answered], 1 - truth[answered])
             squared = truth[answered] * (1 - guess) ** 2 + (1 - truth[answered]) * guess**2
             for metric, values in (("accuracy", right), ("brier", squared)):
-                rows.append(
-                    {"method": method, "metric": metric, **_mean(values, groups[answered], seed, replicates)}
-                )
+                rows.append({"method": method, "metric": metric, **_mean(values, groups[answered], seed, replicates)})
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def abstention_quality(
-    evidence: Evidence, encode: Encoder, *, seed: int, replicates: int = 1000
-) -> pl.DataFrame:
+def abstention_quality(evidence: Evidence, encode: Encoder, *, seed: int, replicates: int = 1000) -> pl.DataFrame:
     """How often the memory abstains when it holds no answer.
 
     `abstention` : on the fixed off-topic questions of `probes.OFF_TOPIC`; `abstention_new_topic` : on each
@@ -186,19 +176,19 @@ def abstention_quality(
     """
     rows = []
     if len(evidence):
-        reached = (encode(list(OFF_TOPIC)) @ evidence.contexts.T).max(axis=1).astype(float)
+        similar = (encode(list(OFF_TOPIC)) @ evidence.contexts.T).astype(float)
+        reached = reach(similar, evidence.topics)
         abstained = _abstains(calibrate(evidence), reached)
         names = np.arange(abstained.size).astype(str)
-        rows.append(
-            {"method": "pattern", "metric": "abstention", **_mean(abstained, names, seed, replicates)}
-        )
+        rows.append({"method": "pattern", "metric": "abstention", **_mean(abstained, names, seed, replicates)})
     told, of_topic = [], []
     for topic in np.unique(evidence.topics[evidence.topics != ""]):
         mine = evidence.topics == topic
         rest = without(evidence, mine)
         scope = calibrate(rest)
         if scope.enough:
-            reached = (evidence.contexts[mine] @ rest.contexts.T).max(axis=1).astype(float)
+            similar = (evidence.contexts[mine] @ rest.contexts.T).astype(float)
+            reached = reach(similar, rest.topics)
             told.append(_abstains(scope, reached))
             of_topic.append(evidence.topics[mine])
     if told:
@@ -208,7 +198,7 @@ def abstention_quality(
 
 
 def _abstains(scope: Scope, reached: FloatArray) -> FloatArray:
-    """1 where a context whose nearest similarity is `reached` would be abstained on, (n,)."""
+    """1 where a context whose score is `reached` would be abstained on, (n,)."""
     return np.array([not scope.enough or scope.p_unrelated(value) > ALPHA for value in reached], dtype=float)
 
 

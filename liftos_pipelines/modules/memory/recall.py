@@ -110,9 +110,7 @@ class RecallIndex:
         score = fuse(lexical, cosine, method)
         # Ties go by id, so that the same memory answers the same twice.
         order = np.lexsort((self._ids[rows], -score)) if score.size <= 4 * k else self._top(score, rows, k)
-        return [
-            self._hit(text, int(rows[i]), score[i], lexical[i], cosine[i], lexical, cosine) for i in order[:k]
-        ]
+        return [self._hit(text, int(rows[i]), score[i], lexical[i], cosine[i], lexical, cosine) for i in order[:k]]
 
     def ranking(
         self, text: str, vector: NDArray[np.float32], method: Method, exclude: Collection[str] = ()
