@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -174,4 +174,3 @@ def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
     }
 
 
-NOW = datetime.now(UTC)
