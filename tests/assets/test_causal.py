@@ -1,0 +1,192 @@
+"""Causal's assets on a real instance: a small world goes through, an absent source is skipped, events are answered."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+
+from liftos_pipelines.assets import causal as room
+from liftos_pipelines.checks.causal import GATES, causal_publish_gate
+from liftos_pipelines.modules.causal.validation import NAMES
+from liftos_pipelines.resources.lake import Lake, LakeIOManager
+from liftos_pipelines.resources.mlflow import MlflowResource
+from liftos_pipelines.resources.posterior_io import PosteriorAbsent, PosteriorIOManager
+from liftos_pipelines.resources.spine import SpineResource, open_spine
+from liftos_pipelines.spine.payloads import AlgorithmChangeDetected, SentimentDropDetected
+from liftos_pipelines.tables import SOURCES, table
+from tests.modules.causal.worlds import World, make_world
+
+MARKETING = ("marketing_outcome", "marketing_media", "marketing_controls")
+Run = Callable[..., dg.ExecuteInProcessResult]
+
+
+def write_client(home: Path, name: str, world: World | None, causal: dict[str, object]) -> None:
+    """A client folder; its source tables are written straight to the lake, as ingestion would."""
+    folder = home / "clients" / name
+    folder.mkdir()
+    mapping = ""
+    lake = Lake(str(home / "lake"))
+    frames = {source: table(f"sources/{source}").empty() for source in SOURCES}
+    if world is not None:
+        channels = "".join(f"      {c}: {{spend: {c}, exposure: {c}}}\n" for c in world.channels)
+        mapping = f"sources:\n  marketing:\n    path: m.csv\n    date: d\n    outcome: o\n    channels:\n{channels}"
+        frames |= {"marketing_outcome": world.outcome, "marketing_media": world.media, "marketing_controls": world.controls}
+    for source, frame in frames.items():
+        lake.write(name, f"sources/{source}", frame)
+    (folder / "client.yaml").write_text(f"client: {name}\n{mapping}causal: {json.dumps(causal)}\n")
+
+
+@pytest.fixture
+def run(home: Path, instance: dg.DagsterInstance) -> Run:
+    """Materialise causal's assets (all, or some) of a client on the test's instance."""
+    assets = dg.load_assets_from_modules([room])
+    outside = [dg.AssetSpec(["sources", s], partitions_def=room.panel.partitions_def) for s in (*MARKETING, "experiments")]
+    outside = [spec.with_io_manager_key("lake_io") for spec in outside]
+    defs = dg.Definitions(
+        assets=[*assets, *outside],
+        asset_checks=[causal_publish_gate],
+        resources={"lake_io": LakeIOManager(), "posterior_io": PosteriorIOManager(), "spine": SpineResource(),
+                   "mlflow": MlflowResource()},
+        executor=dg.in_process_executor,
+    )
+
+    def _run(client: str, *names: str, expect: bool = True) -> dg.ExecuteInProcessResult:
+        instance.add_dynamic_partitions("clients", [client])
+        keys = [dg.AssetKey(["causal", name]) for name in names] or [asset.key for asset in assets]
+        job = defs.resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(
+            instance=instance, partition_key=client, asset_selection=keys, raise_on_error=expect
+        )
+        assert result.success == expect
+        return result
+
+    return _run
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world(seed=3, geos=2, weeks=80)
+
+
+QUICK = {"chains": 2, "draws": 300, "tune": 300, "max_lag": 4, "seasonality": 1, "holdout_weeks": 6}
+
+
+def test_a_world_goes_through_every_asset_and_its_gate(run: Run, home: Path, world: World) -> None:
+    write_client(home, "acme", world, QUICK)
+    result = run("acme")
+    lake = Lake(str(home / "lake"))
+    results = lake.read("acme", "causal/channel_results")
+    assert set(results["geo"]) == {"all", *world.geos}
+    assert (results["roi_low"] < results["roi"]).all()
+    plan = lake.read("acme", "causal/budget_plan")
+    whole = plan.filter(pl.col("channel") == "all").row(0, named=True)
+    parts = plan.filter(pl.col("channel") != "all")
+    assert parts["spend_planned"].sum() == pytest.approx(whole["spend_current"])
+    assert set(lake.read("acme", "causal/validation")["check"]) == set(NAMES) == set(GATES)
+    assert lake.read("acme", "causal/monitor").height == 1
+    curves = lake.read("acme", "causal/response_curves")
+    assert curves.filter(pl.col("scale") == 0)["response"].abs().max() < 1e-6
+    checks = result.get_asset_check_evaluations()
+    assert {check.check_name for check in checks} == set(GATES)
+    metadata = result.asset_materializations_for_node("causal__mmm_posterior")[0].metadata
+    assert metadata["seconds"].value > 0
+    assert "data:image/png;base64" in metadata["fit"].value
+
+    mlflow = MlflowResource().open()
+    logged = mlflow.get_run(metadata["mlflow_run_id"].value)
+    assert logged.data.tags["liftos.client"] == "acme"
+    assert logged.data.metrics["r_hat"] == pytest.approx(metadata["r_hat"].value)
+    assert [file.path for file in mlflow.MlflowClient().list_artifacts(logged.info.run_id)] == ["mmm_posterior.nc"]
+    # New weeks without a refit: the stored posterior is held against them.
+    longer = make_world(seed=3, geos=2, weeks=83)
+    for name, frame in zip(MARKETING, (longer.outcome, longer.media, longer.controls), strict=True):
+        lake.write("acme", f"sources/{name}", frame)
+    run("acme", "panel", "monitor")
+    newest = lake.read("acme", "causal/monitor").sort("as_of").row(-1, named=True)
+    assert newest["as_of"] == max(longer.outcome["date"])
+    assert newest["new_weeks"] == 3
+    assert np.isfinite(newest["k_hat"])
+
+
+def test_without_a_source_every_table_is_there_empty_and_says_why(run: Run, home: Path) -> None:
+    write_client(home, "quiet", None, {})
+    result = run("quiet")
+    lake = Lake(str(home / "lake"))
+    for name in ("panel", "channel_results", "response_curves", "budget_plan", "validation", "monitor", "impact"):
+        assert lake.read("quiet", f"causal/{name}").is_empty()
+        assert lake.status("quiet", f"causal/{name}") == "skipped: no source (marketing)"
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+
+
+def test_an_event_becomes_an_impact_and_an_event_and_is_handled(run: Run, home: Path, world: World) -> None:
+    write_client(home, "acme", world, {})
+    spine = open_spine()
+    hit = world.weeks[60]
+    drop = spine.raise_event(
+        "acme",
+        SentimentDropDetected(
+            alert_id="a1", campaign_id="spring", detected_at=datetime.combine(hit, datetime.min.time(), UTC),
+            window_start=hit, window_end=date.fromordinal(hit.toordinal() + 13), severity=0.9, effect=-0.5, n=40,
+        ),
+        occurred_at=datetime.combine(hit, datetime.min.time(), UTC),
+    )
+    early = spine.raise_event(
+        "acme",
+        AlgorithmChangeDetected(engine="e", detected_at=datetime.combine(world.weeks[3], datetime.min.time(), UTC),
+                                effect=None, p_value=None),
+        occurred_at=datetime.combine(world.weeks[3], datetime.min.time(), UTC),
+    )
+    spine.raise_event("other", drop.payload, occurred_at=drop.occurred_at)
+    result = run("acme", "impact")
+    impacts = Lake(str(home / "lake")).read("acme", "causal/impact")
+    # Too little lies before the early event: no row is invented for it, and the metadata say so.
+    assert impacts["event_id"].to_list() == [drop.event_id]
+    assert impacts["campaign_id"].to_list() == ["spring"]
+    metadata = result.asset_materializations_for_node("causal__impact")[0].metadata
+    assert early.event_id[:8] in metadata["unknown"].value
+    raised = spine.events("acme", ["causal_impact_identified"])
+    assert [(event.causation_id, event.correlation_id) for event in raised] == [(drop.event_id, drop.correlation_id)]
+    assert spine.is_handled(drop.event_id, "causal/impact")
+    assert spine.is_handled(early.event_id, "causal/impact")
+    assert not spine.events("other", ["causal_impact_identified"])
+    run("acme", "impact")
+    assert len(spine.events("acme", ["causal_impact_identified"])) == 1
+
+
+def test_bad_configuration_and_bad_data_fail_by_name(run: Run, home: Path, world: World) -> None:
+    write_client(home, "typo", world, {"chain": 4})
+    failed = run("typo", "panel", expect=False).all_events
+    said = " ".join(str(event.event_specific_data) for event in failed if event.is_step_failure)
+    assert "causal.chain" in said
+    assert "client.yaml" in said
+    negative = world.outcome.with_columns(outcome=pl.col("outcome") - 1e6)
+    write_client(home, "minus", World(**{**vars(world), "outcome": negative}), {})
+    failed = run("minus", "panel", expect=False).all_events
+    assert "must be a number of 0 or more" in " ".join(str(e.event_specific_data) for e in failed if e.is_step_failure)
+
+
+def test_a_posterior_never_made_is_asked_for_by_its_command(home: Path) -> None:
+    context = dg.build_input_context(asset_key=dg.AssetKey(["causal", "mmm_posterior"]), partition_key="acme")
+    with pytest.raises(PosteriorAbsent, match=r"liftos run acme --select \+causal/mmm_posterior"):
+        PosteriorIOManager().load_input(context)
+
+
+def test_a_failed_write_leaves_the_old_posterior(home: Path) -> None:
+    class Broken:
+        def to_netcdf(self, path: str) -> None:
+            Path(path).write_text("half")
+            raise OSError("disk full")
+
+    manager = PosteriorIOManager()
+    file = manager.path("acme", "causal", "mmm_posterior")
+    file.write_text("old")
+    context = dg.build_output_context(asset_key=dg.AssetKey(["causal", "mmm_posterior"]), partition_key="acme")
+    with pytest.raises(OSError, match="disk full"):
+        manager.handle_output(context, Broken())
+    assert file.read_text() == "old"
+    assert [entry.name for entry in file.parent.iterdir()] == [file.name]
