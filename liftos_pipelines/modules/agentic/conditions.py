@@ -79,7 +79,17 @@ class AllOf:
     parts: tuple[Condition, ...]
 
     def holds(self, call: Call, history: History) -> bool:
-        return all(part.holds(call, history) for part in self.parts)
+        for part in self.parts:  # noqa: SIM110 - a plain loop costs half of a generator, and this runs on every call
+            if not part.holds(call, history):
+                return False
+        return True
+
+
+def conjuncts(condition: Condition) -> tuple[Condition, ...]:
+    """The parts that must all hold, nested ones taken apart."""
+    if isinstance(condition, AllOf):
+        return tuple(part for nested in condition.parts for part in conjuncts(nested))
+    return (condition,)
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,8 @@ class Argument:
     value: Any
 
     def holds(self, call: Call, history: History) -> bool:
+        if len(self.path) == 1 and self.operator == "equals":
+            return bool(call.arguments.get(self.path[0], ABSENT) == self.value)
         found: Any = call.arguments
         for part in self.path:
             if not isinstance(found, Mapping) or part not in found:
@@ -214,6 +226,9 @@ class LastMessage:
         return (said is not None and self.pattern.search(said) is not None) is self.wanted
 
 
+ABSENT = object()
+STATIC = (ToolIs, AgentIs, ToolFact)
+"""Conditions that depend on the tool and the agent only, and so need asking once for each pair of them."""
 NUMERIC: dict[str, Callable[[float, float], bool]] = {
     "above": lambda a, b: a > b,
     "at_least": lambda a, b: a >= b,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from liftos_pipelines.modules.agentic.conditions import AgentFacts, Call, matches
+from liftos_pipelines.modules.agentic.conditions import STATIC, AgentFacts, Call, Condition, conjuncts, matches
 from liftos_pipelines.modules.agentic.policy import STRENGTH, Decision, Policy, Rule
 
 
@@ -75,11 +75,11 @@ class RunHistory:
 
 
 class PolicyEngine:
-    """Judges calls under one policy; rules are looked up by tool."""
+    """Judges calls under one policy; rules are looked up by tool and agent."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self._by_tool: dict[str, tuple[Rule, ...]] = {}
+        self._open: dict[tuple[str, AgentFacts], tuple[tuple[int, Rule, tuple[Condition, ...]], ...]] = {}
 
     def call(
         self,
@@ -115,9 +115,15 @@ class PolicyEngine:
         decided: Decision | None = None
         names: list[str] = []
         reasons: list[str] = []
-        for rule in self._rules(call.tool):
-            strength = STRENGTH[rule.decision]
-            if strength < strongest or not rule.condition.holds(call, history):
+        for strength, rule, conditions in self._rules(call, history):
+            if strength < strongest:
+                break  # sorted: only weaker rules follow
+            holds = True
+            for condition in conditions:
+                if not condition.holds(call, history):
+                    holds = False
+                    break
+            if not holds:
                 continue
             if strength > strongest:
                 strongest, decided, names, reasons = strength, rule.decision, [], []
@@ -157,12 +163,18 @@ class PolicyEngine:
                 return self._verdict("deny", "budget", reason, exhausted=True)
         return None
 
-    def _rules(self, tool: str) -> tuple[Rule, ...]:
-        known = self._by_tool.get(tool)
+    def _rules(self, call: Call, history: RunHistory) -> tuple[tuple[int, Rule, tuple[Condition, ...]], ...]:
+        """Rules that can concern this tool and agent, strongest first, with the conditions left to be asked."""
+        key = (call.tool, call.agent)
+        known = self._open.get(key)
         if known is None:
-            # Deny first: once a deny holds, weaker rules need not be asked.
-            ordered = sorted(self.policy.rules, key=lambda rule: -STRENGTH[rule.decision])
-            known = self._by_tool[tool] = tuple(rule for rule in ordered if rule.concerns(tool))
+            rules = []
+            for rule in self.policy.rules:
+                parts = conjuncts(rule.condition)
+                if all(part.holds(call, history) for part in parts if isinstance(part, STATIC)):
+                    asked = tuple(part for part in parts if not isinstance(part, STATIC))
+                    rules.append((STRENGTH[rule.decision], rule, asked))
+            known = self._open[key] = tuple(sorted(rules, key=lambda entry: -entry[0]))
         return known
 
     def _verdict(self, decision: Decision, policy: str, reason: str, *, exhausted: bool = False) -> Verdict:

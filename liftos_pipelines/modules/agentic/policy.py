@@ -53,11 +53,6 @@ class Rule:
     decision: Decision
     condition: Condition
     reason: str
-    tools: tuple[str, ...] | None
-    """Names and globs the rule is limited to; None for any tool."""
-
-    def concerns(self, tool: str) -> bool:
-        return self.tools is None or any(matches(pattern, tool) for pattern in self.tools)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,13 +212,11 @@ def _rule(
     if not when:
         named.at("when").fail("this field is required; a rule without a condition would decide everything")
     condition = _condition(when, named.at("when"), tools, variables)
-    limited = named.at("when.tool").texts(when["tool"]) if isinstance(when, Mapping) and "tool" in when else None
     return Rule(
         name=body["name"],
         decision=decision,  # type: ignore[arg-type]
         condition=condition,
         reason=str(body.get("reason", body["name"].replace("_", " "))),
-        tools=limited,
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from llm_frames import calls
 
 from liftos_pipelines.modules.llm.bias import bbq_accuracy, bias_report, swap_pairs
-from llm_frames import calls
 
 
 @pytest.mark.parametrize(("category", "ambiguous", "clear"), [("Age", 0.547, 0.935), ("Religion", 0.650, 0.880)])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from llm_frames import NO_PRICES, calls
 
 from liftos_pipelines.modules.llm.experiments import METRICS, compare, experiments, sample_ratio_p
 from liftos_pipelines.modules.llm.scores import score_calls
 from liftos_pipelines.stats import anytime_half_width
-from llm_frames import NO_PRICES, calls
 
 RATE = METRICS[0]
 MEAN = METRICS[1]

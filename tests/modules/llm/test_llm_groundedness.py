@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 import pytest
+from llm_written import cases
 
 from liftos_pipelines.modules.llm.groundedness import ground
-from llm_written import cases
 
 CONTEXT = (
     "Acme Corp spent €12,000 on TV in March 2024. Conversions rose from 2,000 to 2,400 while search spend fell by 8 %. "
@@ -107,7 +107,9 @@ def test_length_alone_does_not_find_what_is_planted() -> None:
 
 def test_a_response_of_200_words_is_scored_in_a_few_milliseconds() -> None:
     made = cases(60, seed=13)
-    texts = [(" ".join(c.clean for c in made[i : i + 14]), " ".join(c.context for c in made[i : i + 14])) for i in range(30)]
+    texts = [
+        (" ".join(c.clean for c in made[i : i + 14]), " ".join(c.context for c in made[i : i + 14])) for i in range(30)
+    ]
     assert min(len(text.split()) for text, _ in texts) > 200
     cold, warm = [], []
     for times in (cold, warm):  # the second time the context is known, as for the calls that share it

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 import pytest
+from llm_frames import NO_PRICES, calls
 
 from liftos_pipelines.modules.llm.performance import performance, quantile_interval
 from liftos_pipelines.modules.llm.prices import PriceError, PriceTable, catalogue_prices, price_table, priced
 from liftos_pipelines.modules.llm.scores import score_calls
 from liftos_pipelines.modules.llm.screens import bias_flag, toxicity_flag
-from llm_frames import NO_PRICES, calls
 
 TABLE = PriceTable(prices={"m": (2.0, 8.0)}, currency="EUR", rate=1.0, source="prices.yaml")
 
@@ -24,9 +24,7 @@ def test_costs_reconcile_to_the_cent_and_recorded_costs_win() -> None:
     assert costs["cost_source"].to_list() == ["prices.yaml"] * 3 + ["recorded"]
 
 
-@pytest.mark.parametrize(
-    "row", [{"model": "unlisted"}, {"input_tokens": -5}, {"output_tokens": None}, {"cost": -1.0}]
-)
+@pytest.mark.parametrize("row", [{"model": "unlisted"}, {"input_tokens": -5}, {"output_tokens": None}, {"cost": -1.0}])
 def test_an_unknown_price_or_impossible_count_gives_no_cost(row: dict) -> None:
     assert priced(calls([row]), TABLE)["cost"].to_list() == [None]
 
@@ -76,7 +74,9 @@ def test_screens_flag_the_blatant_and_say_nothing_of_what_they_cannot_read() -> 
 
 
 def test_a_call_without_context_or_output_is_not_scored() -> None:
-    frame = calls([{"context": None}, {"context": "It was 5 km.", "output": "It was 9 km."}, {"context": "x y", "output": ""}])
+    frame = calls(
+        [{"context": None}, {"context": "It was 5 km.", "output": "It was 9 km."}, {"context": "x y", "output": ""}]
+    )
     scores = score_calls(frame, NO_PRICES)
     assert scores["groundedness"].to_list() == [None, 0.0, None]
     assert scores["unsupported"].to_list() == [None, True, None]

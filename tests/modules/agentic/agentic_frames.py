@@ -1,0 +1,80 @@
+"""Frames of agents and steps from a few fields, and the packaged policy as it is parsed for a client."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+import liftos_pipelines
+from liftos_pipelines.modules.agentic.policy import Policy, parse_policy
+from liftos_pipelines.tables import table
+
+DEFAULT = yaml.safe_load((Path(liftos_pipelines.__file__).parent / "policies" / "default.yaml").read_text())
+AIRLINE = Path(__file__).parent / "airline_policy.yaml"
+START = datetime(2025, 3, 3, 9, tzinfo=UTC)
+
+
+def default_policy() -> Policy:
+    return parse_policy(DEFAULT, file="default.yaml", variables={"internal_domains": ["acme.example"]})
+
+
+def policy(content: dict[str, Any]) -> Policy:
+    return parse_policy(content, file="policies.yaml", base=DEFAULT, variables={"internal_domains": ["acme.example"]})
+
+
+def agents(*rows: dict[str, Any]) -> pl.DataFrame:
+    contract = table("sources/agents")
+    base = {
+        "type": "budget_allocator",
+        "owner": "growth",
+        "purpose": "p",
+        "version": "1",
+        "stage": "live",
+        "capabilities": [],
+    }
+    return pl.DataFrame(
+        [{c: (base | r).get(c) for c in contract.columns} for r in rows], schema=contract.columns, orient="row"
+    )
+
+
+def call(tool: str | None, arguments: Any = None, **fields: Any) -> dict[str, Any]:
+    text = arguments if isinstance(arguments, str) or arguments is None else json.dumps(arguments)
+    return {"kind": "tool_call", "tool": tool, "arguments": text, **fields}
+
+
+def steps(*rows: dict[str, Any], run_id: str = "r1", agent_id: str = "a", at: datetime = START) -> pl.DataFrame:
+    contract = table("sources/agent_steps")
+    full = []
+    for i, row in enumerate(rows):
+        one = {"run_id": run_id, "agent_id": agent_id, "step": i + 1, "at": at + timedelta(seconds=i), **row}
+        full.append(
+            {c: one.get(c) for c in contract.columns} | {k: v for k, v in one.items() if k not in contract.columns}
+        )
+    schema = contract.columns | ({"agent_version": pl.String()} if any("agent_version" in r for r in rows) else {})
+    return pl.DataFrame(full, schema=schema, orient="row")
+
+
+def airline_steps(file: Path) -> pl.DataFrame:
+    """tau-bench's recorded airline runs as `sources/agent_steps`."""
+    rows = []
+    for run in json.loads(file.read_text()):
+        run_id, number, at = f"airline-{run['task_id']}#{run['trial']}", 0, START + timedelta(minutes=len(rows))
+        todo: list[dict[str, Any]] = []
+        for message in run["traj"]:
+            if message["role"] in ("user", "assistant") and message.get("content"):
+                todo.append({"kind": "message", "content": f"{message['role']}: {message['content']}"})
+            for tool in message.get("tool_calls") or []:
+                todo.append(call(tool["function"]["name"], tool["function"]["arguments"]))
+            if message["role"] == "tool":
+                todo.append({"kind": "tool_result", "tool": message["name"], "content": message["content"]})
+        todo.append({"kind": "outcome", "reward": run["reward"]})
+        for row in todo:
+            number += 1
+            rows.append({"run_id": run_id, "agent_id": "airline", "step": number, "at": at, **row})
+    contract = table("sources/agent_steps")
+    return pl.DataFrame([{c: r.get(c) for c in contract.columns} for r in rows], schema=contract.columns, orient="row")
