@@ -27,17 +27,21 @@ MIX = "mix"
 OTHER = "(other)"
 MAX_SEGMENTS = 25
 MIN_DAYS = 3
-ALPHA = 0.03
-"""Level of the test for any cause at all: measured, it names one in at most 5 % of worlds without one."""
+AS_MUCH = 0.8
+ALPHA = 0.05
+"""Chance of naming any cause where there is none; what was measured stands in docs/modules/eval.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """One segment's (or a dimension's mix's) part of the change, in the unit of the mean."""
+    """One segment's (or a dimension's mix's) part of the change, in the unit of the mean.
+
+    `new` is a mix that changed because this one segment arrived in the current window.
+    """
 
     dimension: str
     segment: str
-    kind: Literal["level", "mix"]
+    kind: Literal["level", "mix", "new"]
     contribution: float
     low: float
     high: float
@@ -140,7 +144,7 @@ def attribute(
         causes.append(cause)
         explained = explained + draws
         used.append((cause.dimension, cause.segment))
-        if cause.kind == "level":
+        if cause.kind != "mix":
             # What the first cause did must not be blamed on whatever else its rows have in common.
             remaining = remaining.filter(pl.col(cause.dimension).cast(pl.String).fill_null("") != cause.segment)
         if cause.kind == "mix" or remaining.filter("_now").is_empty() or remaining.filter(~pl.col("_now")).is_empty():
@@ -177,61 +181,67 @@ def _strongest(
         cells = _cells(centred, dimension, keys["_key"])
         if len(cells.segments) < 2:
             continue
-        real, chance = _candidates(cells, *observed_weights), _candidates(cells, *null_weights)
+        real, dealt = _candidates(cells, *observed_weights), _candidates(cells, *null_weights)
         for position in range(len(cells.segments) + 1):
             segment = None if position == len(cells.segments) else position
             if segment is not None and (dimension, cells.segments[segment]) in used:
                 continue
             labels.append((cells, segment))
             observed.append(real[0, position])
-            null.append(chance[:, position])
+            null.append(dealt[:, position])
     if not labels:
         return None
-    draws = np.array(null)
-    spread = draws.std(axis=1)
+    chance = np.array(null)
+    spread = chance.std(axis=1)
     usable = spread > 1e-12
     if not usable.any():
         return None
     z = np.where(usable, np.abs(np.array(observed)) / np.where(usable, spread, 1.0), 0.0)
-    largest = np.where(usable[:, None], np.abs(draws) / np.where(usable, spread, 1.0)[:, None], 0.0).max(axis=0)
+    largest = np.where(usable[:, None], np.abs(chance) / np.where(usable, spread, 1.0)[:, None], 0.0).max(axis=0)
     # A permuted world has no shift of mix at all, so it cannot say how sure the effect of a real one is: what is
     # named must stand clear of its own bootstrap spread too. Mixes of all dimensions are tried: Bonferroni.
     mixes = sum(segment is None for _, segment in labels)
+    found: list[tuple[Cause, FloatArray]] = []
     for best in np.argsort(-z, kind="stable"):
         p = (1 + int((largest >= z[best] - 1e-12).sum())) / (replicates + 1)
         if p > alpha:
-            return None
+            break
         cells, segment = labels[best]
         plain = _cells(both, cells.dimension, keys["_key"])
-        parts, part_draws = _parts(plain, totals, *observed_weights), _parts(plain, totals, *bootstrap)
-        position = len(plain.segments) if segment is None else segment
-        contribution, boot = float(parts[0, position]), part_draws[:, position]
-        own = _normal_p(contribution, boot) * (mixes if segment is None else 1)
+        draws = _parts(plain, totals, *bootstrap)[:, -1 if segment is None else segment]
+        contribution = float(_parts(plain, totals, *observed_weights)[0, -1 if segment is None else segment])
+        own = _normal_p(contribution, draws) * (mixes if segment is None else 1)
         if own <= alpha:
-            p = max(p, own)
-            break
-    else:
-        return None
-    counts, sums = plain.counts, plain.sums
-    n0, n1 = (counts[side].sum(0) for side in (~now, now))
-    s0, s1 = (sums[side].sum(0) for side in (~now, now))
-    return (
-        Cause(
-            dimension=cells.dimension,
-            segment=MIX if segment is None else cells.segments[segment],
-            kind="mix" if segment is None else "level",
-            contribution=contribution,
-            low=_percentile(boot, 5),
-            high=_percentile(boot, 95),
-            excess=float(observed[best]),
-            p_value=p,
-            n_reference=int(n0.sum() if segment is None else n0[segment]),
-            n_current=int(n1.sum() if segment is None else n1[segment]),
-            reference_level=_level(s0, n0, segment),
-            current_level=_level(s1, n1, segment),
-        ),
-        boot,
-    )
+            cause = _cause(plain, segment, now, contribution, draws, float(observed[best]), max(p, own))
+            found.append((cause, draws))
+    # Something new (a prompt version, a source) that accounts for as much as an old segment which merely contains
+    # it is the better account: it has a date, and it can be rolled back.
+    for cause, draws in found[1:]:
+        if cause.kind == "new" and cause.contribution / found[0][0].contribution >= AS_MUCH:
+            return cause, draws
+    return found[0] if found else None
+
+
+def _cause(
+    cells: _Cells, segment: int | None, now: NDArray[np.bool_], contribution: float, draws: FloatArray,
+    excess: float, p_value: float,
+) -> Cause:  # fmt: skip
+    n0, n1 = (cells.counts[side].sum(0) for side in (~now, now))
+    s0, s1 = (cells.sums[side].sum(0) for side in (~now, now))
+    kind: Literal["level", "mix", "new"] = "mix" if segment is None else "level"
+    name = MIX if segment is None else cells.segments[segment]
+    arrived = np.flatnonzero((n0 == 0) & (n1 > 0))
+    if segment is None and arrived.size == 1:
+        # A mix that changed because one segment arrived is that segment's doing.
+        kind, segment = "new", int(arrived[0])
+        name = cells.segments[segment]
+    return Cause(
+        dimension=cells.dimension, segment=name, kind=kind, contribution=contribution, low=_percentile(draws, 5),
+        high=_percentile(draws, 95), excess=excess, p_value=p_value,
+        n_reference=int(n0.sum() if segment is None else n0[segment]),
+        n_current=int(n1.sum() if segment is None else n1[segment]),
+        reference_level=_level(s0, n0, segment), current_level=_level(s1, n1, segment),
+    )  # fmt: skip
 
 
 def _candidates(cells: _Cells, before: FloatArray, after: FloatArray) -> FloatArray:

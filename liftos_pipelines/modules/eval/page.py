@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import polars as pl
 
 from liftos_pipelines.modules.eval.charts import interval_chart
+from liftos_pipelines.modules.eval.drift import SCHEMA as DRIFT_SCHEMA
 from liftos_pipelines.modules.eval.loops import Loop
 from liftos_pipelines.modules.eval.measure import FORMULA_VERSION
 from liftos_pipelines.modules.eval.page_template import PAGE, STYLE
 from liftos_pipelines.modules.eval.root_causes import NONE_FOUND, UNEXPLAINED
+from liftos_pipelines.modules.eval.root_causes import SCHEMA as CAUSE_SCHEMA
 from liftos_pipelines.modules.eval.trust import CLEARLY, ModuleTrust, by_module, together
+from liftos_pipelines.modules.eval.trust import SCHEMA as SCORE_SCHEMA
 from liftos_pipelines.tables import ALL
 
 MAX_ROWS = 15
@@ -42,6 +45,12 @@ def trust_page(pulse: Pulse) -> str:
     """The page as HTML; everything that comes from data is escaped."""
     import jinja2
 
+    pulse = replace(
+        pulse,
+        scores=_complete(pulse.scores, SCORE_SCHEMA),
+        drift=_complete(pulse.drift, DRIFT_SCHEMA),
+        causes=_complete(pulse.causes, CAUSE_SCHEMA),
+    )
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False)
     overall = together(ALL, pulse.scores)
     rows = pulse.scores.sort("module", "slo").to_dicts()
@@ -62,13 +71,18 @@ def trust_page(pulse: Pulse) -> str:
         loop_words=_loop_words(pulse.loops),
         loops=[_loop_row(loop) for loop in list(pulse.loops)[:MAX_ROWS]],
         unknowns=[
-            {"name": f"{row['module']}: {_name(row['slo'])}", "why": row["reason"] or "no probability can be given"}
+            {"name": f"{_title(row['module'])}, {_name(row['slo'])}", "why": row["reason"] or "no probability can be given"}
             for row in rows
             if row["probability_met"] is None
         ],
         clearly=f"{CLEARLY:.0%}",
         formula=FORMULA_VERSION,
     )
+
+
+def _complete(frame: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
+    """A stored table with all of eval's columns: one that was never made or is of an older version lacks some."""
+    return frame.with_columns([pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns])
 
 
 def _safe(text: str) -> Any:
@@ -143,11 +157,13 @@ def _reasons(rows: Sequence[Row], causes: pl.DataFrame) -> list[dict[str, str]]:
 def _reason(row: Row, causes: pl.DataFrame) -> dict[str, str]:
     verdict, tone = word(row["probability_met"], row["met"])
     about = row["description"] or _name(row["slo"])
-    text = f"{row['module'].capitalize()}, {about}: "
+    text = f"{_title(row['module'])}, {about}: "
     if row["value"] is None:
         text += f"not measured ({row['reason'] or 'no data'})."
     else:
         text += f"{_value(row, 'value')} where {_promise(row)} is promised."
+        if row["change_low"] is not None and row["change_low"] * row["change_high"] > 0:
+            text += f" It moved by {_change(row)}."
         if row["probability_met"] is None:
             text += f" No probability can be given ({row['reason']})."
     incident = causes.filter(pl.col("incident_id").str.starts_with(f"{row['module']}.{row['slo']}@"))
@@ -156,6 +172,8 @@ def _reason(row: Row, causes: pl.DataFrame) -> dict[str, str]:
     first = named.filter(pl.col("share_of_change").is_null() | (pl.col("share_of_change") > 0)).sort("rank").head(1)
     for cause in first.iter_rows(named=True):
         text += f" First cause: {cause['cause']}."
+    if incident.height and not first.height:
+        text += " No cause stands out."
     return {"word": verdict, "tone": tone, "text": text, "link": _link(row["table"]), "table": row["table"]}
 
 
@@ -177,11 +195,11 @@ def _panel(trust: ModuleTrust, rows: Sequence[Row]) -> dict[str, Any]:
         chance = (
             f"All hold with probability {_chance(trust.probability)}."
             if trust.probability is not None
-            else f"All hold with probability {_chance(trust.at_most)} at most ({trust.unknown} unknown)."
+            else f"The known ones all hold with probability {_chance(trust.at_most)}; {trust.unknown} unknown."
         )
         summary = f"{trust.clearly_met} of {trust.slos} kept beyond doubt. {chance}"
     return {
-        "name": trust.module if trust.module != "llm" else "LLM", "word": verdict, "tone": tone, "summary": summary,
+        "name": _title(trust.module), "word": verdict, "tone": tone, "summary": summary,
         "promises": [_promise_card(row) for row in rows],
     }  # fmt: skip
 
@@ -196,9 +214,10 @@ def _promise_card(row: Row) -> dict[str, Any]:
         words = html.escape(f"{_name(row['slo'])}: {numbers}", quote=True)
         chart = _safe(
             interval_chart(value=row["value"], low=row["low"], high=row["high"], threshold=row["threshold"],
-                           at_least=row["direction"] == "at_least", bounded=row["unit"] == "share", words=words)
+                           at_least=row["direction"] == "at_least", bounded=row["unit"] == "share", words=words,
+                           label=lambda number: html.escape(_value(row | {"end": number}, "end")))
         )  # fmt: skip
-    small = [row["description"] or row["metric"] if "metric" in row else row["description"]]
+    small = [row["description"]]
     if row["value"] is not None:
         small.append(f"n {row['n']:,}")
         if row["kind"] != "fact" and row["probability_met"] is not None:
@@ -217,7 +236,7 @@ def _change(row: Row) -> str:
     spread = ""
     if row["change_low"] is not None:
         spread = f" ({_signed(row['change_low'], row['unit'])} to {_signed(row['change_high'], row['unit'])})"
-    return f"{_signed(row['change'], row['unit'])}{spread} against the {row['window']} before"
+    return f"{_signed(row['change'], row['unit'])}{spread} against the {_span(row['window'])} before"
 
 
 def _causes(causes: pl.DataFrame) -> list[dict[str, str]]:
@@ -228,9 +247,17 @@ def _causes(causes: pl.DataFrame) -> list[dict[str, str]]:
             part = f"{row['contribution']:+.3g}"
             if row["low"] is not None:
                 part += f" ({row['low']:+.3g} to {row['high']:+.3g})"
-        rows.append({"incident": f"{row['module']}: {row['incident_id']}", "cause": row["cause"], "part": part,
+        rows.append({"incident": _incident(row), "cause": row["cause"], "part": part,
                      "evidence": row["evidence"]})  # fmt: skip
     return rows
+
+
+def _incident(row: Row) -> str:
+    """`llm.groundedness@2025-06-30` in words; alerts keep their id."""
+    name, _, day = str(row["incident_id"]).rpartition("@")
+    if not name.startswith(f"{row['module']}."):
+        return f"{_title(row['module'])} alert {row['incident_id']}"
+    return f"{_title(row['module'])}, {_name(name.partition('.')[2])}, {day}"
 
 
 def _drift_words(drift: pl.DataFrame, drifted: pl.DataFrame) -> str:
@@ -267,6 +294,14 @@ def _loop_row(loop: Loop) -> dict[str, str]:
         "memory": loop.memory, "word": "\u2713 closed" if loop.closed else f"\u2026 waits for {loop.waits_for}",
         "tone": "good" if loop.closed else "warn",
     }  # fmt: skip
+
+
+def _title(module: str) -> str:
+    return "LLM" if module == "llm" else module.capitalize()
+
+
+def _span(window: str) -> str:
+    return f"{window[:-1]} {'days' if window[-1] == 'd' else 'weeks'}"
 
 
 def _name(slo: str) -> str:
@@ -317,5 +352,5 @@ def _count(number: int, noun: str) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    shown = ["LLM" if name == "llm" else name for name in names]
+    shown = [_title(name) for name in names]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

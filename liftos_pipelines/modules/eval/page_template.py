@@ -34,17 +34,17 @@ ol.reasons{padding-left:1.4rem;margin:0}ol.reasons li{margin:.5rem 0;overflow-wr
 .promise{border-top:1px solid var(--line);margin-top:.7rem;padding-top:.6rem}
 .promise .top{display:flex;gap:.5rem;justify-content:space-between;align-items:baseline;flex-wrap:wrap}
 .promise b{overflow-wrap:anywhere}
-.promise svg{display:block;width:100%;height:26px;margin:.25rem 0 .1rem}
+.promise svg{display:block;width:100%;height:34px;margin:.25rem 0 .1rem}
 .promise .numbers{font-variant-numeric:tabular-nums;font-size:.92rem}
 .promise small{display:block;overflow-wrap:anywhere}
 .range{stroke:var(--soft)}.promised{stroke:var(--ink)}.axis{stroke:var(--line)}.point{fill:var(--ink)}
-.label{fill:var(--soft);font-size:10px}
+.label{fill:var(--soft);font-size:10.5px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{text-align:left;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{color:var(--soft);font-weight:600;white-space:nowrap}
-td{overflow-wrap:anywhere;min-width:5rem}
-td.number{font-variant-numeric:tabular-nums;white-space:nowrap}
+td{overflow-wrap:anywhere;min-width:6.5rem}
+td.cause{min-width:10rem}td.number{font-variant-numeric:tabular-nums;white-space:nowrap}
 footer{margin-top:2.5rem;border-top:1px solid var(--line);padding-top:.8rem;font-size:.88rem;color:var(--soft)}
 @media (max-width:40rem){main{padding:1rem .9rem 2rem}.lead{font-size:1.45rem}.facts dd{font-size:1.15rem}
 table.stack thead{position:absolute;left:-999rem}table.stack tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}
@@ -97,7 +97,7 @@ PAGE = """<!doctype html>
 <h2>What incidents come from</h2>
 {% if causes %}<div class="scroll"><table class="stack"><thead><tr><th>Incident</th><th>Cause</th>
 <th>Part of the change</th><th>Evidence</th></tr></thead><tbody>
-{% for cause in causes %}<tr><td data-label="Incident">{{ cause.incident }}</td><td data-label="Cause"><b>{{ cause.cause }}</b></td>
+{% for cause in causes %}<tr><td data-label="Incident">{{ cause.incident }}</td><td class="cause" data-label="Cause"><b>{{ cause.cause }}</b></td>
 <td class="number" data-label="Part of the change">{{ cause.part }}</td><td data-label="Evidence">{{ cause.evidence }}</td></tr>
 {% endfor %}</tbody></table></div>{% else %}<p class="soft">No incident to explain.</p>{% endif %}
 

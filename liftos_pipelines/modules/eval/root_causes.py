@@ -232,6 +232,13 @@ def _cause_row(
     if cause.kind == "mix":
         label = f"{cause.dimension}: {MIX}"
         evidence = f"shares moved: {_moved_shares(cause.dimension, reference, current)}"
+    elif cause.kind == "new":
+        label = f"{cause.dimension} = {cause.segment or '(none)'} (new)"
+        rows = current.filter(pl.col(cause.dimension).cast(pl.String).fill_null("") == cause.segment)
+        evidence = (
+            f"first seen on {rows['day'].min()}, since then {rows.height} of {current.height} rows, "
+            f"{incident.metric} {_number(cause.current_level)}"
+        )
     else:
         label = f"{cause.dimension} = {cause.segment or '(none)'}"
         evidence = (
