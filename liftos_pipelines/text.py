@@ -91,6 +91,6 @@ def _spelling(alias: str) -> str:
 
 def _boundaries(spelling: str) -> tuple[str, str]:
     before = "" if re.match(f"[{_UNSPACED}]", spelling) else r"(?<!\w)"
-    # Possessives and plurals of a name still name it; a longer word that contains it does not.
+    # A possessive still names it; a longer word that contains it does not (Gap is not gaps).
     after = "" if re.search(f"[{_UNSPACED_AFTER}]$", spelling) else r"(?=(?:'s|s')?(?!\w))"
     return before, after

@@ -12,6 +12,8 @@ _CLAUSE = re.compile(
     r"[;:]|\s[–—-]\s|,?\s(?:but|however|although|though|whereas|while|instead|yet|aber|jedoch|sondern|mais|cependant"
     r"|pero|sino|aunque|ma|pero|invece|mas|porem)\s|,\s(?:so|and|und|et|y|e)\s"
 )
+# "Although I could not find prices, Acme leads": the subordinate clause ends at its comma.
+_SUBORDINATE = re.compile(r"^\W*(?:although|though|while|even (?:if|though)|obwohl|bien que|aunque|sebbene|embora)\b[^,]*,")
 _NOT = r"(?:n't|n’t| not|not|nt)"
 _BEFORE = re.compile(
     "|".join(
@@ -22,7 +24,7 @@ _BEFORE = re.compile(
             r"\b(?:no|without any|without|lack of|lacks) (?:\w+ ){0,3}?(?:information|mentions?|records?|results?|data|details|evidence|references?|listings?|matches|coverage|trace)\b",
             r"\bno (?:\w+ )?(?:brand|company|product|service|store|retailer|provider|tool)s? (?:called|named|by the name)",
             rf"\b(?:do|does|did|am|are|is) ?{_NOT} (?:\w+ ){{0,2}}?(?:have|aware of|familiar with|know of|mention|list|include)\b",
-            r"\bunfamiliar with\b",
+            r"\b(?:unfamiliar with|not (?:\w+ )?(?:familiar with|aware of))\b",
             r"\b(?:nothing|none) (?:about|on|regarding|of)\b",
             # German
             r"\bkeine?[nrs]? (?:\w+ ){0,2}?(?:information(?:en)?|angaben|hinweise?|ergebnisse?|erwahnung(?:en)?|daten|treffer)\b",
@@ -82,12 +84,10 @@ def states_absence(folded: str, start: int, end: int) -> bool:
     start, end : offsets of the name in it
     """
     before = folded[:start]
-    for match in _CLAUSE.finditer(before):
-        pass_from = match.end()
-        before = " " * pass_from + folded[pass_from:start]
-    cue = None
-    for cue in _BEFORE.finditer(before):
-        pass
+    opening = _SUBORDINATE.match(before)
+    clause = max([opening.end() if opening else 0, *(match.end() for match in _CLAUSE.finditer(before))])
+    before = before[clause:]
+    cue = next(reversed(list(_BEFORE.finditer(before))), None)
     if cue is not None and not _COMPARISON.search(before[cue.start() :]):
         return True
     after = folded[end:]

@@ -101,7 +101,7 @@ def parse_answer(text: str | None, citations: Sequence[str | None] | None) -> An
     items = _items(raw_lines, marked)
     read = []
     body = "\n".join(_MARKUP.sub("", _prefix_removed(line)) for line in marked)
-    for part in sentences(_STOP_THEN_MARKS.sub(r"\2\1", body)):
+    for part in sentences(_STOP_THEN_MARKS.sub(lambda match: f"{match[2].rstrip()}{match[1]} ", body)):
         cited = tuple(int(number) for number in _MARK.findall(part))
         clean = _EMPTY_PARENTHESES.sub("", _MARK.sub("", part)).strip(" |\t")
         if re.search(r"\w", clean):

@@ -6,10 +6,9 @@ spread and destroys any change in time, and the threshold is what such orders ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from liftos_pipelines.stats import FloatArray
 
@@ -30,6 +29,17 @@ class Windows:
     recent: int
     base: int
     minimum: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """An alarm on day `day` (position): its windows, the z of every series and the joint statistic."""
+
+    day: int
+    recent_start: int
+    base_start: int
+    z: FloatArray
+    joint: float
 
 
 def windows_for(median_gap_days: float) -> Windows:
@@ -58,18 +68,29 @@ class Scan:
     windows: Windows
 
 
-def window_z(values: FloatArray, weights: FloatArray, windows: Windows) -> FloatArray:
+def answer_spread(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Variance of one answer's worth, `mean((y_d - y_{d-1})^2 / (1/n_d + 1/n_{d-1}))`, (..., 1, n_series).
+
+    From successive days, so it carries over- or underdispersion against the binomial and is not inflated by
+    the change that is looked for.
+    """
+    pair = 1 / weights[..., 1:] + 1 / weights[..., :-1]
+    return np.asarray((np.diff(values, axis=-2) ** 2 / pair[..., None]).mean(axis=-2, keepdims=True))
+
+
+def window_z(
+    values: FloatArray, weights: FloatArray, windows: Windows, spread: FloatArray | None = None
+) -> FloatArray:
     """Standardised change of each series on each day.
 
     `z = (mean of the recent days - mean of the base days) / sqrt(s2 (1/N_recent + 1/N_base))`, means weighted
-    by answers, `N` answers in the window. `s2`, the variance of one answer's worth, is estimated from
-    successive days, `mean((y_d - y_{d-1})^2 / (1/n_d + 1/n_{d-1}))`, so it carries over- or underdispersion
-    against the binomial and is not inflated by the change that is looked for.
+    by answers, `N` answers in the window, `s2` the `answer_spread`.
 
     Parameters
     ----------
     values : (..., n_days, n_series)
     weights : (..., n_days), answers a day
+    spread : (..., 1, n_series), by default that of `values`
 
     Returns
     -------
@@ -77,8 +98,8 @@ def window_z(values: FloatArray, weights: FloatArray, windows: Windows) -> Float
     """
     weighted = np.concatenate([np.zeros_like(values[..., :1, :]), np.cumsum(values * weights[..., None], axis=-2)], axis=-2)
     counts = np.concatenate([np.zeros_like(weights[..., :1]), np.cumsum(weights, axis=-1)], axis=-1)
-    pair = 1 / weights[..., 1:] + 1 / weights[..., :-1]
-    spread = (np.diff(values, axis=-2) ** 2 / pair[..., None]).mean(axis=-2, keepdims=True)
+    if spread is None:
+        spread = answer_spread(values, weights)
     days = values.shape[-2]
     z = np.full(values.shape, np.nan)
     first = windows.recent + windows.minimum
@@ -173,14 +194,38 @@ def exceedance(null: FloatArray, value: float) -> float:
     return float((null.size - np.searchsorted(null, value, side="left") + 1) / (null.size + 1))
 
 
-def alarm_days(statistic: FloatArray, threshold: float, cool_down: int) -> list[int]:
-    """Days on which an alarm is raised: the first above the threshold, then none until `cool_down` days
-    have passed since the statistic was last above it (one change stays in the windows for that long)."""
-    alarms: list[int] = []
-    last_above = -cool_down - 1
-    above: NDArray[np.bool_] = np.nan_to_num(statistic, nan=-np.inf) > threshold
-    for day in np.flatnonzero(above):
-        if day - last_above > cool_down:
-            alarms.append(int(day))
-        last_above = int(day)
-    return alarms
+def find_alarms(values: FloatArray, weights: FloatArray, brands: int, found: Scan) -> list[Alarm]:
+    """Alarms in order of time, each change once.
+
+    The first day on which either statistic passes its threshold; while the recent window fills with days after
+    the change, an alarm of a single brand may still prove to be one of the engine, and the first joint alarm
+    then stands for both. After an alarm the days before it are forgotten: testing resumes against days from
+    the alarm on, as soon as there are as many of them as the recent window has.
+    """
+    alarms: list[Alarm] = []
+    if not np.isfinite(found.joint).any():
+        return alarms
+    windows, start = found.windows, 0
+    spread = answer_spread(values, weights)
+    while True:
+        z = window_z(values[start:], weights[start:], windows, spread)
+        joint, single = joint_statistic(z), _largest(z, brands)
+        wide = np.nan_to_num(joint, nan=-np.inf) > found.joint_threshold
+        above = wide | (np.nan_to_num(single, nan=-np.inf) > found.single_threshold)
+        if not above.any():
+            return alarms
+        first = int(np.argmax(above))
+        filling = wide[first : first + windows.recent]
+        day = first + int(np.argmax(filling)) if filling.any() else first
+        middle = day - windows.recent + 1
+        alarms.append(
+            Alarm(
+                day=start + day,
+                recent_start=start + middle,
+                base_start=start + max(middle - windows.base, 0),
+                z=z[day],
+                joint=float(joint[day]),
+            )
+        )
+        start += day
+        windows = replace(found.windows, minimum=found.windows.recent)

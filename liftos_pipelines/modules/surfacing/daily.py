@@ -50,9 +50,9 @@ def domain_entropies(answers: pl.DataFrame) -> pl.DataFrame:
     frame = pl.DataFrame(hosts, schema={"engine": pl.String, "date": pl.Date, "host": pl.String}, orient="row")
     share = pl.col("n") / pl.col("n").sum()
     return (
-        frame.group_by("engine", "date", "host")
+        frame.sort("engine", "date", "host").group_by("engine", "date", "host", maintain_order=True)
         .agg(n=pl.len())
-        .group_by("engine", "date")
+        .group_by("engine", "date", maintain_order=True)
         .agg(domain_entropy=-(share * share.log()).sum() + (pl.len() - 1) / (2 * pl.col("n").sum()))
     )
 
@@ -67,26 +67,26 @@ def daily_series(mentions: pl.DataFrame, entropies: pl.DataFrame) -> list[DailyS
         date=pl.col("asked_at").dt.date()
     )
     result = []
-    for (engine,), part in sorted(known.group_by("engine"), key=lambda pair: str(pair[0][0])):
+    for (engine,), part in sorted(known.group_by("engine", maintain_order=True), key=lambda pair: str(pair[0][0])):
         result.append(_engine_series(str(engine), part, entropies.filter(pl.col("engine") == engine)))
     return result
 
 
 def _engine_series(engine: str, part: pl.DataFrame, entropies: pl.DataFrame) -> DailySeries:
-    counts = part.group_by("brand").agg(n=pl.col("mentioned").sum())
+    counts = part.group_by("brand", maintain_order=True).agg(n=pl.col("mentioned").sum())
     brands = sorted(counts.filter(pl.col("n") >= MIN_MENTIONS)["brand"].to_list())
     rates = (
         part.filter(pl.col("brand").is_in(brands))
-        .group_by("date", "brand")
+        .group_by("date", "brand", maintain_order=True)
         .agg(rate=pl.col("mentioned").cast(pl.Float64).mean())
         .pivot(on="brand", index="date", values="rate")
     )
-    per_answer = part.group_by("date", "answer_id").agg(
+    per_answer = part.group_by("date", "answer_id", maintain_order=True).agg(
         words=pl.col("words").first(),
         brands=pl.col("mentioned").sum(),
         citations=pl.col("citations").first(),
     )
-    features = per_answer.group_by("date").agg(
+    features = per_answer.group_by("date", maintain_order=True).agg(
         answers=pl.len().cast(pl.Float64),
         log_words=(pl.col("words") + 1).log().mean(),
         brands_per_answer=pl.col("brands").cast(pl.Float64).mean(),

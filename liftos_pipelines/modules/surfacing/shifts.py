@@ -12,9 +12,10 @@ from scipy import stats
 
 from liftos_pipelines.modules.surfacing.change import (
     FALSE_ALARMS_PER_YEAR,
+    Alarm,
     Scan,
-    alarm_days,
     exceedance,
+    find_alarms,
     joint_statistic,
     scan,
     window_z,
@@ -100,7 +101,8 @@ def visibility_shifts(mentions: pl.DataFrame, answers: pl.DataFrame, *, seed: in
         if not np.isfinite(found.joint).any():
             continue
         testable.add(series.engine)
-        alarms += _engine_alarms(series, found, mentions, prompts)
+        raised = find_alarms(series.values, series.weights, series.brands, found)
+        alarms += [_classify(series, found, alarm, mentions, prompts) for alarm in raised]
     if not alarms:
         return empty
     rows = [_row(alarm) for alarm in _merge_engines(alarms, testable)]
@@ -137,48 +139,17 @@ def _prompt_hash() -> pl.Expr:
     )
 
 
-def _engine_alarms(
-    series: DailySeries, found: Scan, mentions: pl.DataFrame, prompts: pl.DataFrame
-) -> list[_Alarm]:
-    """Joint alarms and single-brand alarms of one engine, each change once.
-
-    The two tests and the brands alarm independently, so that an early alarm about one brand cannot hide a
-    later change of the engine; one that the engine's change explains is folded into it.
-    """
-    cool_down, same_change = found.windows.recent, 2 * found.windows.recent
-    raised = [(day, None) for day in alarm_days(found.joint, found.joint_threshold, cool_down)]
-    raised += [
-        (day, brand)
-        for brand in range(series.brands)
-        for day in alarm_days(np.abs(found.z[:, brand]), found.single_threshold, cool_down)
-    ]
-    alarms = [_classify(series, found, day, brand, mentions, prompts) for day, brand in sorted(raised, key=lambda r: (r[0], r[1] is not None))]
-    position = {day: index for index, day in enumerate(series.days)}
-    kept: list[_Alarm] = []
-    for alarm in alarms:
-        shared = [other for other in alarms if other.kind != "brand" and abs(position[other.day] - position[alarm.day]) <= same_change]
-        again = any(
-            (other.kind, other.brand) == (alarm.kind, alarm.brand) and position[alarm.day] - position[other.day] <= cool_down
-            for other in kept
-        )
-        if not again and (alarm.kind != "brand" or not shared):
-            kept.append(alarm)
-    return kept
-
-
 def _classify(
-    series: DailySeries, found: Scan, day: int, alarmed: int | None, mentions: pl.DataFrame, prompts: pl.DataFrame
+    series: DailySeries, found: Scan, alarm: Alarm, mentions: pl.DataFrame, prompts: pl.DataFrame
 ) -> _Alarm:
-    """Whose change an alarm is; `alarmed` is the brand of a single-brand alarm, None for a joint one."""
-    windows = found.windows
-    middle, start = day - windows.recent + 1, max(day - windows.recent - windows.base + 1, 0)
-    z = found.z[day]
+    """Whose change an alarm is."""
+    day, middle, start, z = alarm.day, alarm.recent_start, alarm.base_start, alarm.z
     change = _change(series, start, middle, day)
     moved = tuple(series.names[i] for i in np.argsort(-np.abs(z)) if abs(z[i]) > 3)
     kind, brand = "engine", ALL
-    reason = f"joint statistic {found.joint[day]:.1f} (threshold {found.joint_threshold:.1f})"
+    reason = f"joint statistic {alarm.joint:.1f} (threshold {found.joint_threshold:.1f})"
     if series.brands:
-        top = int(np.argmax(np.abs(z[: series.brands]))) if alarmed is None else alarmed
+        top = int(np.argmax(np.abs(z[: series.brands])))
         # The number of brands per answer moves with any one brand, so it is no witness of the others.
         others = [i for i, name in enumerate(series.names) if i != top and name != "brands_per_answer"]
         unusual = float(stats.chi2.sf((z[others] ** 2).sum(), len(others))) if others else 1.0
@@ -189,7 +160,7 @@ def _classify(
     if prompt_note:
         kind, brand, reason = "own", ALL, prompt_note
     single = kind == "brand"
-    statistic = float(abs(z[series.names.index(brand)]) if single else found.joint[day])
+    statistic = float(abs(z[series.names.index(brand)]) if single else alarm.joint)
     size = change[series.names.index(brand)] if single else np.abs(change[: series.brands]).mean() if series.brands else np.nan
     return _Alarm(
         engine=series.engine,

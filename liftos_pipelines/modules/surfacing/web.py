@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 # Links that an assistant makes to its own search or shopping pages cite nobody.
 ENGINE_HOSTS = frozenset({"chatgpt.com", "chat.openai.com", "google.com", "bing.com", "perplexity.ai", "gemini.google.com"})
 _HOST = re.compile(r"^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*[a-z0-9]$")
+_OTHER_SCHEME = re.compile(r"^(?:mailto|javascript|data|tel|about|blob):", re.IGNORECASE)
 _TRACKING = re.compile(r"^(?:utm_\w+|gclid|fbclid|msclkid|srsltid)$")
 
 
@@ -22,7 +23,7 @@ def host_of(url: str | None) -> str | None:
     if not url:
         return None
     candidate = url.strip().strip("<>\"'")
-    if any(char.isspace() for char in candidate):
+    if any(char.isspace() for char in candidate) or _OTHER_SCHEME.match(candidate):
         return None
     try:
         parts = urlsplit(candidate if "://" in candidate else f"https://{candidate}")
