@@ -30,6 +30,8 @@ from liftos_pipelines.tables import table
 from liftos_pipelines.text import NameFinder
 
 ACTIONS_PER_QUERY = 3
+PRIOR_WEIGHT = 1.0
+"""Evidence that weighs less than the prior's one observation says what the prior says: it is not reported."""
 SCHEMA: dict[str, pl.DataType] = table("memory/patterns").columns | {
     "p_success_low": pl.Float64(),
     "p_success_high": pl.Float64(),
@@ -173,7 +175,13 @@ def _judge(
     ]
     ordered = sorted(judged, key=lambda entry: (-entry[2].confidence, -entry[2].weight, entry[0]))
     chosen = [entry for entry in ordered if entry[0] == query.action]
-    chosen += [entry for entry in ordered if entry[0] != query.action][: ACTIONS_PER_QUERY - len(chosen)]
+    supported = [entry for entry in ordered if entry[0] != query.action and entry[2].weight >= PRIOR_WEIGHT]
+    # What is likeliest to help comes first, then whatever is surest, to do or to avoid.
+    likeliest = max((entry[2].mean for entry in supported), default=0.0)
+    supported.sort(key=lambda entry: entry[2].mean < likeliest)
+    chosen += supported[: ACTIONS_PER_QUERY - len(chosen)]
+    if not chosen:
+        return [row | {"reason": "no action was tried often enough in similar contexts"}]
     return [row | _judgement(query, text, relevant, found, evidence) for text, relevant, found in chosen]
 
 
@@ -210,7 +218,7 @@ def _row(
 def _judgement(query: Query, text: str, relevant: np.ndarray, found: Posterior, evidence: Evidence) -> dict[str, Any]:
     used = np.flatnonzero(relevant > 0)
     best = used[np.lexsort((evidence.ids[used], -relevant[used]))]
-    abstains = used.size == 0
+    abstains = found.weight < PRIOR_WEIGHT
     return {
         "pattern_id": pattern_id(query.query_id, query.kind, text),
         "memory_ids": [str(name) for name in evidence.ids[best]],
@@ -222,7 +230,7 @@ def _judgement(query: Query, text: str, relevant: np.ndarray, found: Posterior, 
         "p_success_high": None if abstains else found.high,
         "confidence": None if abstains else found.confidence,
         "abstained": abstains,
-        "reason": "no past action like this one in a similar context" if abstains else None,
+        "reason": "this action was not tried often enough in similar contexts" if abstains else None,
     }
 
 
