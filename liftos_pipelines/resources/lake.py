@@ -122,7 +122,9 @@ class Lake:
         contract = table(name)
         typed = contract.conform(frame)
         _refuse_duplicates(contract, typed)
-        if contract.write == "merge":
+        # A source that the client no longer has keeps no rows: what is skipped must not go on being counted.
+        withdrawn = typed.is_empty() and status != "ok"
+        if contract.write == "merge" and not withdrawn:
             return self.merge(client, name, typed, status=status, delete_where=delete_where)
         version = self._overwrite(self.path(client, name), typed, status)
         return WriteReport(inserted=typed.height, updated=0, unchanged=0, version=version)

@@ -83,6 +83,13 @@ def test_an_empty_table_keeps_its_types_and_its_reason(lake: Lake) -> None:
         assert dict(lake.read("acme", name).schema) == contract.columns, name
 
 
+def test_a_source_taken_away_keeps_no_rows_but_its_past_can_be_read(lake: Lake) -> None:
+    first = lake.write("acme", "sources/notes", notes(a="x"))
+    lake.write("acme", "sources/notes", table("sources/notes").empty(), status="skipped: no source (notes)")
+    assert lake.read("acme", "sources/notes").is_empty()
+    assert lake.read("acme", "sources/notes", version=first.version).height == 1
+
+
 def test_a_table_that_was_never_made_is_absent_not_empty(lake: Lake) -> None:
     assert lake.status("acme", "sources/notes") == "never materialised"
     with pytest.raises(TableAbsent, match=r"liftos run acme --select \+sources/notes"):
