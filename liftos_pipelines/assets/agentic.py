@@ -1,7 +1,5 @@
 """Lift Agentic's assets: who acts, within which authority, how well, and the responses to what happened."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,8 +17,8 @@ from liftos_pipelines.modules.agentic import registry as registered
 from liftos_pipelines.modules.agentic.policy import Policy, PolicyError, parse_policy
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.database import Spine
 from liftos_pipelines.spine.payloads import BudgetExhausted, PolicyViolationDetected
-from liftos_pipelines.spine.spine import Spine
 from liftos_pipelines.tables import table
 
 DEFAULT_POLICY = Path(__file__).resolve().parents[1] / "policies" / "default.yaml"

@@ -18,8 +18,8 @@ from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, 
 from liftos_pipelines.modules.agentic.policy import Policy
 from liftos_pipelines.modules.agentic.proposals import Impact, Proposal, propose
 from liftos_pipelines.resources.action_handlers import ActionFailed, Order, execute, webhook_address
+from liftos_pipelines.spine.database import Event, Spine
 from liftos_pipelines.spine.payloads import AgentActionInitiated, ApprovalDenied, ApprovalGiven, CausalImpactIdentified
-from liftos_pipelines.spine.spine import Event, Spine
 from liftos_pipelines.tables import table
 
 REACTION = "agentic/proposals"
@@ -41,6 +41,7 @@ def answer_impacts(
     """Answer every unanswered impact, follow up on open approvals and failures; the whole table of proposals."""
     name = client.client
     recorded, done = _history(spine, name)
+    answered: dict[str, str] = {}
     engine, shared = PolicyEngine(policy), AgentHistory()
     _count_reserved(recorded, engine, shared)
     for event in spine.events(name, [CausalImpactIdentified.type]):
@@ -53,11 +54,14 @@ def answer_impacts(
             if row is None:
                 row = _decide(spine, name, proposal, engine, shared, now)
                 recorded[proposal.action_id] = row
-            status = _carry_out(spine, name, row, done, folder, now)
-            _announce(spine, name, row, status, event, now)
+            answered[proposal.action_id] = _carry_out(spine, name, row, done, folder, now)
+            _announce(spine, name, row, answered[proposal.action_id], event, now)
         spine.mark_handled(event.event_id, REACTION)
-    # Actions that wait for an approval, or failed before, get another look.
-    rows = [row | {"status": _carry_out(spine, name, row, done, folder, now)} for row in recorded.values()]
+    # Actions of earlier runs that wait for an approval, or failed, get another look.
+    for key, row in recorded.items():
+        if key not in answered:
+            answered[key] = _carry_out(spine, name, row, done, folder, now)
+    rows = [row | {"status": answered[key]} for key, row in recorded.items()]
     for event in spine.events(name, ANSWERS):
         spine.mark_handled(event.event_id, REACTION)
     contract = table(REACTION)

@@ -1,7 +1,5 @@
 """Lift LLM's assets: recorded calls become scores, comparisons of variants, weekly performance, a bias report."""
 
-from __future__ import annotations
-
 import json
 from functools import lru_cache
 from importlib.metadata import version

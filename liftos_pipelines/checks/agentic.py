@@ -1,7 +1,5 @@
 """Gates of Lift Agentic: an intact ledger, no violations, budgets kept."""
 
-from __future__ import annotations
-
 import dagster as dg
 import polars as pl
 

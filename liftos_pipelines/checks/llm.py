@@ -1,7 +1,5 @@
 """Gates of Lift LLM: arms filled as planned, scores in range, outputs supported by their context."""
 
-from __future__ import annotations
-
 import dagster as dg
 import polars as pl
 

@@ -63,7 +63,7 @@ def airline_steps(file: Path) -> pl.DataFrame:
     """tau-bench's recorded airline runs as `sources/agent_steps`."""
     rows = []
     for run in json.loads(file.read_text()):
-        run_id, number, at = f"airline-{run['task_id']}#{run['trial']}", 0, START + timedelta(minutes=len(rows))
+        run_id, at = f"airline-{run['task_id']}#{run['trial']}", START + timedelta(minutes=len(rows))
         todo: list[dict[str, Any]] = []
         for message in run["traj"]:
             if message["role"] in ("user", "assistant") and message.get("content"):
@@ -73,8 +73,7 @@ def airline_steps(file: Path) -> pl.DataFrame:
             if message["role"] == "tool":
                 todo.append({"kind": "tool_result", "tool": message["name"], "content": message["content"]})
         todo.append({"kind": "outcome", "reward": run["reward"]})
-        for row in todo:
-            number += 1
+        for number, row in enumerate(todo, start=1):
             rows.append({"run_id": run_id, "agent_id": "airline", "step": number, "at": at, **row})
     contract = table("sources/agent_steps")
     return pl.DataFrame([{c: r.get(c) for c in contract.columns} for r in rows], schema=contract.columns, orient="row")
