@@ -28,6 +28,7 @@ from liftos_pipelines.resources.file_formats import (
     read_delta,
 )
 
+SITE_FILES = ("robots.txt", "llms.txt")
 PROTOCOLS = frozenset(
     [
         "s3",
@@ -95,7 +96,10 @@ def read_source(client: ClientConfig, field: str, path: str) -> SourceFiles:
 
 
 def read_pages(client: ClientConfig, field: str, path: str) -> SourceFiles:
-    """HTML files as rows of `path` and `html`, with `url` where `pages.csv` (path,url) beside them has it."""
+    """HTML files as rows of `path` and `html`, with `url` where `pages.csv` (path,url) beside them has it.
+
+    A `robots.txt` or `llms.txt` that `pages.csv` names comes as a row too.
+    """
     where = f"clients/{client.client}/client.yaml: {field}"
     rows: list[dict[str, Any]] = []
     unreadable: list[dict[str, Any]] = []
@@ -103,7 +107,7 @@ def read_pages(client: ClientConfig, field: str, path: str) -> SourceFiles:
     for found in _find(client, where, path):
         stem = found.name.removesuffix(".gz")
         if not stem.lower().endswith((".html", ".htm")):
-            if stem.endswith("pages.csv"):
+            if stem.rsplit("/", 1)[-1] in ("pages.csv", *SITE_FILES):
                 continue
             raise ClientFileError(f"{where}: {found.name} is not an HTML file (.html, .htm, also with .gz)")
         html = _decode_html(_bytes(where, found))
@@ -119,6 +123,8 @@ def read_pages(client: ClientConfig, field: str, path: str) -> SourceFiles:
         urls = named[folder]
         url = urls.get(leaf) or urls.get(found.name) or urls.get(leaf.removesuffix(".gz"))
         rows.append({"url": url, "path": found.name, "html": html, FILE: found.name, ROW: 1})
+    for folder, urls in named.items():
+        rows += _site_files(folder, urls)
     schema = {"url": pl.String, "path": pl.String, "html": pl.String, FILE: pl.String, ROW: pl.Int64}
     return SourceFiles(
         rows=pl.DataFrame(rows, schema=schema),
@@ -282,6 +288,21 @@ def _decode_html(content: bytes) -> str | None:
             except (UnicodeDecodeError, LookupError):
                 continue
     return None
+
+
+def _site_files(folder: str, urls: dict[str, str]) -> list[dict[str, Any]]:
+    """`robots.txt` and `llms.txt` beside the pages, where `pages.csv` says whose they are."""
+    import fsspec
+
+    rows = []
+    for leaf in SITE_FILES:
+        if leaf not in urls:
+            continue
+        filesystem, bare = fsspec.core.url_to_fs(f"{folder}/{leaf}")
+        if filesystem.exists(bare):
+            text = filesystem.cat_file(bare).decode("utf-8", errors="replace")
+            rows.append({"url": urls[leaf], "path": leaf, "html": text, FILE: leaf, ROW: 1})
+    return rows
 
 
 def _page_urls(where: str, folder: str) -> dict[str, str]:

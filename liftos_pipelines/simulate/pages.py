@@ -81,6 +81,7 @@ def write(folder: Path) -> None:
     for page in PAGES:
         (folder / f"{page.slug}.html").write_text(_render(page), encoding="utf-8")
     lines = ["path,url"] + [f"{page.slug}.html,{url_of(page)}" for page in PAGES]
+    lines.append(f"robots.txt,https://{BRAND_DOMAIN}/robots.txt")
     (folder / "pages.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "robots.txt").write_text(ROBOTS.format(domain=BRAND_DOMAIN), encoding="utf-8")
 

@@ -141,6 +141,18 @@ def test_pages_take_their_address_from_the_list_beside_them(client: ClientConfig
     assert files.unreadable["file"].to_list() == ["pages/c.html"]
 
 
+def test_a_robots_txt_beside_the_pages_is_read_where_the_list_names_it(client: ClientConfig) -> None:
+    pages = client.folder / "pages"
+    pages.mkdir()
+    (pages / "a.html").write_text("<p>a")
+    (pages / "robots.txt").write_text("User-agent: *\nDisallow: /x\n")
+    (pages / "llms.txt").write_text("# not named in the list")
+    (pages / "pages.csv").write_text("path,url\na.html,https://acme.example/a\nrobots.txt,https://acme.example/robots.txt\n")
+    for pattern in ("pages/*", "pages/*.html"):
+        files = read_pages(client, "sources.pages.path", pattern)
+        assert files.rows["url"].to_list() == ["https://acme.example/a", "https://acme.example/robots.txt"]
+
+
 def test_nested_json_values_stay_json(client: ClientConfig) -> None:
     (client.folder / "data" / "m.jsonl").write_text(
         json.dumps({"text": {"a": [1, None]}, "flag": True, "n": 1.5}) + "\n"
