@@ -1,7 +1,5 @@
 """Gates of Lift Surfacing: answers read as they should be, enough prompts, real citations, audits that measure."""
 
-from __future__ import annotations
-
 import math
 
 import dagster as dg

@@ -1,0 +1,108 @@
+"""Industry templates: packaged ones are sound, clients override them, and errors name file and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from liftos_pipelines.modules.surfacing import DIMENSIONS, METRICS
+from liftos_pipelines.templates.loader import (
+    TemplateError,
+    load_template,
+    prompt_panel,
+    template_names,
+)
+
+
+def override(folder: Path, text: str) -> Path:
+    (folder / "template.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_five_industries_and_the_base_are_packaged() -> None:
+    assert template_names() == ["base", "finance", "health", "retail", "saas", "travel"]
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_a_packaged_template_is_sound(name: str) -> None:
+    template = load_template(name)
+    assert template.name == name
+    assert sum(template.audit_weights.values()) == pytest.approx(1, abs=1e-9)
+    assert set(template.audit_weights) == set(DIMENSIONS)
+    assert set(template.metrics) <= set(METRICS)
+    assert {prompt.intent for prompt in template.prompts} == {"discovery", "comparison", "problem", "trend", "trust"}
+    assert {prompt.stage for prompt in template.prompts} == {"awareness", "consideration", "decision", "retention"}
+    assert {prompt.branded for prompt in template.prompts} == {True, False}
+
+
+def test_a_child_inherits_what_it_does_not_say_and_merges_prompts_by_id() -> None:
+    base, retail = load_template(), load_template("retail")
+    assert retail.targets == base.targets
+    assert {prompt.id for prompt in base.prompts} < {prompt.id for prompt in retail.prompts}
+    assert retail.vocabulary.categories != base.vocabulary.categories
+    assert load_template("finance").targets.hallucinated_citations == 0.01
+    assert load_template("finance").targets.interval_width == base.targets.interval_width
+
+
+def test_a_client_overrides_its_industry(tmp_path: Path) -> None:
+    folder = override(
+        tmp_path,
+        "vocabulary: {categories: [rain jackets]}\n"
+        "targets: {interval_width: 0.1}\n"
+        "prompts:\n  - {id: gift, drop: true}\n  - {id: versus, text: '{brand} against {competitor}?', intent: comparison, stage: decision}\n"
+        "slos: {surfacing: {mention_rate_half_width: {threshold: 0.05}}}\n",
+    )
+    own, retail = load_template("retail", folder), load_template("retail")
+    assert own.vocabulary.categories == ["rain jackets"]
+    assert own.vocabulary.attributes == retail.vocabulary.attributes
+    assert own.targets.interval_width == 0.1
+    assert own.targets.audit_coverage == retail.targets.audit_coverage
+    assert "gift" not in {prompt.id for prompt in own.prompts}
+    assert next(prompt for prompt in own.prompts if prompt.id == "versus").text == "{brand} against {competitor}?"
+    assert own.slos["surfacing"]["mention_rate_half_width"]["threshold"] == 0.05
+    assert load_template("retail", tmp_path / "none") == retail
+
+
+def test_a_client_may_extend_another_template_than_its_industry(tmp_path: Path) -> None:
+    own = load_template("retail", override(tmp_path, "extends: saas\n"))
+    assert own.vocabulary == load_template("saas").vocabulary
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("audit_weights: {access: 0.5}\n", "audit_weights: weights must sum to 1"),
+        ("audit_weights: {access: 1.5, freshness: -0.5}\n", "a weight cannot be negative"),
+        ("vocabulry: {}\n", 'closest: "vocabulary"'),
+        ("targets: {interval_width: 2}\n", "targets.interval_width"),
+        ("prompts: [{id: x, text: 'Is {brnd} good?', intent: trust, stage: decision}]\n", "unknown placeholder"),
+        ("prompts: [{id: x, text: 'Is it good?', intent: mood, stage: decision}]\n", "intent"),
+        ("prompts: [{text: 'Is it good?', intent: trust, stage: decision}]\n", "id: this field is required"),
+        ("extends: retial\n", 'closest: "retail"'),
+        ("- a\n", "expected fields"),
+        ("a: [\n", "not readable as YAML"),
+    ],
+)
+def test_an_error_names_the_file_the_field_and_the_fix(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(TemplateError, match="template.yaml") as raised:
+        load_template("retail", override(tmp_path, text))
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["retial", "../base", "/etc/passwd", "loader"])
+def test_an_unknown_industry_is_refused_by_name(name: str) -> None:
+    with pytest.raises(TemplateError, match="there is no template"):
+        load_template(name)
+
+
+def test_the_panel_fills_every_prompt_with_stable_ids() -> None:
+    template = load_template("saas")
+    panel = prompt_panel(template, brand="Acme", competitors=["Globex", "Initech"])
+    ids = [row["prompt_id"] for row in panel]
+    assert len(ids) == len(set(ids))
+    assert not any("{" in row["prompt"] for row in panel)
+    assert sum(row["prompt_id"].startswith("versus-") for row in panel) == 2
+    assert panel == prompt_panel(template, brand="Acme", competitors=["Globex", "Initech"])
+    assert {row["branded"] for row in panel if "Acme" in row["prompt"]} == {"true"}
+    assert not any(row["prompt_id"].startswith("versus-") for row in prompt_panel(template, brand="Acme", competitors=[]))
