@@ -19,7 +19,13 @@ from liftos_pipelines.modules.eval.drift import drift as drift_of
 from liftos_pipelines.modules.eval.drift import drifted_columns, watched
 from liftos_pipelines.modules.eval.loops import EventRecord, loops
 from liftos_pipelines.modules.eval.page import Pulse, trust_page
-from liftos_pipelines.modules.eval.root_causes import NONE_FOUND, UNEXPLAINED, explain, promise_incidents, sentiment_incidents
+from liftos_pipelines.modules.eval.root_causes import (
+    NONE_FOUND,
+    UNEXPLAINED,
+    explain,
+    promise_incidents,
+    sentiment_incidents,
+)
 from liftos_pipelines.modules.eval.slo import Slo, parse_slos, with_overrides
 from liftos_pipelines.modules.eval.trust import degraded, inventory, platform, score, tables_needed, together
 from liftos_pipelines.modules.eval.views import INVENTORY, TIMES, newest_data, tables_for
@@ -46,7 +52,9 @@ def client_slos(config: ClientConfig) -> tuple[Slo, ...]:
 
 
 @lift_asset("eval/drift", deps=[name.split("/") for name in WATCHED], kinds={"polars"}, code_version="1")
-def drift(context: dg.AssetExecutionContext, lake: LakeResource, spine: SpineResource) -> dg.MaterializeResult[pl.DataFrame]:
+def drift(
+    context: dg.AssetExecutionContext, lake: LakeResource, spine: SpineResource
+) -> dg.MaterializeResult[pl.DataFrame]:
     """The newest weeks of the main tables against older ones: PSI, KS, chi-square and Wasserstein with thresholds
     that grow with chance at this sample size and with clustering by day, adjusted together; an effect floor."""
     client = context.partition_key
@@ -74,9 +82,7 @@ def drift(context: dg.AssetExecutionContext, lake: LakeResource, spine: SpineRes
     )
 
 
-@lift_asset(
-    "eval/trust_scores", deps=[name.split("/") for name in SCORED], kinds={"polars", "yaml"}, code_version="1"
-)
+@lift_asset("eval/trust_scores", deps=[name.split("/") for name in SCORED], kinds={"polars", "yaml"}, code_version="1")
 def trust_scores(
     context: dg.AssetExecutionContext, lake: LakeResource, spine: SpineResource
 ) -> dg.MaterializeResult[pl.DataFrame]:
@@ -183,7 +189,9 @@ def platform_trust(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.
     kinds={"html"},
     deps=[["eval", name] for name in ("trust_scores", "drift", "root_causes")] + [["memory", "patterns"]],
 )
-def trust_pulse(context: dg.AssetExecutionContext, lake: LakeResource, spine: SpineResource) -> dg.MaterializeResult[Any]:
+def trust_pulse(
+    context: dg.AssetExecutionContext, lake: LakeResource, spine: SpineResource
+) -> dg.MaterializeResult[Any]:
     """One self-contained HTML page for those who decide: how far this client's figures can be trusted, in words,
     with the reasons, the unknowns and the closed loops. The file's path is in the metadata; it opens offline."""
     client, store, now = context.partition_key, lake.get(), datetime.now(UTC)
@@ -250,7 +258,11 @@ def _with_windows(alerts: pl.DataFrame, drops: Sequence[Any]) -> pl.DataFrame:
         return alerts
     stated = pl.DataFrame(
         [
-            {"alert_id": drop.payload.alert_id, "window_start": drop.payload.window_start, "window_end": drop.payload.window_end}
+            {
+                "alert_id": drop.payload.alert_id,
+                "window_start": drop.payload.window_start,
+                "window_end": drop.payload.window_end,
+            }
             for drop in drops
         ],
         schema={"alert_id": pl.String, "window_start": pl.Date, "window_end": pl.Date},

@@ -124,7 +124,9 @@ def attribute(
     both = pl.concat(
         [reference.with_columns(pl.lit(False).alias("_now")), current.with_columns(pl.lit(True).alias("_now"))],
         how="diagonal",
-    ).with_columns(pl.concat_str([pl.col("_now").cast(pl.String), pl.col("day").cast(pl.String)], separator="|").alias("_key"))
+    ).with_columns(
+        pl.concat_str([pl.col("_now").cast(pl.String), pl.col("day").cast(pl.String)], separator="|").alias("_key")
+    )
     keys = both.select("_key", "_now").unique(maintain_order=True).sort("_now", "_key")
     now = keys["_now"].to_numpy()
     bootstrap = _bootstrap_weights(now, rng, replicates)
@@ -135,9 +137,7 @@ def attribute(
     explained = np.zeros(changes.size)
     remaining = both
     while len(causes) < most:
-        found = _strongest(
-            remaining, totals, keys, now, dimensions, used, alpha, rng, replicates, bootstrap
-        )
+        found = _strongest(remaining, totals, keys, now, dimensions, used, alpha, rng, replicates, bootstrap)
         if found is None:
             break
         cause, draws = found
@@ -300,7 +300,9 @@ def _cells(both: pl.DataFrame, dimension: str, keys: pl.Series) -> _Cells:
     return _Cells(dimension, segments, sums, counts)
 
 
-def _bootstrap_weights(now: NDArray[np.bool_], rng: np.random.Generator, replicates: int) -> tuple[FloatArray, FloatArray]:
+def _bootstrap_weights(
+    now: NDArray[np.bool_], rng: np.random.Generator, replicates: int
+) -> tuple[FloatArray, FloatArray]:
     """How often each day is drawn, on either side (replicates, days)."""
     sides = []
     for side in (~now, now):

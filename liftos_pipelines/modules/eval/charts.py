@@ -40,7 +40,9 @@ def interval_chart(
     ]
     if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
         parts.append(_line(x(low), x(high), "range", 4))
-    parts.append(f'<line class="promised" x1="{tick:.2f}%" x2="{tick:.2f}%" y1="2" y2="{2 * MIDDLE - 2}" stroke-width="2"/>')
+    parts.append(
+        f'<line class="promised" x1="{tick:.2f}%" x2="{tick:.2f}%" y1="2" y2="{2 * MIDDLE - 2}" stroke-width="2"/>'
+    )
     parts.append(f'<circle class="point" cx="{x(value):.2f}%" cy="{MIDDLE}" r="5"/>')
     for end, anchor, number in ((LEFT, "start", first), (RIGHT, "end", last)):
         parts.append(f'<text class="label" x="{end}%" y="{HEIGHT - 1}" text-anchor="{anchor}">{label(number)}</text>')
@@ -56,6 +58,4 @@ def _ends(first: float, last: float, bounded: bool) -> tuple[float, float]:
 
 
 def _line(x1: float, x2: float, kind: str, width: float) -> str:
-    return (
-        f'<line class="{kind}" x1="{x1:.2f}%" x2="{x2:.2f}%" y1="{MIDDLE}" y2="{MIDDLE}" stroke-width="{width:g}"/>'
-    )
+    return f'<line class="{kind}" x1="{x1:.2f}%" x2="{x2:.2f}%" y1="{MIDDLE}" y2="{MIDDLE}" stroke-width="{width:g}"/>'

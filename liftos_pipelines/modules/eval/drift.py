@@ -155,12 +155,14 @@ def _column_rows(
         return []
     units = (reference["_unit"].to_numpy(), current["_unit"].to_numpy())
     if kind == "numeric":
-        tests = numeric_tests(_numbers(reference, column), _numbers(current, column), units=units, alpha=alpha, seed=seed)
+        tests = numeric_tests(
+            _numbers(reference, column), _numbers(current, column), units=units, alpha=alpha, seed=seed
+        )
     else:
         tests = categorical_tests(
             reference[column].to_numpy(), current[column].to_numpy(), units=units, alpha=alpha, seed=seed
         )
-    loss = (None, None, None)
+    loss: tuple[float | None, float | None, float | None] = (None, None, None)
     if (dataset, column) == ("sentiment/mention_scores", "confidence"):
         loss = expected_accuracy_loss(reference, current, seed=seed)
     return [_row(dataset, column, test, pair, reference.height, current.height, loss) for test in tests]
@@ -227,5 +229,3 @@ def drifted_columns(drift_rows: pl.DataFrame) -> pl.DataFrame:
         .sort("p_value_adjusted", pl.col("statistic") / pl.col("effect_floor"), descending=[False, True])
         .unique(["dataset", "column"], keep="first", maintain_order=True)
     )
-
-

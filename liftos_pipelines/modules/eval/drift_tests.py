@@ -152,7 +152,11 @@ def _psi_theory(ref: FloatArray, cur: FloatArray, alpha: float) -> tuple[float, 
 def _chi2_theory(ref: FloatArray, cur: FloatArray, alpha: float) -> tuple[float, float, float]:
     value, total = float(cramers_v(ref, cur)), float(ref.sum() + cur.sum())
     degrees = int(((ref + cur) > 0).sum()) - 1
-    return value, float(np.sqrt(stats.chi2.isf(alpha, degrees) / total)), float(stats.chi2.sf(total * value**2, degrees))
+    return (
+        value,
+        float(np.sqrt(stats.chi2.isf(alpha, degrees) / total)),
+        float(stats.chi2.sf(total * value**2, degrees)),
+    )
 
 
 def _ks_theory(reference: FloatArray, current: FloatArray, alpha: float) -> tuple[float, float, float]:
@@ -216,9 +220,7 @@ def _permuted_counts(
     return table.sum(0) - current_counts, current_counts
 
 
-def _result(
-    test: Test, value: float, chance: float, p: float, method: Literal["theory", "permutation"]
-) -> DriftTest:
+def _result(test: Test, value: float, chance: float, p: float, method: Literal["theory", "permutation"]) -> DriftTest:
     return DriftTest(test=test, statistic=value, threshold=max(chance, FLOORS[test]), p_value=p, method=method)
 
 

@@ -45,9 +45,7 @@ class Loop:
         return next((name for name, text in steps if not text), "")
 
 
-def loops(
-    events: Sequence[EventRecord], patterns: pl.DataFrame, *, since: datetime | None = None
-) -> list[Loop]:
+def loops(events: Sequence[EventRecord], patterns: pl.DataFrame, *, since: datetime | None = None) -> list[Loop]:
     """Chains that a triggering event began, newest first.
 
     Parameters
@@ -100,11 +98,14 @@ def _event_words(event: EventRecord) -> str:
 def _impact_words(said: Mapping[str, Any]) -> str:
     words = f"{float(said['effect']):+.4g} ({float(said['effect_low']):+.4g} to {float(said['effect_high']):+.4g})"
     money = said.get("revenue_at_risk")
-    return words + (f", revenue at risk {float(money):,.0f}" if isinstance(money, (int, float)) else ", revenue unknown")
+    return words + (
+        f", revenue at risk {float(money):,.0f}" if isinstance(money, (int, float)) else ", revenue unknown"
+    )
 
 
 def _action_words(said: Mapping[str, Any]) -> str:
-    return f"{said.get('action', 'action')} by {said.get('agent_id', 'an agent')}: {said.get('decision')}, {said.get('status')}"
+    who = f"{said.get('action', 'action')} by {said.get('agent_id', 'an agent')}"
+    return f"{who}: {said.get('decision')}, {said.get('status')}"
 
 
 def _memory_words(pattern: Mapping[str, Any]) -> str:

@@ -103,7 +103,13 @@ def mean(
 
 
 def estimate(
-    value: float, std_error: float, *, n: int, dof: float | None = None, newest: datetime | None = None, reason: str = ""
+    value: float,
+    std_error: float,
+    *,
+    n: int,
+    dof: float | None = None,
+    newest: datetime | None = None,
+    reason: str = "",
 ) -> Measurement:
     """A value that comes with its standard error; normal unless `dof` is given."""
     half = std_error * float(stats.t.ppf(0.5 + LEVEL / 2, dof) if dof else stats.norm.ppf(0.5 + LEVEL / 2))
@@ -163,11 +169,10 @@ def probability_met(measured: Measurement, direction: str, threshold: float) -> 
 
 
 def _beta(measured: Measurement) -> stats.distributions.rv_frozen:
-    assert measured.successes is not None and measured.trials is not None
+    assert measured.successes is not None
+    assert measured.trials is not None
     thin = measured.design_effect or 1.0
-    return stats.beta(
-        PRIOR + measured.successes / thin, PRIOR + (measured.trials - measured.successes) / thin
-    )
+    return stats.beta(PRIOR + measured.successes / thin, PRIOR + (measured.trials - measured.successes) / thin)
 
 
 def _cluster_error(values: NDArray[np.float64], clusters: NDArray[np.generic]) -> tuple[float, float]:

@@ -62,7 +62,7 @@ class Metric:
 
 
 def share(frame: pl.DataFrame, params: Mapping[str, Any], scope: Scope) -> Measurement:
-    """Share of rows whose `column` keeps a condition; rows without a value are left out unless nulls are the question."""
+    """Share of rows whose `column` keeps a condition; without a value a row does not count, unless nulls are asked."""
     lacking = _lacking(frame, params["column"])
     if lacking:
         return lacking
@@ -182,7 +182,9 @@ def stalest_source(frame: pl.DataFrame, params: Mapping[str, Any], scope: Scope)
     row = frame.sort("newest", "source").row(0, named=True)
     latest = frame["newest"].max()
     assert isinstance(latest, datetime)
-    return measure.fact(_hours(latest, row["newest"]), n=frame.height, newest=latest, reason=f"stalest: {row['source']}")
+    return measure.fact(
+        _hours(latest, row["newest"]), n=frame.height, newest=latest, reason=f"stalest: {row['source']}"
+    )
 
 
 def quarantine_share(frame: pl.DataFrame, params: Mapping[str, Any], scope: Scope) -> Measurement:
@@ -190,11 +192,14 @@ def quarantine_share(frame: pl.DataFrame, params: Mapping[str, Any], scope: Scop
     frame = frame.filter(pl.col("rows") + pl.col("quarantined") > 0)
     if frame.is_empty():
         return unknown("no source")
-    total = int(frame["rows"].sum() + frame["quarantined"].sum())
-    worst = frame.sort(pl.col("quarantined") / (pl.col("rows") + pl.col("quarantined")), descending=True).row(0, named=True)
+    bad = int(frame["quarantined"].sum())
+    total = int(frame["rows"].sum()) + bad
+    worst = frame.sort(pl.col("quarantined") / (pl.col("rows") + pl.col("quarantined")), descending=True).row(
+        0, named=True
+    )
     latest = frame["newest"].max()
     return measure.fact(
-        float(frame["quarantined"].sum()) / total, n=total, newest=latest if isinstance(latest, datetime) else None,
+        bad / total, n=total, newest=latest if isinstance(latest, datetime) else None,
         reason=f"most: {worst['source']}" if worst["quarantined"] else "",
     )  # fmt: skip
 

@@ -55,7 +55,9 @@ def trust_page(pulse: Pulse) -> str:
     overall = together(ALL, pulse.scores)
     rows = pulse.scores.sort("module", "slo").to_dicts()
     status, detail = _status(overall, rows)
-    drifted = pulse.drift.filter(pl.col("drifted").fill_null(False)).sort("p_value_adjusted", "dataset", "column", "test")
+    drifted = pulse.drift.filter(pl.col("drifted").fill_null(False)).sort(
+        "p_value_adjusted", "dataset", "column", "test"
+    )
     return environment.from_string(PAGE).render(
         style=_safe(STYLE),
         client=pulse.client,
@@ -64,14 +66,19 @@ def trust_page(pulse: Pulse) -> str:
         detail=detail,
         facts=_facts(pulse, overall),
         reasons=_reasons(rows, pulse.causes),
-        panels=[_panel(trust, [row for row in rows if row["module"] == trust.module]) for trust in by_module(pulse.scores)],
+        panels=[
+            _panel(trust, [row for row in rows if row["module"] == trust.module]) for trust in by_module(pulse.scores)
+        ],
         causes=_causes(pulse.causes),
         drift_words=_drift_words(pulse.drift, drifted),
         drifted=[_drift_row(row) for row in drifted.head(MAX_ROWS).iter_rows(named=True)],
         loop_words=_loop_words(pulse.loops),
         loops=[_loop_row(loop) for loop in list(pulse.loops)[:MAX_ROWS]],
         unknowns=[
-            {"name": f"{_title(row['module'])}, {_name(row['slo'])}", "why": row["reason"] or "no probability can be given"}
+            {
+                "name": f"{_title(row['module'])}, {_name(row['slo'])}",
+                "why": row["reason"] or "no probability can be given",
+            }
             for row in rows
             if row["probability_met"] is None
         ],
@@ -82,7 +89,9 @@ def trust_page(pulse: Pulse) -> str:
 
 def _complete(frame: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
     """A stored table with all of eval's columns: one that was never made or is of an older version lacks some."""
-    return frame.with_columns([pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns])
+    return frame.with_columns(
+        [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns]
+    )
 
 
 def _safe(text: str) -> Any:
@@ -113,7 +122,9 @@ def _status(overall: ModuleTrust, rows: Sequence[Row]) -> tuple[str, str]:
     if not known:
         return "Trust is unknown.", f"None of the {overall.slos} promises could be measured on this client's data."
     broken = [row for row in rows if row["probability_met"] is not None and row["probability_met"] <= 1 - CLEARLY]
-    doubtful = [row for row in rows if row["probability_met"] is not None and 1 - CLEARLY < row["probability_met"] < 0.5]
+    doubtful = [
+        row for row in rows if row["probability_met"] is not None and 1 - CLEARLY < row["probability_met"] < 0.5
+    ]
     unknown = f" {_count(overall.unknown, 'promise')} could not be measured." if overall.unknown else ""
     detail = f"{overall.clearly_met} of {overall.slos} promises are kept beyond doubt.{unknown}"
     if broken:

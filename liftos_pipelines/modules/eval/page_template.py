@@ -1,5 +1,7 @@
 """The trust pulse's HTML: one file, no script, nothing fetched. Escaping is on for everything put into it."""
 
+# ruff: noqa: E501 (markup reads better unbroken)
+
 from __future__ import annotations
 
 STYLE = """

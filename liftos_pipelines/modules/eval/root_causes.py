@@ -26,6 +26,13 @@ SEGMENTS = (
     "campaign_id", "source", "language", "engine", "prompt_id", "model", "prompt_name", "prompt_version", "variant",
     "agent_id", "tool",
 )  # fmt: skip
+MADE_FROM = {
+    "sentiment": ("mentions", "labelled_mentions"),
+    "surfacing": ("answers", "pages"),
+    "llm": ("llm_calls",),
+    "agentic": ("agent_steps", "agents"),
+    "causal": ("marketing_outcome", "marketing_media", "marketing_controls", "experiments"),
+}
 REFERENCE_DAYS = 28
 NEAR_DAYS = 7
 VOLUME_ALPHA, VOLUME_FACTOR = 0.01, 2.0
@@ -71,7 +78,9 @@ def sentiment_incidents(frames: Frames, impacts: pl.DataFrame | None = None) -> 
         if impacts is not None and not impacts.is_empty():
             for impact in impacts.filter(pl.col("alert_id") == alert["alert_id"]).iter_rows(named=True):
                 money = impact["revenue_at_risk"]
-                note += f" Causal impact {impact['effect']:.4g} ({impact['effect_low']:.4g} to {impact['effect_high']:.4g})"
+                note += (
+                    f" Causal impact {impact['effect']:.4g} ({impact['effect_low']:.4g} to {impact['effect_high']:.4g})"
+                )
                 note += f", {money:.4g} of revenue at risk." if money is not None else "."
         incidents.append(
             Incident(incident_id=alert["alert_id"], module="sentiment", metric="net sentiment", rows=rows,
@@ -98,7 +107,8 @@ def promise_incidents(
                 incident_id=f"{slo.key}@{row['newest'].date() if row['newest'] else 'undated'}", module=slo.module,
                 metric=slo.name, rows=rows, end=end.date() if end else None,
                 start=end.date() - timedelta(days=days - 1) if end else None, reference_days=days, reason=reason,
-                note=f"{slo.name} is {row['value']:.4g}, promised {slo.direction.replace('_', ' ')} {slo.threshold:g}.",
+                note=f"{slo.name} is {row['value']:.4g}, promised {slo.direction.replace('_', ' ')} {slo.threshold:g}."
+                + (f" {row['reason'].capitalize()}." if row["reason"] else ""),
             )
         )  # fmt: skip
     return incidents
@@ -159,7 +169,7 @@ def _explain(incident: Incident, scores: pl.DataFrame, campaigns: pl.DataFrame, 
         _row(incident, f"data contract: {broken['slo']}", kind="contract",
              evidence=f"{broken['slo']} is {broken['value']:.4g} against {broken['threshold']:g}. {broken['reason']}")
         for broken in scores.filter((pl.col("module") == "sources") & (pl.col("met") == "no")).iter_rows(named=True)
-        if incident.module != "sources"
+        if _concerns(incident.module, broken["reason"])
     ]  # fmt: skip
     if incident.rows is None or incident.start is None or incident.end is None:
         rows.append(_row(incident, NONE_FOUND, kind="none", evidence=f"{incident.note} Not traced: {incident.reason}."))
@@ -170,7 +180,11 @@ def _explain(incident: Incident, scores: pl.DataFrame, campaigns: pl.DataFrame, 
         rows.append(_row(incident, NONE_FOUND, kind="none", evidence=f"{incident.note} Not traced: no row {side}."))
         return _ranked(rows)
     rows.extend(_volume(incident, reference, current, seed))
-    dimensions = [name for name in SEGMENTS if name in current.columns and current[name].n_unique() + reference[name].n_unique() > 2]
+    dimensions = [
+        name
+        for name in SEGMENTS
+        if name in current.columns and current[name].n_unique() + reference[name].n_unique() > 2
+    ]
     found = attribute(reference, current, dimensions, seed=seed)
     for cause in found.causes:
         rows.append(_cause_row(incident, cause, found, reference, current, campaigns))
@@ -186,8 +200,21 @@ def _explain(incident: Incident, scores: pl.DataFrame, campaigns: pl.DataFrame, 
     return _ranked(rows)
 
 
+def _concerns(module: str, reason: str) -> bool:
+    """Whether a broken promise of the sources touches a module: it names a source that the module is made from.
+
+    The metrics `stalest_source` and `quarantine_share` end their reason with that source; without one, it may.
+    """
+    if module == "sources":
+        return False
+    _, named, source = reason.rpartition(": ")
+    return not named or source in MADE_FROM.get(module, (source,))
+
+
 def _sides(incident: Incident) -> tuple[pl.DataFrame, pl.DataFrame]:
-    assert incident.rows is not None and incident.start is not None and incident.end is not None
+    assert incident.rows is not None
+    assert incident.start is not None
+    assert incident.end is not None
     dated = incident.rows.filter(pl.col("at").is_not_null() & pl.col("value").is_not_null()).with_columns(
         pl.col("at").dt.date().alias("day")
     )
@@ -200,7 +227,8 @@ def _sides(incident: Incident) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _volume(incident: Incident, reference: pl.DataFrame, current: pl.DataFrame, seed: int) -> list[dict[str, Any]]:
     """Half or double the rows a day, beyond chance: something is wrong with, or new in, the data's supply."""
-    assert incident.start is not None and incident.end is not None
+    assert incident.start is not None
+    assert incident.end is not None
     spans = ((incident.start - timedelta(days=incident.reference_days), incident.start - timedelta(days=1)),
              (incident.start, incident.end))  # fmt: skip
     first = reference["day"].min()
@@ -236,7 +264,7 @@ def _cause_row(
         label = f"{cause.dimension} = {cause.segment or '(none)'} (new)"
         rows = current.filter(pl.col(cause.dimension).cast(pl.String).fill_null("") == cause.segment)
         evidence = (
-            f"first seen on {rows['day'].min()}, since then {rows.height} of {current.height} rows, "
+            f"first seen on {_first_day(rows)}, since then {rows.height} of {current.height} rows, "
             f"{incident.metric} {_number(cause.current_level)}"
         )
     else:
@@ -258,7 +286,9 @@ def _cause_row(
 def _began_near(incident: Incident, cause: Cause, campaigns: pl.DataFrame) -> list[dict[str, Any]]:
     assert incident.start is not None
     near = campaigns.filter(
-        pl.col("start").is_between(incident.start - timedelta(days=NEAR_DAYS), incident.start + timedelta(days=NEAR_DAYS))
+        pl.col("start").is_between(
+            incident.start - timedelta(days=NEAR_DAYS), incident.start + timedelta(days=NEAR_DAYS)
+        )
     )
     if cause.dimension == "campaign_id" and cause.kind == "level":
         near = near.filter(pl.col("campaign_id") == cause.segment)
@@ -266,11 +296,14 @@ def _began_near(incident: Incident, cause: Cause, campaigns: pl.DataFrame) -> li
 
 
 def _moved_shares(dimension: str, reference: pl.DataFrame, current: pl.DataFrame) -> str:
-    moved = []
-    for segment in sorted({str(value) for side in (reference, current) for value in side[dimension].to_list()}):
-        before, now = ((side[dimension].cast(pl.String).fill_null("None") == segment).mean() for side in (reference, current))
-        moved.append((abs(float(now or 0) - float(before or 0)), f"{segment} {float(before or 0):.0%} to {float(now or 0):.0%}"))  # type: ignore[arg-type]
-    return ", ".join(text for _, text in sorted(moved, key=lambda pair: (-pair[0], pair[1]))[:3])
+    """The three segments whose share of the rows moved most, in words."""
+    shares = []
+    for side in (reference, current):
+        names = side[dimension].cast(pl.String).fill_null("(none)").to_list()
+        shares.append({name: names.count(name) / len(names) for name in set(names)})
+    before, now = shares
+    moved = sorted({*before, *now}, key=lambda name: (-abs(now.get(name, 0) - before.get(name, 0)), name))
+    return ", ".join(f"{name} {before.get(name, 0):.0%} to {now.get(name, 0):.0%}" for name in moved[:3])
 
 
 def _row(
@@ -313,3 +346,8 @@ def _day(value: date | datetime) -> date:
 
 def _days(first: date, last: date) -> list[date]:
     return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+
+def _first_day(rows: pl.DataFrame) -> str:
+    first = rows["day"].min()
+    return first.isoformat() if isinstance(first, date) else "an unknown day"

@@ -60,7 +60,9 @@ def tables_needed(slos: Iterable[Slo]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def score(slos: Sequence[Slo], frames: Frames, *, now: datetime, names: Mapping[str, Any] | None = None) -> pl.DataFrame:
+def score(
+    slos: Sequence[Slo], frames: Frames, *, now: datetime, names: Mapping[str, Any] | None = None
+) -> pl.DataFrame:
     """One row a promise, with everything its verdict can be recomputed from.
 
     Parameters
@@ -193,7 +195,7 @@ def platform(scores_by_client: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
                  "unknown": trust.unknown, "probability_met": trust.probability,
                  "probability_at_most": trust.at_most, "clearly_met": trust.clearly_met}
             )  # fmt: skip
-    extra = {"probability_at_most": FLOAT, "clearly_met": INT}
+    extra: dict[str, pl.DataType] = {"probability_at_most": FLOAT, "clearly_met": INT}
     return pl.DataFrame(rows, schema=TABLES["eval/platform_trust"].columns | extra)
 
 

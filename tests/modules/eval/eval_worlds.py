@@ -23,26 +23,41 @@ def nothing() -> dict[str, pl.DataFrame]:
 def moments(rng: np.random.Generator, n: int, days: int) -> list[datetime]:
     """n moments spread over the last `days` days, every day of which has some."""
     whole = np.arange(n) % days
-    return [LAST - timedelta(days=int(day), minutes=int(minute)) for day, minute in zip(whole, rng.integers(0, 600, n), strict=True)]
+    return [
+        LAST - timedelta(days=int(day), minutes=int(minute))
+        for day, minute in zip(whole, rng.integers(0, 600, n), strict=True)
+    ]
 
 
 def typed(name: str, columns: dict[str, object]) -> pl.DataFrame:
     """A contract table of which only some columns are given; the others are null."""
     frame = pl.DataFrame(columns)
     contract = TABLES[name]
-    missing = [pl.lit(None, dtype).alias(column) for column, dtype in contract.columns.items() if column not in frame.columns]
+    missing = [
+        pl.lit(None, dtype).alias(column) for column, dtype in contract.columns.items() if column not in frame.columns
+    ]
     return contract.conform(frame.with_columns(missing))
 
 
 def llm_world(
-    rng: np.random.Generator, *, n: int = 1200, days: int = 120, grounded: float = 0.9, errors: float = 0.005,
-    bad_version_from: int | None = None, bad_drop: float = 0.4,
+    rng: np.random.Generator,
+    *,
+    n: int = 1200,
+    days: int = 120,
+    grounded: float = 0.9,
+    errors: float = 0.005,
+    bad_version_from: int | None = None,
+    bad_drop: float = 0.4,
 ) -> dict[str, pl.DataFrame]:
     """Calls of two prompts; from `bad_version_from` days before the end, half of prompt "ad" is a bad version v2."""
     at = moments(rng, n, days)
     age = np.array([(LAST - moment).days for moment in at])
     prompt = rng.choice(["ad", "mail"], n)
-    bad = np.zeros(n, bool) if bad_version_from is None else (age < bad_version_from) & (prompt == "ad") & (rng.random(n) < 0.5)
+    bad = (
+        np.zeros(n, bool)
+        if bad_version_from is None
+        else (age < bad_version_from) & (prompt == "ad") & (rng.random(n) < 0.5)
+    )
     ids = [f"c{i}" for i in range(n)]
     score = np.clip(rng.normal(grounded, 0.08, n) - bad_drop * bad, 0, 1)
     return {
@@ -57,8 +72,14 @@ def llm_world(
 
 
 def sentiment_world(
-    rng: np.random.Generator, *, per_day: int = 40, days: int = 60, drop_campaign: str | None = None, drop: float = 0.6,
-    drop_days: int = 7, everywhere: float = 0.0,
+    rng: np.random.Generator,
+    *,
+    per_day: int = 40,
+    days: int = 60,
+    drop_campaign: str | None = None,
+    drop: float = 0.6,
+    drop_days: int = 7,
+    everywhere: float = 0.0,
 ) -> dict[str, pl.DataFrame]:
     """Mentions of three campaigns; one may turn sour in the last days, or all of them by `everywhere`."""
     n = per_day * days
@@ -115,7 +136,7 @@ def agent_world(rng: np.random.Generator, *, runs: int = 200, violating: float =
         "agentic/ledger_audit": typed("agentic/ledger_audit", {"verified": [True], "entries": [12], "root_hash": ["ab"]}),
         "agentic/performance": typed("agentic/performance", {
             "agent_id": ["a"], "version": ["1"], "period": ["all"], "runs": [runs], "success_rate": [0.8], "violations": [3],
-        }),
+        }).with_columns(pl.lit(runs).alias("outcomes")),
     }  # fmt: skip
 
 
@@ -124,10 +145,10 @@ def full_world(seed: int, **llm: object) -> dict[str, pl.DataFrame]:
     rng = np.random.default_rng(seed)
     frames = nothing() | llm_world(rng, **llm) | sentiment_world(rng) | agent_world(rng)  # type: ignore[arg-type]
     frames["causal/validation"] = typed("causal/validation", {
-        "check": ["r_hat", "ess", "heldout_accuracy"], "value": [1.004, 900.0, 0.91], "threshold": [1.01, 400.0, 0.85],
+        "check": ["r_hat", "ess_bulk", "heldout_accuracy"], "value": [1.004, 900.0, 0.91], "threshold": [1.01, 400.0, 0.85],
         "status": ["pass"] * 3, "detail": [""] * 3,
     }).with_columns(pl.Series("low", [None, None, 0.87]), pl.Series("high", [None, None, 0.95]),
-                    pl.Series("n", [None, None, 13]))  # fmt: skip
+                    pl.Series("n", [1000, 1000, 13]))  # fmt: skip
     frames["memory/retrieval_quality"] = typed("memory/retrieval_quality", {
         "method": ["hybrid-bm25", "pattern"], "metric": ["recall@10", "abstention"], "value": [0.05, 0.93],
         "low": [0.01, 0.88], "high": [0.09, 0.97], "n": [60, 40],

@@ -22,7 +22,10 @@ def test_the_packaged_promises_cover_every_module() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("metric: quantile", "metric: quantil"), 'llm.speed.metric: there is no metric "quantil" (closest: "quantile")'),
+        (
+            ("metric: quantile", "metric: quantil"),
+            'llm.speed.metric: there is no metric "quantil" (closest: "quantile")',
+        ),
         (("sources/llm_calls", "sources/llm_call"), 'llm.speed.table: there is no table "sources/llm_call"'),
         (("level: 0.95", "levle: 0.95"), "params.level is required by this metric"),
         (("column: latency_ms, ", "column: latency_ms, exact: true, "), "params.exact is not known to this metric"),
@@ -59,7 +62,10 @@ def test_a_client_moves_a_threshold_drops_a_promise_and_adds_its_own() -> None:
 @pytest.mark.parametrize(
     ("own", "says"),
     [
-        ({"llm.latency": 800}, 'slos.llm.latency: there is no such default to give a threshold to (closest: "llm.latency_p95")'),
+        (
+            {"llm.latency": 800},
+            'slos.llm.latency: there is no such default to give a threshold to (closest: "llm.latency_p95")',
+        ),
         ({"latency_p95": 800}, "write it as module.name"),
         ({"llm.latency_p95": "fast"}, "expected a threshold, `false`, or fields"),
         ({"llm.code": {"metric": "__import__('os')"}}, "there is no metric"),
@@ -68,4 +74,5 @@ def test_a_client_moves_a_threshold_drops_a_promise_and_adds_its_own() -> None:
 def test_a_wrong_override_says_where_and_why(own: dict[str, object], says: str) -> None:
     with pytest.raises(SloError) as caught:
         with_overrides(DEFAULT_SLOS, own, "acme/client.yaml")
-    assert "acme/client.yaml: slos." in str(caught.value) and says in str(caught.value)
+    assert "acme/client.yaml: slos." in str(caught.value)
+    assert says in str(caught.value)
