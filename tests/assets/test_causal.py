@@ -9,6 +9,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 import pytest
+from modules.causal.causal_worlds import World, make_world
 
 from liftos_pipelines.assets import causal as room
 from liftos_pipelines.checks.causal import GATES, causal_publish_gate
@@ -19,7 +20,6 @@ from liftos_pipelines.resources.posterior_io import PosteriorAbsent, PosteriorIO
 from liftos_pipelines.resources.spine import SpineResource, open_spine
 from liftos_pipelines.spine.payloads import AlgorithmChangeDetected, SentimentDropDetected
 from liftos_pipelines.tables import SOURCES, table
-from tests.modules.causal.worlds import World, make_world
 
 MARKETING = ("marketing_outcome", "marketing_media", "marketing_controls")
 Run = Callable[..., dg.ExecuteInProcessResult]

@@ -214,17 +214,18 @@ def _aligned(design: Design, draws: Draws, columns: Sequence[str], rng: np.rando
 def _predictions(media: Media, draws: Draws, design: Design, spec: ModelSpec, held: int) -> Any:
     import xarray as xr
 
-    draws = _unforeseen(draws.thin(MOST_PREDICTED), design)
+    draws = _unforeseen(draws, design)
     rng = np.random.default_rng([spec.seed, 2])
-    _, noisy = predict(media, draws, rng)
     density = log_density(media, draws, rng)
+    few = draws.thin(MOST_PREDICTED)
+    _, noisy = predict(media, few, rng)
     week = [day.isoformat() for day in design.weeks[-held:]]
     return xr.Dataset(
         {
             "outcome": (("sample", "geo", "week"), noisy[:, :, -held:]),
-            "log_density": (("sample", "week"), density[:, -held:]),
+            "log_density": (("full_sample", "week"), density[:, -held:]),
         },
-        coords={"geo": list(design.geos), "week": week, "sample": np.arange(len(draws))},
+        coords={"geo": list(design.geos), "week": week},
     )
 
 

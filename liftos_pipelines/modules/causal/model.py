@@ -158,7 +158,8 @@ def build_model(
             pm.Potential("outcome", (mask * pm.logp(pm.Normal.dist(mean, sigma), y)).sum())
         if lift is not None and len(lift):
             scaled = coefficient[lift.channel]
-            effect = _lift(pt, spec, lift, data, weights, shape, geo_effect) * scaled
+            gained = _lift(pt, spec, lift, data, weights, shape, geo_effect) * scaled
+            effect = pm.Deterministic("lift_mean", gained)
             pm.Normal("lift_tests", effect / lift.std_error, 1.0, observed=lift.effect / lift.std_error)
     return model
 

@@ -30,7 +30,7 @@ class Update:
 
     @property
     def trusted(self) -> bool:
-        return self.k_hat <= self.good_k and self.ess >= min(ESS_FLOOR, 0.4 * self.draws)
+        return self.k_hat <= self.good_k and self.ess >= ESS_FLOOR
 
 
 def importance_update(log_density: FloatArray) -> Update:

@@ -119,7 +119,7 @@ def response_curves(fitted: Fitted, plan_weeks: int) -> pl.DataFrame:
                     "spend": spend * scale,
                     **_named("response", response_at(fitted, draws, c, float(scale), weeks)),
                     "scale": float(scale),
-                    "beyond_observed": spend * scale / weeks > highest,
+                    "beyond_observed": bool(spend * scale / weeks > highest),
                     "unit": "revenue" if design.money else "outcome",
                     "weeks": weeks,
                 }
