@@ -34,7 +34,7 @@ from liftos_pipelines.text import Name, NameFinder
 
 READ = (
     *("sources/outcomes", "sources/notes", "sources/campaigns", "sources/experiments"),
-    *("sources/mentions", "sentiment/alerts", "causal/impact", "causal/channel_results"),
+    *("sources/mentions", "sentiment/mention_scores", "sentiment/alerts", "causal/impact", "causal/channel_results"),
     *("surfacing/shifts", "surfacing/recommendations", "agentic/proposals", "llm/experiments"),
 )
 REMEMBERED_EVENTS = (
@@ -94,7 +94,9 @@ def build_items(tables: dict[str, pl.DataFrame], events: list[Event]) -> pl.Data
         }
         for event in events
     ]
-    said = from_modules.what_was_said(tables["sentiment/alerts"], tables["sources/mentions"], told)
+    said = from_modules.what_was_said(
+        tables["sentiment/alerts"], tables["sources/mentions"], tables["sentiment/mention_scores"], told
+    )
     triggers = {event.event_id: event.payload.model_dump(mode="json") for event in events}
     return item.combine(
         [

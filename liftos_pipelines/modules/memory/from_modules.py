@@ -8,8 +8,10 @@ from typing import Any
 import polars as pl
 
 from liftos_pipelines.modules.memory.items import (
+    SAID,
     amount,
     as_items,
+    as_said,
     campaign_words,
     effect_words,
     interval_words,
@@ -23,23 +25,33 @@ from liftos_pipelines.tables import ALL
 Said = Mapping[str, str]
 """What people said, by alert id and by event id."""
 
-QUOTES, QUOTE_LENGTH = 4, 160
+QUOTES = 8
+EMBEDDER_LANGUAGE = "en"
+"""The embedding model was trained on English; other languages are compared by little more than shared words."""
 
 
-def what_was_said(alerts: pl.DataFrame, mentions: pl.DataFrame, events: Sequence[Mapping[str, Any]]) -> Said:
+def what_was_said(
+    alerts: pl.DataFrame, mentions: pl.DataFrame, scores: pl.DataFrame, events: Sequence[Mapping[str, Any]]
+) -> Said:
     """What people said, in their words, by the alert and by every event that an alert led to.
+
+    The surest negative mentions of the alert's window and campaign, those in the embedder's language first; the
+    alert's exemplars where it has no window.
 
     Parameters
     ----------
-    alerts : `sentiment/alerts`; its exemplars are mentions
+    alerts : `sentiment/alerts`; mentions : `sources/mentions`; scores : `sentiment/mention_scores`
     events : mappings with event_id, type, causation_id and payload
     """
-    texts = dict(mentions.select("mention_id", "text").iter_rows())
     said: dict[str, str] = {}
-    for row in alerts.iter_rows(named=True):
-        quotes = [texts[name].strip() for name in row["exemplars"] or [] if name in texts][:QUOTES]
-        if quotes:
-            said[row["alert_id"]] = " / ".join(quote[:QUOTE_LENGTH] for quote in quotes)
+    if alerts.height and mentions.height:
+        detail = mentions.select("mention_id", "published_at", "campaign_id", "text").join(
+            scores.select("mention_id", "language", "p_negative"), on="mention_id", how="left"
+        )
+        for row in alerts.iter_rows(named=True):
+            quotes = _quotes(row, detail)
+            if quotes:
+                said[row["alert_id"]] = as_said(quotes)
     by_id = {event["event_id"]: event for event in events}
     for event in events:
         for cause in (event, *_chain(event, by_id)):
@@ -48,6 +60,20 @@ def what_was_said(alerts: pl.DataFrame, mentions: pl.DataFrame, events: Sequence
                 said[event["event_id"]] = said[alert]
                 break
     return said
+
+
+def _quotes(alert: Mapping[str, Any], detail: pl.DataFrame) -> list[str]:
+    exemplar = pl.col("mention_id").is_in(alert["exemplars"] or [])
+    chosen = detail.filter(exemplar)
+    if alert.get("window_start") is not None and alert.get("window_end") is not None:
+        day = pl.col("published_at").dt.date()
+        within = detail.filter(day.is_between(alert["window_start"], alert["window_end"]), pl.col("p_negative") > 0.5)
+        campaign = one_campaign(alert["campaign_id"])
+        chosen = pl.concat([chosen, within if campaign is None else within.filter(pl.col("campaign_id") == campaign)])
+    ordered = chosen.with_columns((pl.col("language") == EMBEDDER_LANGUAGE).fill_null(False).alias("_own")).sort(
+        "_own", "p_negative", "mention_id", descending=[True, True, False], nulls_last=True
+    )
+    return ordered.unique("text", keep="first", maintain_order=True)["text"].head(QUOTES).to_list()
 
 
 def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None, said: Said | None = None) -> pl.DataFrame:
@@ -60,12 +86,12 @@ def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None, said: Sa
         rows.append(
             {
                 "source_key": row["alert_id"],
-                "text": labelled(("Alert", told), ("People say", quotes)),
+                "text": labelled(("Alert", told), ("People say", quotes and quotes.removeprefix(SAID))),
                 "domain": "sentiment",
                 "valid_from": row["detected_at"],
                 "outcome": effect_words("net sentiment", row["effect"], None),
                 "effect": row["effect"],
-                "context": f"Sentiment dropped: {quotes}" if quotes else told,
+                "context": quotes or told,
                 "metric": "net sentiment",
                 "campaign_id": one_campaign(row["campaign_id"]),
             }
@@ -90,7 +116,7 @@ def impacts(
         campaign = one_campaign(trigger.get("campaign_id"))
         measured = interval_words("effect", row["effect"], row["effect_low"], row["effect_high"])
         window = f"Impact on the outcome from {row['window_start']} to {row['window_end']}"
-        explained = f"Sentiment dropped: {quotes}" if quotes else trigger.get("explanation") or window
+        explained = quotes or trigger.get("explanation") or window
         context = placed(explained, campaign_words(campaign, names))
         rows.append(
             {
@@ -191,14 +217,14 @@ def proposals(
                 "source_key": row["action_id"],
                 "text": labelled(
                     ("Context", row["context"]),
-                    ("People say", quotes),
+                    ("People say", quotes and quotes.removeprefix(SAID)),
                     ("Proposed action", row["action"]),
                     ("Decision", decision),
                     ("Prediction", predicted),
                 ),
                 "domain": "agentic",
                 "valid_from": row["proposed_at"],
-                "context": f"Sentiment dropped: {quotes}" if quotes else row["context"],
+                "context": quotes or row["context"],
                 "action": row["action"],
                 "campaign_id": one_campaign((triggers or {}).get(row["event_id"] or "", {}).get("campaign_id")),
             }
@@ -253,14 +279,14 @@ def patterns(events: Sequence[Mapping[str, Any]], said: Said | None = None) -> p
                 "source_key": payload["action_id"],
                 "text": labelled(
                     ("Context", payload["context"]),
-                    ("People say", quotes),
+                    ("People say", quotes and quotes.removeprefix(SAID)),
                     ("Impact", effect),
                     ("Action", f"{payload['action']} by {payload['agent_id']}"),
                     ("Status", f"{payload['decision']}, {payload['status']}"),
                 ),
                 "domain": "agentic",
                 "valid_from": event["occurred_at"],
-                "context": f"Sentiment dropped: {quotes}" if quotes else payload["context"],
+                "context": quotes or payload["context"],
                 "action": payload["action"],
                 "campaign_id": one_campaign(campaign),
                 "events": [event["event_id"], *(cause["event_id"] for cause in chain)],

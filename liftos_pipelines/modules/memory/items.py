@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -37,6 +37,22 @@ _CONTENT = (
     *("text", "domain", "valid_from", "valid_to", "outcome", "effect", "std_error"),
     *("context", "action", "metric", "campaign_id"),
 )
+
+
+SAID, SAID_BREAK, SAID_LENGTH = "Customers complain: ", " / ", 160
+
+
+def as_said(quotes: Sequence[str]) -> str:
+    """What several people said, as one context that `parts_of` takes apart again."""
+    single = [" ".join(quote.split()).replace(SAID_BREAK, " ")[:SAID_LENGTH] for quote in quotes]
+    return SAID + SAID_BREAK.join(single)
+
+
+def parts_of(context: str) -> list[str]:
+    """The texts of a context: each quote by itself, or the whole where nobody is quoted."""
+    if not context.startswith(SAID):
+        return [context]
+    return [SAID + quote for quote in context.removeprefix(SAID).split(SAID_BREAK)]
 
 
 def empty_items() -> pl.DataFrame:

@@ -26,6 +26,7 @@ from liftos_pipelines.modules.memory.evidence import (
     similar_actions,
     situation,
 )
+from liftos_pipelines.modules.memory.items import parts_of
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import NameFinder
 
@@ -119,13 +120,20 @@ def find_patterns(queries: Sequence[Query], evidence: Evidence, encode: Encoder,
     if not asked:
         return pl.DataFrame(schema=SCHEMA)
     scope = calibrate(evidence)
-    vectors = encode([situation(query.context, names) for query in asked])
+    vectors = [_vector(query.context, encode, names) for query in asked]
     own = {query.action: None for query in asked if query.action}
     own_vectors = dict(zip(own, encode(list(own)), strict=True)) if own else {}
     rows: list[dict[str, Any]] = []
     for query, vector in zip(asked, vectors, strict=True):
         rows.extend(_answer(query, vector, own_vectors.get(query.action or ""), evidence, scope))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def _vector(context: str, encode: Encoder, names: NameFinder) -> NDArray[np.float32]:
+    """The direction of a context; of several quotes it is the mean, which keeps what they have in common."""
+    mean = encode([situation(part, names) for part in parts_of(context)]).mean(axis=0)
+    length = float(np.linalg.norm(mean))
+    return np.asarray(mean / length if length > 0 else mean, dtype=np.float32)
 
 
 def _answer(

@@ -129,7 +129,36 @@ def test_an_alert_is_looked_up_by_what_people_said() -> None:
     mentions = frame("sources/mentions", {"mention_id": "m1", "published_at": NOW, "source": "x", "text": "parcel never came"})
     drop = {"event_id": "e1", "type": "sentiment_drop_detected", "causation_id": None, "payload": {"alert_id": "a1"}}
     impact = {"event_id": "e2", "type": "causal_impact_identified", "causation_id": "e1", "payload": {}}
-    said = from_modules.what_was_said(alert, mentions, [drop, impact])
-    assert said == {"a1": "parcel never came", "e1": "parcel never came", "e2": "parcel never came"}
+    scores = table("sentiment/mention_scores").empty()
+    said = from_modules.what_was_said(alert, mentions, scores, [drop, impact])
+    assert set(said) == {"a1", "e1", "e2"}
     assert "parcel never came" in from_modules.alerts(alert, {}, said)["context"][0]
     assert "fell by .6" in from_modules.alerts(alert)["context"][0]
+
+
+def test_what_was_said_comes_from_the_window_and_the_campaign_in_the_embedders_language_first() -> None:
+    day = datetime(2025, 9, 10, tzinfo=UTC)
+    alert = frame(
+        "sentiment/alerts",
+        {"alert_id": "a1", "detected_at": day, "campaign_id": "c1", "explanation": "x", "exemplars": ["m3"]},
+    ).with_columns(window_start=pl.lit(date(2025, 9, 8)), window_end=pl.lit(date(2025, 9, 12)))
+    said_by = {
+        "m1": ("c1", day, "en", 0.7, "late / parcel"),
+        "m2": ("c1", day, "en", 0.9, "never came"),
+        "m3": ("c1", day, "de", 0.95, "kam nie an"),
+        "m4": ("c2", day, "en", 0.9, "other campaign"),
+        "m5": ("c1", day - 30 * DAY, "en", 0.9, "other month"),
+        "m6": ("c1", day, "en", 0.2, "lovely"),
+    }
+    mentions = frame(
+        "sources/mentions",
+        *[{"mention_id": m, "published_at": at, "source": "x", "text": text, "campaign_id": c} for m, (c, at, _, _, text) in said_by.items()],
+    )
+    scores = frame(
+        "sentiment/mention_scores",
+        *[{"mention_id": m, "language": language, "p_negative": p} for m, (_, _, language, p, _) in said_by.items()],
+    )
+    said = from_modules.what_was_said(alert, mentions, scores, [])["a1"]
+    quotes = [part.removeprefix(items.SAID) for part in items.parts_of(said)]
+    assert quotes == ["never came", "late parcel", "kam nie an"]
+    assert items.parts_of("a plain / context") == ["a plain / context"]
