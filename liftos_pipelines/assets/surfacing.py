@@ -1,4 +1,4 @@
-"""Lift Surfacing's assets: answers of AI assistants become mentions, visibility, shifts; pages become audits; both advice."""
+"""Lift Surfacing's assets: answers become mentions, visibility and shifts; pages become audits; both, advice."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -53,7 +53,7 @@ def answer_mentions(
 
 @lift_asset("surfacing/visibility", ins=inputs("surfacing/answer_mentions"), kinds={"polars"}, code_version="1")
 def visibility(context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
-    """Mention rate, share of voice, top-1 and top-3 rate and citation share by month, with prompt-clustered intervals."""
+    """Mention rate, share of voice, top ranks and citation share by month, with prompt-clustered intervals."""
     if answer_mentions.is_empty():
         return skipped("surfacing/visibility", "answers")
     rates = lift.visibility(answer_mentions, seed=SEED)

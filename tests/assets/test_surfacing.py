@@ -18,8 +18,8 @@ from liftos_pipelines.resources.spine import SpineResource, open_spine
 from liftos_pipelines.tables import table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "modules"))
-from surfacing.test_audit import GOOD, URL  # noqa: E402
-from surfacing.worlds import BRANDS, daily_answers  # noqa: E402
+from surfacing.test_audit import GOOD, URL
+from surfacing.worlds import BRANDS, daily_answers
 
 CLIENT = "acme"
 NAMES = ("answer_mentions", "visibility", "shifts", "page_audit", "recommendations")

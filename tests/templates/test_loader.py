@@ -85,7 +85,7 @@ def test_a_client_may_extend_another_template_than_its_industry(tmp_path: Path) 
     ],
 )
 def test_an_error_names_the_file_the_field_and_the_fix(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(TemplateError, match="template.yaml") as raised:
+    with pytest.raises(TemplateError, match=r"template\.yaml") as raised:
         load_template("retail", override(tmp_path, text))
     assert message in str(raised.value)
 

@@ -13,21 +13,28 @@ _CLAUSE = re.compile(
     r"|pero|sino|aunque|ma|pero|invece|mas|porem)\s|,\s(?:so|and|und|et|y|e)\s"
 )
 # "Although I could not find prices, Acme leads": the subordinate clause ends at its comma.
-_SUBORDINATE = re.compile(r"^\W*(?:although|though|while|even (?:if|though)|obwohl|bien que|aunque|sebbene|embora)\b[^,]*,")
+_SUBORDINATE = re.compile(
+    r"^\W*(?:although|though|while|even (?:if|though)|obwohl|bien que|aunque|sebbene|embora)\b[^,]*,"
+)
 _NOT = r"(?:n't|n’t| not|not|nt)"
 _BEFORE = re.compile(
     "|".join(
         (
             # English
-            rf"\b(?:could|can|did|was|were|am|are|is|do|does) ?{_NOT}(?: able to| \w+ly)? (?:find|locate|identify|see|verify|confirm|recogni[sz]e|retrieve|spot)\b",
+            rf"\b(?:could|can|did|was|were|am|are|is|do|does) ?{_NOT}(?: able to| \w+ly)?"
+            r" (?:find|locate|identify|see|verify|confirm|recogni[sz]e|retrieve|spot)\b",
             r"\b(?:unable|failed) to (?:find|locate|identify|verify|confirm|retrieve)\b",
-            r"\b(?:no|without any|without|lack of|lacks) (?:\w+ ){0,3}?(?:information|mentions?|records?|results?|data|details|evidence|references?|listings?|matches|coverage|trace)\b",
-            r"\bno (?:\w+ )?(?:brand|company|product|service|store|retailer|provider|tool)s? (?:called|named|by the name)",
-            rf"\b(?:do|does|did|am|are|is) ?{_NOT} (?:\w+ ){{0,2}}?(?:have|aware of|familiar with|know of|mention|list|include)\b",
+            r"\b(?:no|without any|without|lack of|lacks) (?:\w+ ){0,3}?(?:information|mentions?|records?|results?"
+            r"|data|details|evidence|references?|listings?|matches|coverage|trace)\b",
+            r"\bno (?:\w+ )?(?:brand|company|product|service|store|retailer|provider|tool)s?"
+            r" (?:called|named|by the name)",
+            rf"\b(?:do|does|did|am|are|is) ?{_NOT} (?:\w+ ){{0,2}}?"
+            r"(?:have|aware of|familiar with|know of|mention|list|include)\b",
             r"\b(?:unfamiliar with|not (?:\w+ )?(?:familiar with|aware of))\b",
             r"\b(?:nothing|none) (?:about|on|regarding|of)\b",
             # German
-            r"\bkeine?[nrs]? (?:\w+ ){0,2}?(?:information(?:en)?|angaben|hinweise?|ergebnisse?|erwahnung(?:en)?|daten|treffer)\b",
+            r"\bkeine?[nrs]? (?:\w+ ){0,2}?"
+            r"(?:information(?:en)?|angaben|hinweise?|ergebnisse?|erwahnung(?:en)?|daten|treffer)\b",
             r"\bnichts (?:uber|zu|von)\b",
             # French
             r"\b(?:pas|rien|aucune?) (?:\w+ ){0,2}?(?:trouve|trouver|information|mention|resultat|donnee|trace)\w*",
@@ -47,13 +54,15 @@ _AFTER = re.compile(
     r"^(?:'s|s')?(?:\W+\w+){0,4}?\W+(?:"
     + "|".join(
         (
-            rf"(?:is|was|are|were|has|have|being) ?{_NOT} (?:been )?(?:\w+ ){{0,2}}?(?:found|listed|mentioned|included|among|present|named|featured|recogni[sz]ed|referenced|covered|known|in the|one of)\b",
+            rf"(?:is|was|are|were|has|have|being) ?{_NOT} (?:been )?(?:\w+ ){{0,2}}?(?:found|listed|mentioned"
+            r"|included|among|present|named|featured|recogni[sz]ed|referenced|covered|known|in the|one of)\b",
             rf"(?:does|did|do) ?{_NOT} (?:\w+ ){{0,2}}?(?:appear|show up|come up|feature|exist|turn up|rank)\b",
             rf"(?:could|can) ?{_NOT} be (?:\w+ )?(?:found|located|identified|verified|confirmed)\b",
             r"(?:is|was|were|are) (?:\w+ )?(?:absent|missing from|unknown to)\b",
             r"(?:returned|yielded|gave|produced) no\b",
             # German
-            r"(?:wird|wurde|ist|kommt|taucht|erscheint|findet)(?: \w+){0,4} nicht(?: \w+){0,3}? (?:erwahnt|gefunden|genannt|aufgefuhrt|gelistet|bekannt|enthalten|vertreten|vor|auf)\b",
+            r"(?:wird|wurde|ist|kommt|taucht|erscheint|findet)(?: \w+){0,4} nicht(?: \w+){0,3}?"
+            r" (?:erwahnt|gefunden|genannt|aufgefuhrt|gelistet|bekannt|enthalten|vertreten|vor|auf)\b",
             r"(?:kommt|taucht|erscheint) (?:\w+ ){0,4}?nicht\b",
             r"nicht (?:\w+ ){0,2}?(?:gefunden|finden|gelistet|erwahnt)\b",
             # French

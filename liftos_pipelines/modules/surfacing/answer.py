@@ -12,7 +12,9 @@ from liftos_pipelines.modules.surfacing.web import host_of, is_engine_link, page
 from liftos_pipelines.text import sentences
 
 _DEFINITION = re.compile(r"^\s{0,3}\[\^?(\d{1,3})\]:\s*<?(\S+?)>?(?:\s+[\"'(].*)?$")
-_LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(\s*<?((?:[^()\s]|\([^()\s]*\))*)>?(?:\s+[\"'][^\"')]*[\"'])?\s*\)")
+_LINK = re.compile(
+    r"!?\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(\s*<?((?:[^()\s]|\([^()\s]*\))*)>?(?:\s+[\"'][^\"')]*[\"'])?\s*\)"
+)
 _NAMED_REFERENCE = re.compile(r"\[([^\[\]]+)\]\s?\[\^?(\d{1,2})\]")
 _REFERENCE = re.compile(r"\[\^?(\d{1,2}(?:\s*[,;]\s*\^?\d{1,2})*)\]|【(\d{1,2})[^】]*】")
 _BARE_URL = re.compile(r"(?<![\w/])https?://[^\s<>\"')\]]+")
@@ -216,7 +218,14 @@ def _items(raw: list[str], marked: list[str]) -> tuple[Item, ...]:
             head, labelled = _head(ordered.group(3))
             level = 0 if heading else len(ordered.group(1))
             items.append(
-                Item(kind="ordered_list", head=head, level=level, line=position, number=int(ordered.group(2)), labelled=labelled)
+                Item(
+                    kind="ordered_list",
+                    head=head,
+                    level=level,
+                    line=position,
+                    number=int(ordered.group(2)),
+                    labelled=labelled,
+                )
             )
         elif heading:
             items.append(Item(kind="headings", head=_plain(content), level=len(heading.group(1)), line=position))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -31,8 +32,9 @@ DIMENSIONS = (
     "entity_clarity",
     "readability",
 )
-"""What the overall score is made of; `llms_txt` is information only."""
-INFORMATION = ("llms_txt",)
+"""What the overall score is made of."""
+INFORMATION = ("training_crawlers", "llms_txt")
+"""Reported beside, never part of the overall score: who may train on a page is a choice, llms.txt has no effect."""
 GRADES = {
     "access": "A",
     "crawler_policy": "A",
@@ -42,6 +44,7 @@ GRADES = {
     "answerability": "C",
     "entity_clarity": "B",
     "readability": "C",
+    "training_crawlers": "D",
     "llms_txt": "D",
 }
 """Strength of the evidence that a dimension matters for being cited: A a crawler or parser cannot do without it,
@@ -51,7 +54,11 @@ MIN_MEASURED = 0.5
 FRESH_HALF_LIFE_DAYS = 365.0
 MIN_WORDS = 100
 _SPACELESS = frozenset({"zh", "ja", "th", "lo", "km", "my"})
-_QUESTION = re.compile(r"\?|^(?:how|what|why|when|where|which|who|can|is|are|do|does|should|wie|was|warum|comment|quel|que|como|come|perche)\b", re.I)
+_QUESTION = re.compile(
+    r"\?|^(?:how|what|why|when|where|which|who|can|is|are|do|does|should|wie|was|warum|comment|quel|que|como|come"
+    r"|perche)\b",
+    re.IGNORECASE,
+)
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "Article": ("headline", "author", "datePublished"),
     "Product": ("name", "offers", "description"),
@@ -64,10 +71,12 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "Event": ("name", "startDate", "location"),
     "SoftwareApplication": ("name", "applicationCategory", "offers"),
     "WebSite": ("name", "url"),
+    "WebPage": ("name", "description"),
     "BreadcrumbList": ("itemListElement",),
     "VideoObject": ("name", "thumbnailUrl", "uploadDate"),
     "Person": ("name",),
 }
+_REFERENCE_ONLY = frozenset({"@type", "@id", "@context", "name", "url"})
 _ALIASES = {
     "NewsArticle": "Article",
     "BlogPosting": "Article",
@@ -118,7 +127,11 @@ def audit_pages(
     _check_weights(weights)
     contract = table("surfacing/page_audit")
     schema = contract.columns | EXTRA_COLUMNS
-    files = {(site_of(url), name): html or "" for url, html in pages.select("url", "html").iter_rows() if (name := _site_file(url))}
+    files = {
+        (site_of(url), name): html or ""
+        for url, html in pages.select("url", "html").iter_rows()
+        if (name := _site_file(url))
+    }
     rows = []
     for url, html in pages.select("url", "html").iter_rows():
         if _site_file(url):
@@ -126,6 +139,7 @@ def audit_pages(
         page = parse_page(url, html or "")
         site = site_of(url)
         findings = audit_page(page, brand=brand, now=now, robots_txt=files.get((site, "robots.txt")))
+        findings["training_crawlers"] = _training_crawlers(page, files.get((site, "robots.txt")))
         findings["llms_txt"] = _llms_txt((site, "llms.txt") in files)
         findings["overall"] = overall(findings, weights)
         rows += [
@@ -172,7 +186,9 @@ def overall(findings: Mapping[str, Finding], weights: Mapping[str, float]) -> Fi
 def _check_weights(weights: Mapping[str, float]) -> None:
     unknown = sorted(set(weights) - set(DIMENSIONS))
     if unknown:
-        raise ValueError(f"audit weights name unknown dimension(s) {', '.join(unknown)}; known: {', '.join(DIMENSIONS)}")
+        raise ValueError(
+            f"audit weights name unknown dimension(s) {', '.join(unknown)}; known: {', '.join(DIMENSIONS)}"
+        )
     if any(weight < 0 for weight in weights.values()) or abs(sum(weights.values()) - 1) > 1e-9:
         raise ValueError(f"audit weights must be non-negative and sum to 1, they sum to {sum(weights.values()):.6g}")
 
@@ -213,9 +229,21 @@ def _crawler_policy(page: Page, robots_txt: str | None) -> Finding:
         return Finding(score=None, evidence="robots.txt of this site is not among the pages")
     policy = robots_policy(robots_txt, page.url)
     finding = _checks(
-        {"search crawlers allowed": policy.share_allowed("search"), "user fetchers allowed": policy.share_allowed("user")}
+        {
+            "search crawlers allowed": policy.share_allowed("search"),
+            "user fetchers allowed": policy.share_allowed("user"),
+        }
     )
-    return Finding(score=finding.score, evidence=f"{policy.describe()} (training is not scored)", failed=finding.failed)
+    return Finding(score=finding.score, evidence=policy.describe(), failed=finding.failed)
+
+
+def _training_crawlers(page: Page, robots_txt: str | None) -> Finding:
+    """Share of training crawlers let in; no failed check, because keeping them out is a choice."""
+    if robots_txt is None:
+        return Finding(score=None, evidence="robots.txt of this site is not among the pages")
+    policy = robots_policy(robots_txt, page.url)
+    blocked = ", ".join(policy.blocked["training"]) or "none"
+    return Finding(score=100 * policy.share_allowed("training"), evidence=f"blocked: {blocked}; information only")
 
 
 def _structured_data(page: Page) -> Finding:
@@ -230,7 +258,7 @@ def _structured_data(page: Page) -> Finding:
                 continue
             absent = [name for name in required if not entity.get(name)]
             # Entities referred to by @id stand elsewhere in full.
-            if absent and set(entity) <= {"@type", "@id", "@context", "name", "url"} and kind in ("Person", "Organization"):
+            if absent and kind in ("Person", "Organization") and set(entity) <= _REFERENCE_ONLY:
                 continue
             completeness[kind] = 1 - len(absent) / len(required)
             missing += [f"{kind}.{name}" for name in absent]
@@ -258,8 +286,9 @@ def _canonical_headings(page: Page) -> Finding:
             "an absolute canonical address": canonical_host is not None,
             "the canonical is this page": canonical_host is not None and page_key(page.canonical) == page_key(page.url),
             "exactly one h1": len(page.h1) == 1 and bool(page.h1[0]),
+            "a meta description": bool(page.description),
             "sections under h2": 2 in levels,
-            "no heading level skipped": all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False)),
+            "no heading level skipped": all(b - a <= 1 for a, b in pairwise(levels)),
         },
         f"{len(page.h1)} h1, {levels.count(2)} h2",
     )
@@ -272,7 +301,8 @@ def _freshness(page: Page, now: date) -> Finding:
     age = (now - stated).days
     which = "modified" if page.modified else "published"
     if age < -1:
-        return Finding(score=None, evidence=f"{which} {stated}, which is in the future", failed=("a date not in the future",))
+        words = f"{which} {stated}, which is in the future"
+        return Finding(score=None, evidence=words, failed=("a date not in the future",))
     score = 100 * 0.5 ** (max(age, 0) / FRESH_HALF_LIFE_DAYS)
     words = f"{which} {stated}, {max(age, 0)} days old (halves every {FRESH_HALF_LIFE_DAYS:.0f} days)"
     return Finding(score=float(score), evidence=words, failed=() if score >= 50 else ("updated within a year",))

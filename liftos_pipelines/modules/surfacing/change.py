@@ -96,7 +96,8 @@ def window_z(
     -------
     (..., n_days, n_series), NaN on days without `windows.minimum` base days
     """
-    weighted = np.concatenate([np.zeros_like(values[..., :1, :]), np.cumsum(values * weights[..., None], axis=-2)], axis=-2)
+    sums = np.cumsum(values * weights[..., None], axis=-2)
+    weighted = np.concatenate([np.zeros_like(values[..., :1, :]), sums], axis=-2)
     counts = np.concatenate([np.zeros_like(weights[..., :1]), np.cumsum(weights, axis=-1)], axis=-1)
     if spread is None:
         spread = answer_spread(values, weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -94,7 +95,7 @@ def _rank(answer: Answer, finder: NameFinder, found: dict[str, _Found]) -> None:
             if found[name].rank is None:
                 found[name].rank, found[name].basis = position, basis
         ranked = position
-    for name, entry in found.items():
+    for entry in found.values():
         if entry.rank is None:
             ranked += 1
             entry.rank, entry.basis = ranked, "prose" if basis is None else "after_list"
@@ -112,20 +113,19 @@ def _entries(
         level = min(item.level for item in naming) if kind != "headings" else _commonest_level(naming)
         entries = [item for item in items if item.kind == kind and item.level == level]
         if kind in ("headings", "bullets"):
-            entries = [
-                item
-                for item in entries
-                if about[id(item)] or not (item.labelled or item.head.endswith(":") or _GENERIC_HEADING.match(fold(item.head)))
-            ]
+            entries = [item for item in entries if about[id(item)] or not _is_label(item)]
         if len(entries) < MIN_ITEMS:
             continue
-        numbers = [item.number for item in entries]
-        if all(n is not None for n in numbers) and all(
-            a is not None and b is not None and a > b for a, b in zip(numbers, numbers[1:], strict=False)
-        ):
+        numbers = [item.number for item in entries if item.number is not None]
+        if len(numbers) == len(entries) and all(a > b for a, b in pairwise(numbers)):
             entries = entries[::-1]  # a countdown: the best comes last
         return kind, [about[id(item)] for item in entries]
     return None, []
+
+
+def _is_label(item: Item) -> bool:
+    """Whether an entry heads a section or names a property rather than something to choose."""
+    return item.labelled or item.head.endswith(":") or _GENERIC_HEADING.match(fold(item.head)) is not None
 
 
 def _commonest_level(items: Sequence[Item]) -> int:
@@ -165,7 +165,8 @@ def answer_mentions(
     finder = NameFinder(list(brands))
     rows: list[dict[str, object]] = []
     windows: list[tuple[int, str]] = []
-    for row in answers.select("answer_id", "engine", "prompt_id", "asked_at", "text", "citations").iter_rows(named=True):
+    wanted = ("answer_id", "engine", "prompt_id", "asked_at", "text", "citations")
+    for row in answers.select(wanted).iter_rows(named=True):
         readable = bool(row["text"] and row["text"].strip())
         answer = parse_answer(row["text"], row["citations"])
         found = find_mentions(answer, finder) if readable else {}

@@ -72,7 +72,8 @@ def parse_page(url: str, html: str) -> Page:
         (href for node in tree.css('link[rel~="canonical" i]') if (href := _attribute(node, "href"))), ""
     )
     language = next((_attribute(node, "lang") for node in tree.css("html[lang]")), "")
-    title = " ".join(tree.css_first("title").text().split()) if tree.css_first("title") else ""
+    titles = tree.css("title")
+    title = " ".join(titles[0].text().split()) if titles else ""
     headings = tuple(
         (int(node.tag[1]), " ".join(node.text(separator=" ").split()))
         for node in tree.css("h1, h2, h3, h4, h5, h6")
@@ -166,7 +167,7 @@ def _structured_data(
                 for item in items
                 if isinstance(item.get("properties", {}), dict)
             ]
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             broken.append(f"microdata: {type(error).__name__} {str(error)[:60]}")
     return entities, blocks, broken
 
@@ -184,7 +185,7 @@ def _dates(
         found["published"] += [
             day for node in tree.css("time[datetime]")[:3] if (day := _day(_attribute(node, "datetime")))
         ]
-    return (found["published"] or [None])[0], (found["modified"] or [None])[0]
+    return next(iter(found["published"]), None), next(iter(found["modified"]), None)
 
 
 def _day(value: Any) -> date | None:
@@ -215,7 +216,8 @@ def _paragraphs(tree: LexborHTMLParser, html: str) -> tuple[str, ...]:
     # Innermost blocks only (a node's own selection includes itself), so that no text counts twice.
     leaves = [node for node in body.css(_BLOCKS) if node.tag == "p" or len(node.css(_BLOCKS)) == 1]
     texts = [" ".join(node.text(separator=" ").split()) for node in leaves]
-    if sum(len(text.split()) for text in texts) < MIN_TEXT_WORDS and len(body.text(separator=" ").split()) > MIN_TEXT_WORDS:
+    found = sum(len(text.split()) for text in texts)
+    if found < MIN_TEXT_WORDS and len(body.text(separator=" ").split()) > MIN_TEXT_WORDS:
         texts = _main_text(html)
     return tuple(text for text in texts if len(text.split()) > 2)
 
@@ -225,6 +227,6 @@ def _main_text(html: str) -> list[str]:
 
     try:
         extracted = trafilatura.extract(html, include_comments=False, include_tables=True)
-    except Exception:  # noqa: BLE001  (third-party parser of other people's markup)
+    except Exception:  # a third-party parser of other people's markup
         return []
     return extracted.splitlines() if extracted else []

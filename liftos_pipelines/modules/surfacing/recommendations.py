@@ -70,7 +70,9 @@ def recommendations(
     )
 
 
-def _recommend(kind: str, pattern: str, target: str, action: str, grade: str, evidence: str, support: int) -> dict[str, object]:
+def _recommend(
+    kind: str, pattern: str, target: str, action: str, grade: str, evidence: str, support: int
+) -> dict[str, object]:
     identity = hashlib.blake2b(f"{pattern}|{target}".encode(), digest_size=8).hexdigest()
     return {
         "recommendation_id": f"surfacing-{identity}",
@@ -86,13 +88,14 @@ def _recommend(kind: str, pattern: str, target: str, action: str, grade: str, ev
 
 def _with_effect(row: dict[str, object], effects: dict[str, MeasuredEffect]) -> dict[str, object]:
     effect = effects.get(str(row["kind"]))
-    known = effect is not None
+    if effect is None:
+        return row | {"expected_effect": None, "low": None, "high": None, "effect_metric": None, "effect_n": 0}
     return row | {
-        "expected_effect": effect.effect if known else None,
-        "low": effect.low if known else None,
-        "high": effect.high if known else None,
-        "effect_metric": effect.metric if known else None,
-        "effect_n": effect.n if known else 0,
+        "expected_effect": effect.effect,
+        "low": effect.low,
+        "high": effect.high,
+        "effect_metric": effect.metric,
+        "effect_n": effect.n,
     }
 
 
@@ -150,7 +153,8 @@ def _prompt_gaps(mentions: pl.DataFrame, answers: pl.DataFrame, brand: Name) -> 
             kind="prompt_gap",
             pattern="prompt_gap",
             target=prompt_id,
-            action=f'Publish a page that answers "{prompt or prompt_id}": assistants name {rival} there and never {brand.name}',
+            action=f'Publish a page that answers "{prompt or prompt_id}": '
+            f"assistants name {rival} there and never {brand.name}",
             grade="C",
             evidence=f"{brand.name} in 0 of {n} answers, {rival} in {rate:.0%}",
             support=n,
@@ -169,7 +173,8 @@ def _source_gaps(mentions: pl.DataFrame, answers: pl.DataFrame, brands: list[Nam
     domains = [domain for one in brands for domain in one.domains]
     without: dict[str, set[str]] = {}
     with_brand: dict[str, set[str]] = {}
-    for answer_id, prompt_id, text, citations in answers.select("answer_id", "prompt_id", "text", "citations").iter_rows():
+    wanted = ("answer_id", "prompt_id", "text", "citations")
+    for answer_id, prompt_id, text, citations in answers.select(wanted).iter_rows():
         present = by_answer.get(answer_id)
         if not present:
             continue
@@ -211,7 +216,7 @@ def _from_shifts(shifts: pl.DataFrame, brand: str | None) -> list[dict[str, obje
             continue
         action = {
             "brand": f"Find what changed about {name} on {where} since {at:%d %b %Y}: its pages, its sources, its news",
-            "engine": f"Re-read the prompts lost on {where} since {at:%d %b %Y} before changing pages: the engine changed",
+            "engine": f"Re-read the prompts lost on {where} since {at:%d %b %Y} before changing any page",
             "world": f"Look for a market event before {at:%d %b %Y}: every engine changed at once",
             "own": f"Compare {where} before and after {at:%d %b %Y} on unchanged prompts only: the prompt set changed",
         }[kind]

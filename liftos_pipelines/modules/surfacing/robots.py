@@ -39,7 +39,9 @@ def robots_policy(robots_txt: str, url: str) -> RobotsPolicy:
     from protego import Protego
 
     rules = Protego.parse(robots_txt)
-    allowed = {kind: tuple(agent for agent in agents if rules.can_fetch(url, agent)) for kind, agents in CRAWLERS.items()}
+    allowed = {
+        kind: tuple(agent for agent in agents if rules.can_fetch(url, agent)) for kind, agents in CRAWLERS.items()
+    }
     blocked = {
         kind: tuple(agent for agent in agents if agent not in allowed[kind]) for kind, agents in CRAWLERS.items()
     }

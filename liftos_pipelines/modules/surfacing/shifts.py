@@ -161,7 +161,10 @@ def _classify(
         kind, brand, reason = "own", ALL, prompt_note
     single = kind == "brand"
     statistic = float(abs(z[series.names.index(brand)]) if single else alarm.joint)
-    size = change[series.names.index(brand)] if single else np.abs(change[: series.brands]).mean() if series.brands else np.nan
+    if single:
+        size = change[series.names.index(brand)]
+    else:
+        size = np.abs(change[: series.brands]).mean() if series.brands else np.nan
     return _Alarm(
         engine=series.engine,
         kind=kind,

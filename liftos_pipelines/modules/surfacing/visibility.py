@@ -72,7 +72,8 @@ def _group(part: pl.DataFrame, brands: pl.DataFrame, *, seed: int, replicates: i
 
     def total(expression: pl.Expr) -> FloatArray:
         values = part.select(expression.cast(pl.Float64).fill_null(0.0)).to_series().to_numpy()
-        return np.bincount(row * shape[1] + column, weights=values, minlength=shape[0] * shape[1]).reshape(shape)
+        totals = np.bincount(row * shape[1] + column, weights=values, minlength=shape[0] * shape[1])
+        return np.asarray(totals, dtype=float).reshape(shape)
 
     answers = total(pl.col("mentioned").is_not_null())
     mentioned = total(pl.col("mentioned"))
@@ -112,7 +113,7 @@ def _group(part: pl.DataFrame, brands: pl.DataFrame, *, seed: int, replicates: i
 def _prompt_weights(prompts: int, replicates: int, seed: int) -> FloatArray:
     """How often each prompt is drawn in each bootstrap replicate, (replicates, prompts)."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=replicates).astype(float)
+    return np.asarray(rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=replicates), dtype=float)
 
 
 def ratio_intervals(

@@ -8,7 +8,9 @@ from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 # Links that an assistant makes to its own search or shopping pages cite nobody.
-ENGINE_HOSTS = frozenset({"chatgpt.com", "chat.openai.com", "google.com", "bing.com", "perplexity.ai", "gemini.google.com"})
+ENGINE_HOSTS = frozenset(
+    {"chatgpt.com", "chat.openai.com", "google.com", "bing.com", "perplexity.ai", "gemini.google.com"}
+)
 _HOST = re.compile(r"^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*[a-z0-9]$")
 _OTHER_SCHEME = re.compile(r"^(?:mailto|javascript|data|tel|about|blob):", re.IGNORECASE)
 _TRACKING = re.compile(r"^(?:utm_\w+|gclid|fbclid|msclkid|srsltid)$")

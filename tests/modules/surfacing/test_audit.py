@@ -22,7 +22,7 @@ ACME = Name(name="Acme")
 URL = "https://acme.example/boots"
 TEXT = "The Acme boot weighs 410 g and costs 120 euro in all 12 sizes. " * 12
 
-GOOD = f"""<!doctype html><html lang="en"><head><title>Boots | Acme</title>
+GOOD = f"""<!doctype html><html lang="en"><head><title>Boots | Acme</title><meta name="description" content="Boots">
 <link rel="canonical" href="{URL}">
 <script type="application/ld+json">{{"@context":"https://schema.org","@graph":[
  {{"@type":"Product","name":"Boot","description":"A boot","offers":{{"@type":"Offer","price":1}},"dateModified":"2025-05-20T10:00:00Z"}},
@@ -107,7 +107,7 @@ def test_broken_json_ld_is_reported_and_leaves_the_other_blocks_read() -> None:
 )
 def test_no_markup_is_too_broken_to_audit(html: str) -> None:
     frame = audit_pages(pages((URL, html.encode("utf-8", "replace").decode())), brand=ACME, weights=WEIGHTS, now=NOW)
-    assert frame.height == len(DIMENSIONS) + 2
+    assert frame.height == len(DIMENSIONS) + 3
 
 
 ROBOTS = "User-agent: *\nAllow: /\n\nUser-agent: GPTBot\nDisallow: /\n\nUser-agent: OAI-SearchBot\nDisallow: /boots\n"
@@ -120,6 +120,9 @@ def test_crawlers_are_judged_by_class_and_training_is_not_scored() -> None:
     assert found["score"] == pytest.approx(100 * (5 / 6 + 1) / 2)
     other = audit(("https://other.example/", GOOD), ("https://acme.example/robots.txt", ROBOTS))
     assert other["crawler_policy"]["score"] is None
+    site = audit((URL, GOOD), ("https://acme.example/robots.txt", ROBOTS))
+    assert site["training_crawlers"]["score"] == pytest.approx(100 * 5 / 6)
+    assert site["training_crawlers"]["weight"] == 0
     training_only = "User-agent: GPTBot\nDisallow: /\n"
     assert audit((URL, GOOD), ("https://acme.example/robots.txt", training_only))["crawler_policy"]["score"] == 100
 
@@ -152,7 +155,7 @@ def test_thirty_real_pages_are_audited_without_an_exception(shared_data: Path) -
     assert len(rows) == 30
     frame = audit_pages(pages(*rows), brand=ACME, weights=WEIGHTS, now=NOW)
     assert frame["url"].n_unique() == 30
-    assert frame.height == 30 * (len(DIMENSIONS) + 2)
+    assert frame.height == 30 * (len(DIMENSIONS) + 3)
     share = measured_share(frame)
     assert share is not None
     assert share > 0.7
