@@ -1,0 +1,104 @@
+"""Which language a text is in: the model's own head for the eight it knows, a second identifier for the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftos_pipelines.modules.sentiment.model import LANGUAGES
+
+Array = NDArray[np.float64]
+Fallback = Callable[[str], tuple[str, float]]
+"""From a text to an ISO 639-1 code and a probability over all languages it knows (py3langid in production)."""
+
+UNKNOWN = "unknown"
+SURE = 0.9
+"""From this probability on, the model's own head is believed without asking the second identifier."""
+FALLBACK_SURE = 0.9
+LIKELY = 0.6
+
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
+_ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f]")
+_LETTER = re.compile(r"[^\W\d_]")
+_NOISE = re.compile(r"(?:https?://|www\.)\S+|[@#]\w+|\bhttps?\b|\brt\b", re.I)
+_NAMES = {
+    "arabic": "ar", "english": "en", "french": "fr", "german": "de",
+    "hindi": "hi", "italian": "it", "portuguese": "pt", "spanish": "es",
+}  # fmt: skip
+
+
+def language_code(given: str | None) -> str | None:
+    """ISO 639-1 code of what a client wrote (`en`, `en-US`, `English`); None when nothing usable was given."""
+    cleaned = (given or "").strip().lower()
+    if cleaned in _NAMES:
+        return _NAMES[cleaned]
+    code = re.split(r"[-_]", cleaned)[0]
+    return code if re.fullmatch(r"[a-z]{2,3}", code) and code != "und" else None
+
+
+def script(text: str) -> str:
+    """`latin`, `arabic`, `other` (most letters are neither), or `none` without a letter."""
+    letters = len(_LETTER.findall(text))
+    if not letters:
+        return "none"
+    if len(_ARABIC.findall(text)) > letters / 2:
+        return "arabic"
+    return "latin" if len(_LATIN.findall(text)) >= letters / 2 else "other"
+
+
+def covered(language: str, text: str) -> bool:
+    """Whether the classifier was trained on this language in this script.
+
+    Hindi was seen in Latin letters only; a text of `unknown` language counts when its letters were seen.
+    """
+    if language != UNKNOWN and language not in LANGUAGES:
+        return False
+    written = script(text)
+    if written == "none":
+        return True
+    return written == ("arabic" if language == "ar" else "latin") or (language == UNKNOWN and written != "other")
+
+
+def identify(texts: Sequence[str], probabilities: Array, fallback: Fallback | None = None) -> list[str]:
+    """Language code of each text, or `unknown`.
+
+    Parameters
+    ----------
+    texts : (n,) raw
+    probabilities : (n, 8), the model's language head, columns in the order of `LANGUAGES`
+
+    The model is believed when it is sure and the script fits. Otherwise the second identifier is asked: when both
+    agree, or one of them is confident, that is the answer; a text of fewer than three letters stays `unknown`.
+    """
+    best = probabilities.argmax(axis=1) if len(texts) else np.empty(0, dtype=int)
+    found = []
+    for text, row, position in zip(texts, probabilities, best, strict=True):
+        plain = _NOISE.sub(" ", text)
+        written = script(plain)
+        if written == "none" or len(_LETTER.findall(plain)) < 3:
+            found.append(UNKNOWN)
+            continue
+        own, sure = LANGUAGES[position], float(row[position])
+        fits = written != "other" and (own == "ar") == (written == "arabic")
+        if fits and sure >= SURE and written == "latin":
+            found.append(own)
+        elif fallback is None:
+            found.append(own if fits and sure >= LIKELY else UNKNOWN)
+        else:
+            found.append(_second_opinion(plain, own if fits else None, sure, fallback))
+    return found
+
+
+def _second_opinion(text: str, own: str | None, sure: float, fallback: Fallback) -> str:
+    other, other_sure = fallback(text)
+    if other == own and own is not None:
+        return own
+    if other_sure >= FALLBACK_SURE and not (own == "hi" and sure >= LIKELY):
+        # No public identifier knows Hindi in Latin letters: there its opinion is worth nothing (measured: 0 %).
+        return other
+    if own is not None and sure >= LIKELY:
+        return own
+    return UNKNOWN

@@ -1,0 +1,79 @@
+"""Multinomial logistic regression on sparse features: fitting, with an optional starting model, and softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, sparse
+
+Array = NDArray[np.float64]
+
+
+def softmax(logits: Array) -> Array:
+    """Row-wise softmax, stable for large values; same shape."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def fit_softmax(
+    features: sparse.csr_matrix,
+    labels: NDArray[np.int64],
+    n_classes: int,
+    *,
+    penalty: float,
+    sample_weight: Array | None = None,
+    offset: Array | None = None,
+    iterations: int = 60,
+) -> tuple[Array, Array]:
+    """Weights and bias that minimise `sum(weight * cross-entropy) + penalty / 2 * |weights|**2`.
+
+    Parameters
+    ----------
+    features : (n, d), rows of about unit length
+    labels : (n,), integers in [0, n_classes)
+    sample_weight : (n,), 1 when absent
+    offset : (n, n_classes), logits of a model to start from: the result is then the change to that model,
+        pulled towards no change (a Gaussian prior centred on the given model)
+
+    Returns
+    -------
+    weights (d, n_classes), bias (n_classes,)
+
+    Raises
+    ------
+    ValueError : no row, or a label outside the classes
+    """
+    n, d = features.shape
+    if n == 0:
+        raise ValueError("fit_softmax: no labelled text to learn from")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(f"fit_softmax: labels must lie in 0..{n_classes - 1}, found {labels.min()}..{labels.max()}")
+    weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    start = np.zeros((n, n_classes)) if offset is None else offset
+    transposed = features.T.tocsr()
+    truth = np.zeros((n, n_classes))
+    truth[np.arange(n), labels] = 1.0
+    total = weight.sum()
+
+    def objective(flat: Array) -> tuple[float, Array]:
+        table = flat.reshape(d + 1, n_classes)
+        logits = start + features @ table[:d].astype(np.float32) + table[d]
+        top = logits.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
+        loss = float(weight @ (log_sum - logits[np.arange(n), labels])) + penalty / 2 * float((table[:d] ** 2).sum())
+        residual = (np.exp(logits - log_sum[:, None]) - truth) * weight[:, None]
+        gradient = np.empty_like(table)
+        gradient[:d] = transposed @ residual.astype(np.float32)
+        gradient[:d] += penalty * table[:d]
+        gradient[d] = residual.sum(axis=0)
+        return loss / total, gradient.ravel() / total
+
+    found = optimize.minimize(
+        objective,
+        np.zeros((d + 1) * n_classes),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxcor": 8, "ftol": 1e-7, "gtol": 1e-7},
+    )
+    table = found.x.reshape(d + 1, n_classes)
+    return table[:d], table[d]
