@@ -223,7 +223,8 @@ def _promise_card(row: Row) -> dict[str, Any]:
         spread = f" ({_value(row, 'low')} to {_value(row, 'high')})" if row["low"] is not None else ""
         numbers = f"{_value(row, 'value')}{spread}; {_promise(row)} promised"
         words = html.escape(f"{_name(row['slo'])}: {numbers}", quote=True)
-        chart = _safe(
+        # A yes or no that is exactly as promised has nothing to draw.
+        chart = "" if row["kind"] == "fact" and row["value"] == row["threshold"] else _safe(
             interval_chart(value=row["value"], low=row["low"], high=row["high"], threshold=row["threshold"],
                            at_least=row["direction"] == "at_least", bounded=row["unit"] == "share", words=words,
                            label=lambda number: html.escape(_value(row | {"end": number}, "end")))
@@ -328,8 +329,9 @@ def _value(row: Row, column: str) -> str:
     if number is None:
         return "unknown"
     if row["unit"] == "share":
-        # Cut, not rounded, towards 1: "100%" is said of the whole only.
-        digits = 1 if 0 < abs(number) < 0.1 or 0.99 < abs(number) < 1 else 0
+        # A digit more where rounding would hide the difference to the promise, or would say 0 % or 100 %.
+        near = number != row["threshold"] and round(number, 2) == round(row["threshold"], 2)
+        digits = 1 if near or 0 < abs(number) < 0.1 or 0.99 < abs(number) < 1 else 0
         return f"{number * 100:.{digits}f}%"
     if row["unit"] == "hours":
         return _hours(number)

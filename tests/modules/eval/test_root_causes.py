@@ -151,3 +151,18 @@ def test_two_days_are_not_enough_to_compare() -> None:
 def test_nothing_to_explain_gives_an_empty_table() -> None:
     assert sentiment_incidents(world.nothing()) == []
     assert explain([], score([], {}, now=world.NOW), NO_CAMPAIGN).is_empty()
+
+
+@pytest.mark.slow
+def test_planted_causes_and_silence_over_many_worlds() -> None:
+    worlds = 300
+    firsts = {
+        "planted": [causes_of_alert(seed, drop_campaign="spring", drop=0.6).sort("rank")["cause"][0] for seed in range(worlds)],
+        "nothing": [causes_of_alert(seed)["cause"].to_list()[0] for seed in range(worlds)],
+        "everywhere": [causes_of_alert(seed, everywhere=0.4)["cause"].to_list()[0] for seed in range(worlds)],
+    }
+    hit = np.mean([cause == "campaign_id = spring" for cause in firsts["planted"]])
+    silent = {name: np.mean([cause == NONE_FOUND for cause in firsts[name]]) for name in ("nothing", "everywhere")}
+    print(f"planted first {hit:.3f}, silent {silent}")
+    assert hit >= 0.9
+    assert min(silent.values()) >= 0.95
