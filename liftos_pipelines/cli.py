@@ -28,11 +28,14 @@ client_app = typer.Typer(no_args_is_help=True, help="Clients: their folders and 
 events_app = typer.Typer(no_args_is_help=True, help="Events that modules raised.")
 approvals_app = typer.Typer(no_args_is_help=True, help="Actions that wait for a person.")
 ledger_app = typer.Typer(no_args_is_help=True, help="The tamper-evident record of decisions.")
+train_app = typer.Typer(no_args_is_help=True, help="Train the models that come with LiftOS.")
 app.add_typer(client_app, name="client")
+app.add_typer(train_app, name="train")
 app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(ledger_app, name="ledger")
-console = Console()
+# A pipe or a log has no width of its own; eighty columns would break every table.
+console = Console(width=None if sys.stdout.isatty() else 160)
 problems = Console(stderr=True)
 
 Client = Annotated[str, typer.Argument(help="Client id, the name of its folder")]
@@ -218,6 +221,24 @@ def bench(
         typer.echo(json.dumps([asdict(figure) for figure in figures], indent=2))
     else:
         print_figures(figures, console)
+
+
+@train_app.command("sentiment")
+def train_sentiment(
+    data: Annotated[Path, typer.Option(help="Folder of labelled files: umsab/, tweeteval/, goemotions/, vader_icwsm/")],
+    out: Annotated[Path | None, typer.Option(help="Where to write the model; the packaged one when absent")] = None,
+) -> None:
+    """Train the default sentiment model and print its figures on held-out texts."""
+    from liftos_pipelines.resources.sentiment_model import PACKAGED, train_default
+
+    if not data.is_dir():
+        raise ValueError(f"--data {data}: no such folder")
+    target = out or PACKAGED
+    with console.status("training, one to three minutes ..."):
+        figures = train_default(data, target)
+    for name, value in figures.items():
+        console.print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}", highlight=False)
+    console.print(f"model written to {target}", highlight=False)
 
 
 @client_app.command("add")

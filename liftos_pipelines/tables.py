@@ -221,8 +221,10 @@ _TABLES = [
             "cost": FLOAT,
             "confidence": FLOAT,
             "reward": FLOAT,
+            "agent_version": TEXT,
+            "task_id": TEXT,
         },
-        optional="tool arguments content cost confidence reward",
+        optional="tool arguments content cost confidence reward agent_version task_id",
     ),
     _source(
         "outcomes",
@@ -315,6 +317,19 @@ _TABLES = [
         },
     ),
     # --- sentiment ---------------------------------------------------------------------------------------
+    _table(
+        "sentiment/model",
+        "model_id",
+        {
+            "model_id": TEXT,
+            "origin": TEXT,
+            "n_labelled": INT,
+            "n_held_out": INT,
+            "default_macro_f1": FLOAT,
+            "client_macro_f1": FLOAT,
+            "reason": TEXT,
+        },
+    ),
     _table(
         "sentiment/mention_scores",
         "mention_id",

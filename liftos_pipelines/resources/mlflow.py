@@ -37,8 +37,12 @@ class MlflowResource(dg.ConfigurableResource):
 
     def open(self) -> Any:
         """The `mlflow` module, pointed at this store."""
+        import logging
+
         import mlflow
 
+        # The first use of a store tells of each of its migrations.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         uri = self.uri()
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
