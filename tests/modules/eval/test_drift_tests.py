@@ -133,3 +133,31 @@ def test_expected_accuracy_follows_the_realised_one_under_covariate_shift() -> N
     assert low is not None
     assert high is not None
     assert low < loss < high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", [0.0, 0.5])
+def test_the_false_alarm_rate_of_the_path_that_the_asset_takes(memory: float) -> None:
+    """Whole days permuted. Days that remember the day before are not exchangeable: the level is then not kept."""
+    rng, worlds = np.random.default_rng(11), 1000
+    hits = dict.fromkeys(("psi", "ks", "wasserstein", "cat psi", "chi2"), 0)
+    days = np.repeat(np.arange(210), 20)
+    old = days < 182
+    units = (days[old], days[~old])
+    for seed in range(worlds):
+        level = rng.normal(0, 0.4, 210)
+        for day in range(1, 210):
+            level[day] = memory * level[day - 1] + np.sqrt(1 - memory**2) * level[day]
+        values = level[days] + rng.normal(size=days.size)
+        kinds = np.digitize(values + rng.normal(size=days.size), [-1.0, 0.0, 1.0])
+        for test in numeric_tests(values[old], values[~old], units=units, seed=seed, replicates=199):
+            hits[test.test] += test.p_value is not None and test.p_value <= 0.05
+        for test in categorical_tests(kinds[old], kinds[~old], units=units, seed=seed, replicates=199):
+            hits["cat psi" if test.test == "psi" else test.test] += test.p_value is not None and test.p_value <= 0.05
+    rates = {test: count / worlds for test, count in hits.items()}
+    print(memory, rates)
+    for test, rate in rates.items():
+        if memory == 0.0:
+            assert 0.025 <= rate <= 0.075, test
+        else:
+            assert rate > 0.075, f"{test}: the limit stated in docs/modules/eval.md no longer holds"

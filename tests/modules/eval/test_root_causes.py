@@ -157,7 +157,9 @@ def test_nothing_to_explain_gives_an_empty_table() -> None:
 def test_planted_causes_and_silence_over_many_worlds() -> None:
     worlds = 300
     firsts = {
-        "planted": [causes_of_alert(seed, drop_campaign="spring", drop=0.6).sort("rank")["cause"][0] for seed in range(worlds)],
+        "planted": [
+            causes_of_alert(seed, drop_campaign="spring", drop=0.6).sort("rank")["cause"][0] for seed in range(worlds)
+        ],
         "nothing": [causes_of_alert(seed)["cause"].to_list()[0] for seed in range(worlds)],
         "everywhere": [causes_of_alert(seed, everywhere=0.4)["cause"].to_list()[0] for seed in range(worlds)],
     }
