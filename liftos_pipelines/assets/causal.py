@@ -100,7 +100,11 @@ def mmm_posterior(
     started = time.perf_counter()
     data = fit(design, spec, lift)
     seconds = time.perf_counter() - started
-    measured = {check.check: check.value for check in sampling_checks(data) if check.value is not None}
+    measured = {
+        check.check: check.value
+        for check in sampling_checks(data)
+        if check.value is not None and check.value == check.value
+    }
     stages = ("compile_seconds", "sampling_seconds", "validation_seconds")
     measured |= {"seconds": seconds} | {name: float(data.attrs[name]) for name in stages}
     run_id = _log_to_mlflow(context, mlflow, data, spec, measured)

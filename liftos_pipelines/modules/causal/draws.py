@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from liftos_pipelines.modules.causal.design import Design
-from liftos_pipelines.modules.causal.model import EffectPrior, Window
+from liftos_pipelines.modules.causal.model import EffectPrior, Window, window
 from liftos_pipelines.modules.causal.transforms import FloatArray, adstock_weights, lag_tensor, saturate
 
 
@@ -102,3 +102,24 @@ def draw_baseline(media: Media, draws: Draws, seen: Window, rng: np.random.Gener
     inside = seen.d2 + s2
     mean = d * (residual @ seen.u) / inside
     return np.asarray((mean + np.sqrt(s2 / inside) * rng.standard_normal(mean.shape)) @ seen.v.T)
+
+
+def log_marginal(media: Media, draws: Draws, seen: Window) -> FloatArray:
+    """(n_draws,), log p(y of the weeks in the mask | draw), the baseline integrated out as in the sampled model."""
+    residual = seen.mask * (media.design.y.ravel() - media.total(draws))
+    projected = residual @ seen.u
+    variance = draws.sigma**2
+    inside = seen.d2[None] + variance[:, None]
+    outside = (residual**2).sum(axis=1) - (projected**2).sum(axis=1)
+    quadratic = outside / variance + (projected**2 / inside).sum(axis=1)
+    determinant = np.log(inside).sum(axis=1) + (seen.n - seen.d2.size) * np.log(variance)
+    return np.asarray(-0.5 * (quadratic + determinant + seen.n * np.log(2 * np.pi)))
+
+
+def log_new_weeks(media: Media, draws: Draws, new: int) -> FloatArray:
+    """(n_draws,), log p(newest `new` weeks | draw, the weeks before): what importance weights are made of.
+
+    The baseline is integrated out, so a trend that moved is not a reason to distrust the media's draws.
+    """
+    design = media.design
+    return log_marginal(media, draws, window(design)) - log_marginal(media, draws, window(design, new))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from liftos_pipelines.modules.causal.design import SHOCK, Design, Scales
-from liftos_pipelines.modules.causal.draws import Draws, Media, coefficients, draw_baseline
+from liftos_pipelines.modules.causal.draws import Draws, Media, coefficients, draw_baseline, log_new_weeks
 from liftos_pipelines.modules.causal.lift import LiftTests
 from liftos_pipelines.modules.causal.model import EffectPrior, Window, build_model, effect_prior, window
 from liftos_pipelines.modules.causal.spec import ModelSpec
@@ -37,9 +37,9 @@ def fit(
     Returns
     -------
     InferenceData with `posterior` (retention, shape, log_effect, geo_effect, sigma, beta), `sample_stats`,
-    `constant_data` (the frozen scales), and, with a holdout, `predictions`: outcome (draw, geo, week) of the newest
-    weeks by a fit that has not seen them, and log_density (draw, week) of what was then observed. `attrs` carry the
-    specification, names and seconds.
+    `constant_data` (the frozen scales), and, with a holdout, `predictions`: outcome (sample, geo, week) of the newest
+    weeks by a fit that has not seen them, and log_new_weeks (sample), the log density of what was then observed.
+    `attrs` carry the specification, names and seconds.
     """
     import nutpie
 
@@ -172,15 +172,16 @@ def spec_of(data: az.InferenceData) -> ModelSpec:
     return ModelSpec.model_validate_json(data.attrs["spec"])
 
 
-def predict(
-    media: Media, draws: Draws, rng: np.random.Generator, columns: Sequence[str] | None = None
-) -> tuple[FloatArray, FloatArray]:
+def predict(media: Media, draws: Draws, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Expected outcome and a noisy replicate, both (n_draws, n_geos, n_weeks), in outcome.
 
-    Columns of the design that the draws do not have (a knot after the fit's end) come from their prior.
+    Raises
+    ------
+    ValueError : the draws have no baseline
     """
-    design = media.design
-    beta = _aligned(design, draws, columns or design.columns, rng)
+    design, beta = media.design, draws.beta
+    if beta is None:
+        raise ValueError("the draws have no baseline: call draw_baseline first")
     _, geos, weeks = design.shape
     mean = (media.total(draws) + beta @ design.baseline.T).reshape(len(draws), geos, weeks)
     noisy = mean + draws.sigma[:, None, None] * rng.standard_normal(mean.shape)
@@ -188,42 +189,19 @@ def predict(
     return mean * design.unit + level, noisy * design.unit + level
 
 
-def log_density(
-    media: Media, draws: Draws, rng: np.random.Generator, columns: Sequence[str] | None = None
-) -> FloatArray:
-    """(n_draws, n_weeks), log p(y of all geos in the week | draw), baseline coefficients included."""
-    design = media.design
-    beta = _aligned(design, draws, columns or design.columns, rng)
-    _, geos, weeks = design.shape
-    mean = (media.total(draws) + beta @ design.baseline.T).reshape(len(draws), geos, weeks)
-    sigma = draws.sigma[:, None, None]
-    each = -0.5 * ((design.y[None] - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
-    return np.asarray(each.sum(axis=1))
-
-
-def _aligned(design: Design, draws: Draws, columns: Sequence[str], rng: np.random.Generator) -> FloatArray:
-    if draws.beta is None:
-        raise ValueError("the draws have no baseline: call draw_baseline first")
-    position = {name: i for i, name in enumerate(columns)}
-    out = np.empty((len(draws), len(design.columns)))
-    for i, name in enumerate(design.columns):
-        out[:, i] = draws.beta[:, position[name]] if name in position else rng.standard_normal(len(draws))
-    return out
-
-
 def _predictions(media: Media, draws: Draws, design: Design, spec: ModelSpec, held: int) -> Any:
     import xarray as xr
 
     draws = _unforeseen(draws, design)
     rng = np.random.default_rng([spec.seed, 2])
-    density = log_density(media, draws, rng)
+    new_weeks = log_new_weeks(media, draws, held)
     few = draws.thin(MOST_PREDICTED)
     _, noisy = predict(media, few, rng)
     week = [day.isoformat() for day in design.weeks[-held:]]
     return xr.Dataset(
         {
             "outcome": (("sample", "geo", "week"), noisy[:, :, -held:]),
-            "log_density": (("full_sample", "week"), density[:, -held:]),
+            "log_new_weeks": ("full_sample", new_weeks),
         },
         coords={"geo": list(design.geos), "week": week},
     )

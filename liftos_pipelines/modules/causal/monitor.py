@@ -33,24 +33,23 @@ class Update:
         return self.k_hat <= self.good_k and self.ess >= ESS_FLOOR
 
 
-def importance_update(log_density: FloatArray) -> Update:
+def importance_update(log_new_weeks: FloatArray) -> Update:
     """Smoothed weights of the draws, given the new weeks.
 
     Parameters
     ----------
-    log_density : (n_draws, n_new_weeks), log p(week | draw)
+    log_new_weeks : (n_draws,), log p(new weeks | draw, weeks before)
 
     Raises
     ------
-    ValueError : fewer than 100 draws or no new week: the tail of the weights cannot be fitted
+    ValueError : fewer than 100 draws: the tail of the weights cannot be fitted
     """
     import arviz as az
 
-    draws, weeks = log_density.shape
-    if draws < 100 or weeks < 1:
-        raise ValueError(f"{draws} draws and {weeks} new week(s): at least 100 draws and one week are needed")
-    ratios = log_density.sum(axis=1)
-    smoothed, k_hat = az.psislw(ratios - ratios.max())
+    draws = len(log_new_weeks)
+    if draws < 100:
+        raise ValueError(f"{draws} draws: at least 100 are needed")
+    smoothed, k_hat = az.psislw(log_new_weeks - log_new_weeks.max())
     weights = np.exp(np.asarray(smoothed, dtype=float))
     weights /= weights.sum()
     return Update(

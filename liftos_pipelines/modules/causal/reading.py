@@ -6,12 +6,11 @@ import json
 from datetime import date
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from liftos_pipelines.modules.causal.design import Design, build_design
-from liftos_pipelines.modules.causal.draws import Media
-from liftos_pipelines.modules.causal.fit import complete_draws, log_density, scales_of, spec_of
+from liftos_pipelines.modules.causal.draws import Media, log_new_weeks
+from liftos_pipelines.modules.causal.fit import complete_draws, scales_of, spec_of
 from liftos_pipelines.modules.causal.model import effect_prior
 from liftos_pipelines.modules.causal.monitor import Update, importance_update
 from liftos_pipelines.modules.causal.panel import PanelError
@@ -61,14 +60,14 @@ def newest_update(data: az.InferenceData, panel: pl.DataFrame) -> tuple[str, Upd
         predictions = data.predictions
         held = int(predictions.sizes["week"])
         weeks = panel["date"].unique().sort()
-        return "refit", importance_update(predictions["log_density"].to_numpy()), held, weeks[-held - 1]
+        return "refit", importance_update(predictions["log_new_weeks"].to_numpy()), held, weeks[-held - 1]
     fitted = read_fitted(data, panel)
     spec = spec_of(data)
     whole = panel.filter(pl.col("date") >= date.fromisoformat(data.attrs["first_week"]))
     design = build_design(whole, spec, scales=scales_of(data))
     media = Media(design, spec.saturation, spec.max_lag)
-    density = log_density(media, fitted.draws, np.random.default_rng([spec.seed, 3]), json.loads(data.attrs["columns"]))
-    update = importance_update(density[:, -fresh:])
+    # The coefficients that turn ROI into response belong to the weeks of the fit: the draws are taken as they are.
+    update = importance_update(log_new_weeks(media, fitted.draws, fresh))
     return "update" if update.trusted else "refit", update, fresh, last
 
 

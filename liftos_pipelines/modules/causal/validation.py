@@ -63,18 +63,22 @@ def validate(data: az.InferenceData, fitted: Fitted, spec: ModelSpec) -> pl.Data
         prior_posterior_shift(data, fitted.design, spec),
         residual_autocorrelation(fitted),
     ]
-    return pl.DataFrame([asdict(check) for check in checks], schema_overrides=TYPES)
+    return pl.DataFrame([asdict(check) for check in checks], schema_overrides=TYPES).with_columns(
+        pl.col("value", "low", "high").fill_nan(None)
+    )
 
 
 def sampling_checks(data: az.InferenceData) -> list[Check]:
     """R-hat, effective sample sizes, divergences and energy of the full fit."""
     import arviz as az
 
-    names = [name for name in SAMPLED if name in data.posterior]
+    # With one geo its effect is 1 by definition: there is nothing to converge.
+    fixed = {"geo_effect"} if "geo_spread" not in data.posterior else set()
+    names = [name for name in SAMPLED if name in data.posterior and name not in fixed]
     posterior = data.posterior[names].load()
-    r_hat, worst = _extreme(az.rhat(posterior), np.nanmax)
-    bulk, least_bulk = _extreme(az.ess(posterior, method="bulk"), np.nanmin)
-    tail, least_tail = _extreme(az.ess(posterior, method="tail"), np.nanmin)
+    r_hat, worst = _extreme(az.rhat(posterior), np.max)
+    bulk, least_bulk = _extreme(az.ess(posterior, method="bulk"), np.min)
+    tail, least_tail = _extreme(az.ess(posterior, method="tail"), np.min)
     diverging = float(data.sample_stats["diverging"].sum())
     checks = [
         Check(check="r_hat", value=r_hat, threshold=R_HAT, detail=f"largest: {worst}",
@@ -102,8 +106,14 @@ def _divergence_status(diverging: float, data: az.InferenceData) -> Status:
 
 
 def _extreme(values: Any, choose: Any) -> tuple[float, str]:
-    """The extreme value of a data set of statistics and the parameter it belongs to."""
+    """The extreme value of a data set of statistics and the parameter it belongs to.
+
+    A chain that stands still has no R-hat: NaN is the worst there is, and no threshold passes it.
+    """
     found = {str(name): float(choose(values[name].to_numpy())) for name in values.data_vars}
+    stuck = [name for name, value in found.items() if np.isnan(value)]
+    if stuck:
+        return float("nan"), f"{stuck[0]} (a chain stands still)"
     best = float(choose(list(found.values())))
     return best, next(name for name, value in found.items() if value == best)
 

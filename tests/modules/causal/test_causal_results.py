@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 from modules.causal.causal_worlds import HALF, RETENTION, World, make_world
+from scipy import stats
 
 from liftos_pipelines.modules.causal import validation
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.draws import Draws, Media, coefficients, draw_baseline
-from liftos_pipelines.modules.causal.fit import log_density
+from liftos_pipelines.modules.causal.design import Design, build_design
+from liftos_pipelines.modules.causal.draws import Draws, Media, coefficients, draw_baseline, log_new_weeks
 from liftos_pipelines.modules.causal.model import effect_prior, window
 from liftos_pipelines.modules.causal.monitor import importance_update
 from liftos_pipelines.modules.causal.panel import build_panel
@@ -148,18 +148,30 @@ def test_a_projection_holds_the_budget_within_bounds() -> None:
         assert np.all((scales >= low - 1e-12) & (scales <= high + 1e-12))
 
 
-def test_new_weeks_like_the_old_are_trusted_and_a_break_is_not(fitted: Fitted) -> None:
-    many = fitted_at_truth(make_world(seed=4, geos=2, weeks=104), n=2000)
-    density = log_density(many.media, many.draws, np.random.default_rng(0))
-    quiet = importance_update(density[:, -2:])
-    assert quiet.trusted
-    assert quiet.weights.sum() == pytest.approx(1.0)
-    shifted = Fitted(design=type(many.design)(**{**vars(many.design), "y": many.design.y + 3.0}), media=many.media, draws=many.draws)
-    media = Media(shifted.design, SPEC.saturation, SPEC.max_lag)
-    broken = importance_update(log_density(media, shifted.draws, np.random.default_rng(0))[:, -8:])
-    assert not broken.trusted
-    with pytest.raises(ValueError, match="0 new week"):
-        importance_update(density[:, :0])
+def test_new_weeks_like_the_old_are_trusted_and_a_break_is_not(world: World) -> None:
+    many = fitted_at_truth(world, n=2000)
+    for weeks in (2, 10):
+        quiet = importance_update(log_new_weeks(many.media, many.draws, weeks))
+        assert quiet.trusted
+        assert quiet.weights.sum() == pytest.approx(1.0)
+    # From one week to the next television stops working: no draw has seen such a world.
+    y = many.design.y.copy()
+    lost = (many.media.contribution(many.draws, 0).mean(axis=0))[:, -10:]
+    y[:, -10:] -= 3 * lost
+    broken = Media(Design(**{**vars(many.design), "y": y}), SPEC.saturation, SPEC.max_lag)
+    assert not importance_update(log_new_weeks(broken, many.draws, 10)).trusted
+    with pytest.raises(ValueError, match="50 draws"):
+        importance_update(np.zeros(50))
+
+
+def test_weights_of_new_weeks_are_densities_given_the_weeks_before(world: World) -> None:
+    one = fitted_at_truth(world, n=2)
+    residual = one.design.y.ravel() - one.media.total(one.draws)[0]
+    covariance = one.design.baseline @ one.design.baseline.T + one.draws.sigma[0] ** 2 * np.eye(len(residual))
+    old = window(one.design, 5).mask > 0
+    both = stats.multivariate_normal(np.zeros(len(residual)), covariance).logpdf(residual)
+    before = stats.multivariate_normal(np.zeros(old.sum()), covariance[np.ix_(old, old)]).logpdf(residual[old])
+    assert log_new_weeks(one.media, one.draws, 5)[0] == pytest.approx(both - before, abs=1e-6)
 
 
 def idata(r: float = 0.0, diverging: int = 0, predicted: np.ndarray | None = None) -> Any:
@@ -189,6 +201,11 @@ def test_verdicts_follow_the_thresholds() -> None:
     bad = status(validation.sampling_checks(idata(r=3.0, diverging=40)))
     assert (bad["r_hat"], bad["ess_bulk"], bad["divergences"]) == ("fail", "fail", "fail")
     assert status(validation.sampling_checks(idata(diverging=1)))["divergences"] == "warn"
+    still = idata()
+    still.posterior["sigma"] = still.posterior["log_effect"][:, :, 0] * 0.0
+    stuck = {check.check: check for check in validation.sampling_checks(still)}
+    assert stuck["r_hat"].status == "fail"
+    assert "sigma" in stuck["r_hat"].detail
 
 
 def test_held_out_weeks_are_scored_against_the_year_before(fitted: Fitted) -> None:
