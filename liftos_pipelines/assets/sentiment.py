@@ -1,6 +1,5 @@
 """Lift Sentiment's assets: mentions become scores, a daily index, drop alerts (events) and a link to the outcome."""
 
-
 from datetime import datetime
 
 import dagster as dg
@@ -8,7 +7,7 @@ import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.clients import ClientConfig
-from liftos_pipelines.modules.sentiment import revenue, training
+from liftos_pipelines.modules.sentiment import client_training, revenue
 from liftos_pipelines.modules.sentiment.alerts import AlertReport, find_drops
 from liftos_pipelines.modules.sentiment.index import net_sentiment_by_day
 from liftos_pipelines.modules.sentiment.model import SentimentModel
@@ -40,14 +39,16 @@ def model(
         return _model_result(default, None, "packaged default: the client has no labelled mentions")
     # Sorted, so that the order of the client's file does not change the model.
     labelled = labelled.sort("text")
-    trained = training.retrain_for_client(
+    trained = client_training.retrain_for_client(
         default, labelled["text"].to_list(), labelled["label"].to_list(), labelled["language"].to_list()
     )
     own = sentiment_model.keep(lake.get(), client, trained.model if trained.promoted else None)
-    if trained.n_held_out:
+    if trained.client_macro_f1 == trained.client_macro_f1:  # something was fitted
         with mlflow.run(context, "sentiment/model"):
             tracking = mlflow.open()
-            tracking.log_params({"n_train": trained.n_train, "n_held_out": trained.n_held_out, "seed": training.SEED})
+            tracking.log_params(
+                {"n_labelled": trained.n_labelled, "n_clusters": trained.n_clusters, "seed": client_training.SEED}
+            )
             tracking.log_metrics(
                 {
                     "default_macro_f1": trained.default_macro_f1,
@@ -188,14 +189,14 @@ def raise_drops(spine: Spine, client: str, alerts: pl.DataFrame) -> None:
 
 
 def _model_result(
-    used: SentimentModel, trained: training.ClientTraining | None, reason: str, path: str = "packaged"
+    used: SentimentModel, trained: client_training.ClientTraining | None, reason: str, path: str = "packaged"
 ) -> dg.MaterializeResult[pl.DataFrame]:
     frame = pl.DataFrame(
         {
             "model_id": [used.model_id],
             "origin": [used.origin],
-            "n_labelled": [trained.n_train + trained.n_held_out if trained else 0],
-            "n_held_out": [trained.n_held_out if trained else 0],
+            "n_labelled": [trained.n_labelled if trained else 0],
+            "n_clusters": [trained.n_clusters if trained else 0],
             "default_macro_f1": [_known(trained.default_macro_f1) if trained else None],
             "client_macro_f1": [_known(trained.client_macro_f1) if trained else None],
             "reason": [reason],

@@ -26,8 +26,10 @@ def net_sentiment_by_day(scores: pl.DataFrame, mentions: pl.DataFrame) -> pl.Dat
     -------
     contract columns of `sentiment/daily_index`, and `se` (standard error, clustered by author) and `n_authors`
 
-    The interval is normal (Student's t, authors - 1 degrees of freedom) around the mean, with the variance of author
-    totals, so ten posts of one author do not count as ten opinions (linearised ratio estimator, Cochran 1977, 9A).
+    The interval is Student's t around the mean with the jackknife variance over authors, so ten posts of one author do
+    not count as ten opinions (delete-one-cluster jackknife, CR3: Bell and McCaffrey 2002); its degrees of freedom
+    are the effective number of authors less one, (posts)**2 / (sum of squared posts per author) (after Carter,
+    Schnepel and Steigerwald 2017).
     A day with fewer than 8 authors takes the pooled variance of its stream and full dependence within an author.
     """
     rows = (
@@ -77,17 +79,18 @@ def net_sentiment_by_day(scores: pl.DataFrame, mentions: pl.DataFrame) -> pl.Dat
             pl.col("posts").sum().cast(pl.Int64).alias("n"),
             pl.len().cast(pl.Int64).alias("n_authors"),
             (pl.col("total").sum() / pl.col("posts").sum()).alias("net_sentiment"),
-            (pl.col("error") ** 2).sum().alias("squares"),
+            ((pl.col("error") / (1 - pl.col("posts") / pl.col("posts").sum())) ** 2).sum().alias("squares"),
             (pl.col("posts") ** 2).sum().alias("posts2"),
         )
         .join(pooled, on=stream, how="left")
     )
-    own = pl.col("squares") * pl.col("n_authors") / (pl.col("n_authors") - 1).clip(1) / pl.col("n") ** 2
+    own = pl.col("squares") * (pl.col("n_authors") - 1) / pl.col("n_authors") / pl.col("n") ** 2
     borrowed = pl.col("pooled") * pl.col("posts2") / pl.col("n") ** 2
+    effective = (pl.col("n") ** 2 / pl.col("posts2")).floor()
     enough = pl.col("n_authors") >= MIN_AUTHORS
     days = days.with_columns(
         se=pl.when(enough).then(own).when(pl.col("spare") >= MIN_AUTHORS).then(borrowed).otherwise(None).sqrt(),
-        freedom=pl.when(enough).then(pl.col("n_authors") - 1).otherwise(pl.col("spare")).cast(pl.Int64),
+        freedom=pl.when(enough).then((effective - 1).clip(1)).otherwise(pl.col("spare")).cast(pl.Int64),
     )
     quantiles = {f: float(stats.t.ppf(0.5 + LEVEL / 2, f)) for f in days["freedom"].unique().to_list() if f >= 1}
     half = pl.col("se") * pl.col("freedom").replace_strict(quantiles, default=None, return_dtype=pl.Float64)

@@ -13,12 +13,12 @@ from itertools import accumulate
 
 from liftos_pipelines.text import NameFinder, fold
 
-SHORT = 3
+SHORT = 2
 """A clause with fewer words than this besides the name borrows its neighbours."""
 
 # Ends of clauses: punctuation, and the words for "but", "while" and "although" in the languages covered.
 _BREAK = re.compile(
-    r"[.!?;:,\n。！？؟،؛|]+(?=\s|$)|\s[-–—]+\s"
+    r"[.!?;,\n。！？؟،؛|]+(?=\s|$)|\s[-–—]+\s"
     r"|\b(?:but|while|whereas|although|though|however|aber|doch|während|obwohl"
     r"|mais|tandis que|alors que|pero|mientras|aunque"
     r"|ma|però|mentre|anche se|mas|porém|enquanto|embora|lekin|magar|par)\b|(?<!\w)(?:لكن|ولكن|بينما)(?!\w)",

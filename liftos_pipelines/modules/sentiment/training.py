@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,8 +25,6 @@ PENALTY = 0.7
 ITERATIONS = 70
 TARGET_ACCURACY = 0.70
 SEED = 20_240_101
-MIN_ROWS_PER_CLASS = 30
-"""Fewer labelled texts in a class than this, and a client's labels cannot judge, let alone beat, the default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,101 +159,6 @@ def sentiment_figures(probabilities: Array, labels: Ints, languages: Sequence[st
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClientTraining:
-    """Outcome of retraining for one client: the model to use, whether it is new, and why."""
-
-    model: SentimentModel
-    promoted: bool
-    reason: str
-    n_train: int
-    n_held_out: int
-    default_macro_f1: float
-    client_macro_f1: float
-    default_log_loss: float
-    client_log_loss: float
-
-
-def retrain_for_client(
-    default: SentimentModel,
-    texts: Sequence[str],
-    labels: Sequence[str],
-    languages: Sequence[str],
-    *,
-    min_rows_per_class: int = MIN_ROWS_PER_CLASS,
-    seed: int = SEED,
-) -> ClientTraining:
-    """Move the default model towards a client's own labels; keep it only when it is not worse on held-out texts.
-
-    The change to the default weights is fitted, pulled towards no change. A fifth of the client's texts (whole
-    groups of copies, by hash) is held out and judges both models: the new one is promoted when its macro-F1 and its
-    log loss are both not worse.
-
-    Raises
-    ------
-    ValueError : a label that is not negative, neutral or positive, naming it
-    """
-    wrong = sorted(set(labels) - set(LABELS))
-    if wrong:
-        raise ValueError(f"labelled_mentions: label {wrong[0]!r} is not one of {', '.join(LABELS)}")
-    y = np.asarray([LABELS.index(label) for label in labels], dtype=np.int64)
-    nan = float("nan")
-    counts = np.bincount(y, minlength=3)
-    if counts.min() < min_rows_per_class:
-        least = LABELS[int(counts.argmin())]
-        reason = f"{counts.min()} labelled mentions are {least}; {min_rows_per_class} of each class are needed"
-        return ClientTraining(
-            model=default, promoted=False, reason=reason, n_train=0, n_held_out=0, default_macro_f1=nan,
-            client_macro_f1=nan, default_log_loss=nan, client_log_loss=nan,
-        )  # fmt: skip
-    held = np.asarray([_hash_share(normalise(text), seed) < 0.2 for text in texts])
-    features = default.features(texts)
-    raw = default.logits(features)["sentiment"]
-    head, kept = default.heads["sentiment"], np.flatnonzero(~held)
-    change, shift = fit_softmax(features[kept], y[kept], 3, penalty=PENALTY, offset=raw[kept], iterations=60)
-    codes = [code or cal.POOLED for code in languages]
-    moved = replace(head, weights=head.weights + change.astype(np.float32), bias=head.bias + shift)
-    # The label mix changed with the client's data, so calibration is learnt again, from left-out client folds.
-    fold = folds_of(groups_by_text([normalise(texts[int(i)]) for i in kept]), 3, seed=seed)
-    out = np.zeros((kept.size, 3))
-    for k in range(3):
-        fit, rest = kept[fold != k], np.flatnonzero(fold == k)
-        part, bias = fit_softmax(features[fit], y[fit], 3, penalty=PENALTY, offset=raw[fit], iterations=60)
-        out[rest] = raw[kept[rest]] + features[kept[rest]] @ part + bias
-    pooled = cal.fit_calibration(out, y[kept])
-    confidence = pooled.apply(out)
-    threshold = cal.abstention_threshold(
-        confidence.max(axis=1), confidence.argmax(axis=1) == y[kept], default.target_accuracy
-    )
-    candidate = SentimentModel.from_arrays(
-        replace(
-            default, heads={**default.heads, "sentiment": moved}, calibrations={cal.POOLED: pooled},
-            abstain_below=default.abstain_below if threshold is None else threshold, origin="client",
-        ).to_arrays()
-    )  # fmt: skip
-    judge = np.flatnonzero(held)
-    held_codes = [codes[i] for i in judge]
-    old = default.calibrated(raw[judge], held_codes)
-    new = candidate.calibrated(candidate.logits(features[judge])["sentiment"], held_codes)
-    f1 = [cal.macro_f1(y[judge], p.argmax(axis=1), 3) for p in (old, new)]
-    loss = [
-        float(-np.log(np.clip(p[np.arange(judge.size), y[judge]], 1e-9, 1)).mean()) if judge.size else nan
-        for p in (old, new)
-    ]
-    promoted = judge.size >= 20 and f1[1] >= f1[0] and loss[1] <= loss[0]
-    verdict = "not worse than" if promoted else "not shown to be as good as"
-    reason = f"{verdict} the default on {judge.size} held-out mentions: macro-F1 {f1[1]:.3f} against {f1[0]:.3f}"
-    if promoted:
-        codes_held = np.asarray(held_codes, dtype=object)
-        figures = sentiment_figures(new, y[judge], codes_held.tolist(), candidate.abstain_below)
-        candidate = replace(candidate, figures={**default.figures, "client_held_out": figures})
-    return ClientTraining(
-        model=candidate if promoted else default, promoted=promoted, reason=reason, n_train=kept.size,
-        n_held_out=judge.size, default_macro_f1=f1[0], client_macro_f1=f1[1], default_log_loss=loss[0],
-        client_log_loss=loss[1],
-    )  # fmt: skip
-
-
 def head_figures(model: SentimentModel, name: str, texts: Sequence[str], labels: Sequence[int]) -> dict[str, float]:
     """Macro-F1, accuracy and F1 of the last class of one head on labelled texts."""
     truth = np.asarray(labels, dtype=np.int64)
@@ -287,8 +189,3 @@ def _task_head(
     features = weighted(hashed_counts([normalise(text) for text in examples.texts], bits=bits), idf)
     weight = np.asarray(examples.weights, dtype=float)
     return _head(features, np.asarray(examples.labels, dtype=np.int64), classes, penalty=penalty, weight=weight)
-
-
-def _hash_share(text: str, seed: int) -> float:
-    digest = hashlib.blake2b(f"{seed}|{text}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64

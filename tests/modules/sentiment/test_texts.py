@@ -8,7 +8,6 @@ import pytest
 from liftos_pipelines.modules.sentiment.features import hashed_counts, inverse_document_frequency, weighted
 from liftos_pipelines.modules.sentiment.normalise import normalise, unscorable
 
-
 HASHES = [7077, 13759, 21010, 23475, 57873, 68646, 70125, 78673, 84058, 89735, 92268, 103842, 127828, 129300, 130007]
 
 
@@ -87,4 +86,3 @@ def test_weighted_rows_have_unit_length() -> None:
     counts = hashed_counts(["good tent", "bad", ""], bits=12)
     norms = np.sqrt(np.asarray(weighted(counts, inverse_document_frequency(counts)).power(2).sum(axis=1))).ravel()
     np.testing.assert_allclose(norms, [1, 1, 0], rtol=1e-6)
-

@@ -1,0 +1,190 @@
+"""Mentions scored by the packaged model: what it gets right, and what it must refuse to answer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from liftos_pipelines.modules.sentiment.languages import language_code
+from liftos_pipelines.modules.sentiment.model import LABELS, ModelError, SentimentModel
+from liftos_pipelines.modules.sentiment.scoring import score_mentions
+from liftos_pipelines.modules.sentiment.targets import clauses, windows
+from liftos_pipelines.resources.sentiment_model import (
+    PACKAGED,
+    load_model,
+    packaged_model,
+    save_model,
+    second_identifier,
+    validate,
+)
+from liftos_pipelines.tables import table
+from liftos_pipelines.text import Name, NameFinder
+
+FINDER = NameFinder([Name(name="Acme"), Name(name="Globex"), Name(name="Münch Café")])
+
+
+def scored(*texts: str | None, language: str | None = None) -> pl.DataFrame:
+    mentions = pl.DataFrame(
+        {"mention_id": [str(i) for i in range(len(texts))], "text": texts, "language": [language] * len(texts)},
+        schema={"mention_id": pl.String, "text": pl.String, "language": pl.String},
+    )
+    return score_mentions(mentions, packaged_model(), FINDER, second_identifier())
+
+
+def test_plain_opinions_get_their_label_in_every_language_but_the_hard_one() -> None:
+    positive = ["I love this, it is wonderful", "ich liebe es, einfach super", "j'adore, c'est magnifique",
+                "me encanta, es genial y feliz", "eu amo, muito lindo e feliz", "adoro, bellissimo e bravo", "جميل جدا احبك"]  # fmt: skip
+    negative = ["I hate this, terrible and awful", "ich hasse das, so schlecht und traurig", "je déteste, c'est nul et triste",
+                "odio esto, es una mierda y triste", "odeio isso, que triste e ruim", "odio questo, che schifo e vergogna",
+                "سيء جدا وحزين"]  # fmt: skip
+    found = scored(*positive, *negative)
+    right = (found["label"] == ["positive"] * 7 + ["negative"] * 7).sum()
+    assert right >= 12
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "empty"),
+        ("", "empty"),
+        ("<div></div>", "empty"),
+        ("\x00\x01\x02\x03\x04\x05PK", "not text"),
+        ("12345 !!!", "no letters"),
+        ("😡😡😡", "emoji only"),
+        ("Это совсем плохой магазин и очень долгая доставка", "language not covered"),
+        ("この店は最悪でした、二度と買いません", "language not covered"),
+        ("यह बहुत खराब सेवा है मुझे पसंद नहीं", "language not covered"),
+        ("Dit is een heel slechte winkel en ik wil mijn geld gewoon terug hebben", "language not covered"),
+    ],
+)
+def test_what_cannot_be_scored_is_unknown_with_a_reason_and_never_neutral(text: str | None, reason: str) -> None:
+    row = scored(text).row(0, named=True)
+    assert row["reason"] == reason
+    assert row["label"] == "unknown"
+    assert row["abstained"]
+    assert row["p_negative"] is row["p_neutral"] is row["p_positive"] is row["confidence"] is row["irony"] is None
+    assert row["targets"] == []
+
+
+def test_strange_texts_are_scored_without_harm() -> None:
+    found = scored(
+        "bad " * 300_000,
+        "\u202eterrible service\u202c",
+        "<b>great</b> &amp; <script>x()</script> lovely day",
+        "a" * 4_000,
+    )
+    assert found.height == 4
+    assert table("sentiment/mention_scores").conform(found).height == 4
+    sums = found.select(pl.sum_horizontal("p_negative", "p_neutral", "p_positive")).to_series().drop_nulls()
+    np.testing.assert_allclose(sums.to_numpy(), 1.0, atol=1e-9)
+
+
+def test_no_mention_is_an_empty_table_of_the_contract() -> None:
+    assert table("sentiment/mention_scores").conform(scored()).is_empty()
+
+
+def test_the_language_a_client_gives_wins() -> None:
+    assert scored("super genial", language="de-AT")["language"][0] == "de"
+    assert scored("this is a fine day for all of us", language="Dutch please")["language"][0] == "en"
+    assert [language_code(value) for value in ("English", "pt_BR", "", None, "und", "??")] == [
+        "en",
+        "pt",
+        None,
+        None,
+        None,
+        None,
+    ]
+
+
+def test_emotions_and_irony_are_given_only_where_they_were_trained() -> None:
+    english, german = (
+        scored("I am so angry and furious about this rage").row(0, named=True),
+        scored("ich bin so wütend darüber").row(0, named=True),
+    )
+    assert max(english["emotions"], key=english["emotions"].get) == "anger"
+    assert 0 < english["irony"] < 1
+    assert set(german["emotions"].values()) == {None}
+    assert german["irony"] is None
+
+
+def test_each_name_is_judged_by_its_own_clause() -> None:
+    row = scored("I love Acme, it is wonderful and amazing, but Globex is terrible and I hate it").row(0, named=True)
+    labels = {target["name"]: target["label"] for target in row["targets"]}
+    assert labels == {"Acme": "positive", "Globex": "negative"}
+
+
+def test_windows_find_names_behind_accents_and_borrow_when_too_short() -> None:
+    text = "Ｍünch Café war toll. ACME: furchtbar, nie wieder"
+    found = {window.name: window.text for window in windows([text], FINDER)}
+    assert found["Münch Café"] == "Ｍünch Café war toll."
+    assert "furchtbar" in found["Acme"]
+    assert "".join(text[a:b] for a, b in clauses(text)) == text
+    assert clauses("") == [(0, 0)]
+
+
+def test_scoring_keeps_up_with_two_thousand_mentions_a_second() -> None:
+    texts = [
+        f"@user the new boots of Acme are number {i} on my list, but delivery took ages http://x.example"
+        for i in range(3_000)
+    ]
+    scored(*texts[:10])
+    start = time.process_time()
+    scored(*texts)
+    assert 3_000 / (time.process_time() - start) > 2_000
+
+
+def test_a_saved_model_scores_the_same_and_a_broken_file_is_refused(tmp_path: Path) -> None:
+    model = packaged_model()
+    save_model(model, tmp_path / "model.npz")
+    again = load_model(tmp_path / "model.npz")
+    assert again.model_id == model.model_id
+    texts = ["great", "no puedo más", "whatever"]
+    np.testing.assert_allclose(
+        again.probabilities(texts, ["en", "es", "fr"]), model.probabilities(texts, ["en", "es", "fr"]), atol=1e-6
+    )
+    (tmp_path / "broken.npz").write_bytes((tmp_path / "model.npz").read_bytes()[:1000])
+    for path in (tmp_path / "broken.npz", tmp_path / "absent.npz"):
+        with pytest.raises(ModelError, match=path.name):
+            load_model(path)
+    arrays = model.to_arrays()
+    with pytest.raises(ModelError, match="sentiment_weights"):
+        SentimentModel.from_arrays(arrays | {"sentiment_weights": arrays["sentiment_weights"][:, :8]})
+
+
+def test_the_packaged_model_is_small() -> None:
+    assert PACKAGED.stat().st_size < 2_000_000
+
+
+def test_the_packaged_model_keeps_its_figures_on_the_public_validation_sets(shared_data: Path) -> None:
+    figures = validate(packaged_model(), shared_data)
+    overall = figures["validation"]["all"]
+    majority = 1 / 6  # macro-F1 of always answering the same of three balanced classes
+    assert figures["validation"]["mean_macro_f1"] > 0.54
+    assert figures["validation"]["mean_macro_f1"] > 3 * majority
+    assert overall["ece"] < 0.04
+    assert overall["accuracy_when_kept"] > packaged_model().target_accuracy - 0.02
+    assert overall["coverage"] > 0.35
+    assert figures["language"]["accuracy"] > 0.95
+    assert figures["emotion"]["macro_f1"] > 0.60
+    assert figures["irony"]["f1_last_class"] > 0.58
+    assert set(figures["validation"]["by_language"]) == {"ar", "en", "fr", "de", "hi", "it", "pt", "es"}
+
+
+def test_open_set_languages_are_mostly_recognised_as_others() -> None:
+    others = [
+        "Jag tycker att den nya jackan är väldigt bra men leveransen tog alldeles för lång tid",
+        "Kurtka jest bardzo dobra, ale dostawa trwała zdecydowanie za długo i nikt nie odpisał",
+        "Ceket çok güzel ama teslimat çok uzun sürdü ve kimse bana cevap vermedi",
+        "De jas is erg mooi maar de levering duurde veel te lang en niemand antwoordde mij",
+        "Takki on todella hyvä mutta toimitus kesti aivan liian kauan eikä kukaan vastannut",
+        "Jaketnya sangat bagus tetapi pengirimannya terlalu lama dan tidak ada yang menjawab saya",
+        "A kabát nagyon jó, de a szállítás túl sokáig tartott és senki sem válaszolt nekem",
+        "Bunda je velmi dobrá, ale doručení trvalo příliš dlouho a nikdo mi neodpověděl",
+    ]
+    found = scored(*others)
+    assert (found["reason"] == "language not covered").sum() >= 7
+    assert not set(found["label"]) & set(LABELS) or found.filter(pl.col("label") != "unknown").height <= 1
