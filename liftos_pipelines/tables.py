@@ -324,7 +324,7 @@ _TABLES = [
             "model_id": TEXT,
             "origin": TEXT,
             "n_labelled": INT,
-            "n_held_out": INT,
+            "n_clusters": INT,
             "default_macro_f1": FLOAT,
             "client_macro_f1": FLOAT,
             "reason": TEXT,

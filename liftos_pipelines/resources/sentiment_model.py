@@ -151,11 +151,17 @@ def train_default(data: Path, out: Path) -> dict[str, Any]:
     return figures
 
 
+def labelled_validation(data: Path) -> training.Examples:
+    """The sentiment validation texts below `data`, which take no part in training; empty where absent."""
+    root = data / "sentiment" if (data / "sentiment").is_dir() else data
+    return _umsab(root, "val")
+
+
 def validate(model: SentimentModel, data: Path) -> dict[str, Any]:
     """Figures of a model on the validation files below `data`; a part whose files are absent is left out."""
     root = data / "sentiment" if (data / "sentiment").is_dir() else data
     figures: dict[str, Any] = {}
-    held = _umsab(root, "val")
+    held = labelled_validation(data)
     if held.texts:
         labels = np.asarray(held.labels, dtype=np.int64)
         p = model.probabilities(held.texts, held.languages)
