@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -155,7 +155,7 @@ def _execute(
     ]
 
 
-def _collect(report: RunReport, logs: list[EventLogEntry]) -> None:
+def _collect(report: RunReport, logs: Sequence[EventLogEntry]) -> None:
     seconds: dict[str, float] = {}
     step_assets: dict[str, str] = {}
     for entry in logs:

@@ -71,6 +71,8 @@ def run_services(host: str, port: int, mlflow_port: int, console: Console, stop_
     logs = settings.home() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     Path(settings.home() / "mlflow").mkdir(parents=True, exist_ok=True)
+    # MLflow's job runner would start five idle processes for features that need an LLM.
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
     children: list[tuple[Service, subprocess.Popen[bytes]]] = []
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     began, code = time.monotonic(), 0
@@ -79,7 +81,7 @@ def run_services(host: str, port: int, mlflow_port: int, console: Console, stop_
             file = (logs / f"{service.name.lower().replace(' ', '-')}.log").open("wb")
             # A group of its own, so that Ctrl-C reaches this process first and the stop is orderly.
             child = subprocess.Popen(
-                service.command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ.copy()
+                service.command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, env=environment
             )
             children.append((service, child))
         for service, child in children:

@@ -33,6 +33,7 @@ from liftos_pipelines.resources.lake import Lake, LakeResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.payloads import DriftDetected, TrustDegraded
 from liftos_pipelines.tables import ALL, TABLES
+from liftos_pipelines.templates.loader import load_template
 
 PLATFORM_FOLDER = "_platform"
 """Below the lake's root; no client can be named so, since ids begin with a letter or digit."""
@@ -47,8 +48,10 @@ WATCHED = tuple(sorted({name for item in watched({}) if item.dataset in TABLES f
 
 
 def client_slos(config: ClientConfig) -> tuple[Slo, ...]:
-    """The packaged promises with the client's own from `slos:` of its `client.yaml`."""
-    return with_overrides(DEFAULT_SLOS, config.slos, str(config.folder / "client.yaml"))
+    """The packaged promises, changed by the industry's template, then by `slos:` in the client's `client.yaml`."""
+    template = load_template(config.industry, config.folder)
+    for_industry = with_overrides(DEFAULT_SLOS, template.slos, f"template {template.name}")
+    return with_overrides(for_industry, config.slos, str(config.folder / "client.yaml"))
 
 
 @lift_asset("eval/drift", deps=[name.split("/") for name in WATCHED], kinds={"polars"}, code_version="1")

@@ -70,11 +70,11 @@ def measure(_: Path) -> Iterator[Figure]:
                             raise RuntimeError(f"{reaction.name} left {event.type} unanswered")
                     taken.append((time.perf_counter() - began) * 1000)
         finally:
-            for name, value in before.items():
-                if value is None:
+            for name, old in before.items():
+                if old is None:
                     os.environ.pop(name, None)
                 else:
-                    os.environ[name] = value
+                    os.environ[name] = old
     value, low, high = p95_interval(np.array(taken[1:]))
     yield Figure(
         benchmark="reactions", name="event to pattern stored, p95", value=value, low=low, high=high, unit="ms",

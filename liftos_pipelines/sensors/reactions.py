@@ -51,6 +51,12 @@ REACTIONS = (
         assets=("memory/items", "memory/patterns", "memory/insights"),
         description="An action began: remember context, impact and action as a pattern.",
     ),
+    Reaction(
+        name="memory/patterns",
+        event_types=("campaign_started",),
+        assets=("memory/items", "memory/patterns", "memory/insights"),
+        description="A campaign began: look up what similar past contexts came to.",
+    ),
 )
 
 

@@ -1,0 +1,179 @@
+"""The whole way on the demo world: every module, the loop, a rerun that changes nothing, and a kill half-way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from rich.console import Console
+
+from liftos_pipelines.resources.lake import Lake
+from liftos_pipelines.resources.spine import open_spine
+from liftos_pipelines.running import RunReport, run_client
+from liftos_pipelines.simulate.findings import findings
+from liftos_pipelines.simulate.world import write_client
+from liftos_pipelines.tables import TABLES
+
+# A short fit: what is tested here is the way of the data, not the posterior's last digit.
+SHORT_FIT = "causal: {chains: 2, draws: 250, tune: 300}\n"
+CHEAP = "sources/*,sentiment/*,surfacing/*,llm/*,causal/impact,agentic/*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    home: Path
+    lake: Lake
+    report: RunReport
+    truth: dict[str, object]
+    instance: dg.DagsterInstance
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo client, run once for all tests here."""
+    from liftos_pipelines.definitions import build_defs
+
+    home = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIFTOS_HOME", str(home))
+        for name in ("LIFTOS_LAKE_URI", "LIFTOS_SPINE_URL", "LIFTOS_MLFLOW_URI", "LIFTOS_MLFLOW_ARTIFACTS"):
+            patch.delenv(name, raising=False)
+        folder = home / "clients" / "demo"
+        truth = write_client(folder)
+        with (folder / "client.yaml").open("a", encoding="utf-8") as file:
+            file.write(SHORT_FIT)
+        with dg.DagsterInstance.local_temp(tempdir=str(tmp_path_factory.mktemp("instance"))) as instance:
+            report = run_client("demo", defs=build_defs(), instance=instance, console=Console(quiet=True))
+            yield Demo(home=home, lake=Lake(str(home / "lake")), report=report, truth=truth, instance=instance)
+
+
+def test_every_asset_is_materialised_and_none_is_skipped(demo: Demo) -> None:
+    wrong = {outcome.asset: outcome.message or outcome.status for outcome in demo.report.assets if outcome.status != "ok"}
+    assert wrong == {}
+    assert demo.report.success
+    for name in TABLES:
+        if name != "eval/platform_trust":
+            assert demo.lake.read("demo", name).height > 0 or name in ("eval/root_causes",), name
+
+
+def test_what_is_found_agrees_with_what_is_true(demo: Demo) -> None:
+    found = findings(lambda name: demo.lake.read("demo", name), demo.truth)
+    by_module = {finding.module for finding in found}
+    assert by_module >= {"causal", "sentiment", "surfacing", "llm", "agentic", "memory", "eval"}
+    misses = [finding for finding in found if finding.verdict == "misses"]
+    agrees = [finding for finding in found if finding.verdict == "agrees"]
+    # An honest 90 % interval misses now and then; a broken module misses much more.
+    assert len(agrees) >= 25, misses
+    assert len(misses) <= 5, misses
+
+
+def test_a_mention_can_be_followed_to_the_stored_pattern(demo: Demo) -> None:
+    events = {event.event_id: event for event in open_spine().events("demo")}
+    actions = [event for event in events.values() if event.type == "agent_action_initiated"]
+    assert actions
+    chains = []
+    for action in actions:
+        impact = events[str(action.causation_id)]
+        trigger = events[str(impact.causation_id)]
+        assert action.correlation_id == impact.correlation_id == trigger.correlation_id
+        chains.append(trigger.type)
+    assert "sentiment_drop_detected" in chains
+    stored = demo.lake.read("demo", "memory/items").filter(pl.col("kind") == "pattern")
+    assert stored.height == len(actions)
+    for reaction, types in (
+        ("causal/impact", ["sentiment_drop_detected"]),
+        ("agentic/proposals", ["causal_impact_identified"]),
+        ("memory/items", ["agent_action_initiated"]),
+    ):
+        assert open_spine().unhandled(reaction, types) == []
+
+
+def test_the_ledger_holds_and_decisions_wait_or_ran_as_policy_says(demo: Demo) -> None:
+    assert open_spine().verify_ledger("demo").verified
+    proposals = demo.lake.read("demo", "agentic/proposals")
+    assert set(proposals["status"]) <= {"executed", "awaiting_approval", "denied"}
+    waiting = proposals.filter(pl.col("decision") == "needs_approval")
+    assert len(open_spine().approvals("demo", "open")) == waiting.height
+
+
+def test_checks_stand_in_dagsters_event_log(demo: Demo) -> None:
+    assert len(demo.report.checks) > 100
+    blocking = [check for check in demo.report.checks if check.blocking and check.severity == "ERROR"]
+    assert all(check.passed for check in blocking)
+
+
+def tables_of(lake: Lake, modules: tuple[str, ...]) -> dict[str, pl.DataFrame]:
+    """Contract columns of each table, in order of the key; columns that tell the time of the run left out."""
+    clock = {"age_hours", "recorded_at", "proposed_at"}
+    out = {}
+    for name, contract in TABLES.items():
+        if name.split("/")[0] in modules and lake.exists("demo", name):
+            columns = [column for column in contract.columns if column not in clock]
+            key = [column for column in contract.key if column not in clock]
+            out[name] = lake.read("demo", name).select(columns).sort(key)
+    return out
+
+
+def test_a_rerun_gives_the_same_tables_and_raises_nothing_new(demo: Demo) -> None:
+    from liftos_pipelines.definitions import build_defs
+
+    modules = ("sources", "sentiment", "surfacing", "llm", "agentic")
+    before, events = tables_of(demo.lake, modules), len(open_spine().events("demo"))
+    sources = {name: demo.lake.version("demo", name) for name in TABLES if name.startswith("sources/")}
+    ledger = open_spine().verify_ledger("demo").entries
+    report = run_client("demo", CHEAP, defs=build_defs(), instance=demo.instance, console=Console(quiet=True))
+    assert report.success
+    after = tables_of(demo.lake, modules)
+    for name, frame in before.items():
+        assert frame.equals(after[name]), name
+    assert len(open_spine().events("demo")) == events
+    assert open_spine().verify_ledger("demo").entries == ledger
+    assert {name: demo.lake.version("demo", name) for name in sources} == sources
+
+
+def test_a_run_killed_half_way_and_run_again_gives_the_same_tables(demo: Demo, tmp_path: Path) -> None:
+    wanted = tables_of(demo.lake, ("sources", "surfacing", "llm"))
+    folder = tmp_path / "clients" / "demo"
+    write_client(folder)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LIFTOS_", "DAGSTER_"))}
+    environment["LIFTOS_HOME"] = str(tmp_path)
+    command = [Path(sys.executable).parent / "liftos", "run", "demo", "--select", "sources/*,sentiment/model,surfacing/*,llm/*"]
+    killed = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lake = Lake(str(tmp_path / "lake"))
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not lake.exists("demo", "sources/llm_calls"):
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not lake.exists("demo", "surfacing/visibility"), "the run was over before it was killed"
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:]
+    again = tables_of(lake, ("sources", "surfacing", "llm"))
+    assert set(again) >= {"sources/mentions", "surfacing/visibility", "llm/experiments"}
+    for name, frame in again.items():
+        assert frame.equals(wanted[name]), name
+
+
+def test_results_can_be_shown_recalled_and_exported(demo: Demo) -> None:
+    binary = Path(sys.executable).parent / "liftos"
+    environment = os.environ | {"LIFTOS_HOME": str(demo.home), "LIFTOS_DAGSTER_STORAGE": str(demo.home / "dagster")}
+
+    def liftos(*arguments: str) -> str:
+        done = subprocess.run([binary, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    rows = json.loads(liftos("show", "demo", "causal/channel_results", "--format", "json"))
+    assert {row["channel"] for row in rows} >= {"tv", "search", "social", "video", "display"}
+    hits = [json.loads(line) for line in liftos("recall", "demo", "parcels came late and nobody answered", "-k", "3", "--json").splitlines()]
+    assert [hit["rank"] for hit in hits] == [1, 2, 3]
+    assert "holds" in liftos("ledger", "verify", "demo")
+    assert "sentiment_drop_detected" in liftos("events", "list", "demo")
