@@ -203,12 +203,11 @@ def trust_pulse(
     events = [
         EventRecord(
             event_id=event.event_id, type=event.type, occurred_at=event.occurred_at,
-            payload=event.payload.model_dump(), causation_id=event.causation_id,
+            payload=event.payload.model_dump(), causation_id=event.causation_id, recorded_at=event.recorded_at,
         )
         for event in spine.get().events(client)
     ]  # fmt: skip
-    # The period of the page ends where the client's data end, which may be long before today.
-    since = datetime.fromtimestamp(reach.timestamp() - LOOP_DAYS * 86400, tz=UTC) if reach else None
+    since = now - timedelta(days=LOOP_DAYS)
     pulse = Pulse(
         client=client,
         now=now,

@@ -21,6 +21,7 @@ class EventRecord:
     occurred_at: datetime
     payload: Mapping[str, Any] = field(default_factory=dict)
     causation_id: str | None = None
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +53,13 @@ def loops(events: Sequence[EventRecord], patterns: pl.DataFrame, *, since: datet
     ----------
     events : all of a client's events
     patterns : `memory/patterns`; one is a chain's memory when its `query_id` is the action's or an event's id
-    since : only chains that began then or later
+    since : only chains whose first event was recorded then or later: what lies in the data may be much older
     """
     remembered: dict[str, dict[str, Any]] = {row["query_id"]: row for row in patterns.iter_rows(named=True)}
     chains = []
     for event in events:
-        if event.type not in TRIGGERS or (since is not None and event.occurred_at < since):
+        recorded = event.recorded_at or event.occurred_at
+        if event.type not in TRIGGERS or (since is not None and recorded < since):
             continue
         impact = _first(events, "causal_impact_identified", event, "trigger_event_id")
         action = _first(events, "agent_action_initiated", impact, None) if impact else None
