@@ -6,7 +6,7 @@ so a module that failed shows up as unknown here instead of keeping this page fr
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
 from typing import Any
 
