@@ -26,7 +26,14 @@ EVENT_HORIZON = timedelta(days=90)
 NO_BRAND = "brand in client.yaml"
 
 
-@lift_asset("surfacing/answer_mentions", ins=inputs("sources/answers"), kinds={"polars"}, code_version="1")
+@lift_asset(
+    "surfacing/answer_mentions",
+    ins=inputs("sources/answers"),
+    # The tone of a mention comes from the client's sentiment model, so that must be decided first.
+    deps=[["sentiment", "model"]],
+    kinds={"polars"},
+    code_version="1",
+)
 def answer_mentions(
     context: dg.AssetExecutionContext,
     answers: pl.DataFrame,

@@ -15,7 +15,7 @@ from rich.console import Console
 from liftos_pipelines.bench.figure import Figure, p95_interval
 
 EVENTS = 12
-PREPARE = "sources/*,surfacing/answer_mentions,surfacing/shifts"
+PREPARE = "sources/*,sentiment/model,surfacing/answer_mentions,surfacing/shifts"
 
 
 def measure(_: Path) -> Iterator[Figure]:
