@@ -96,10 +96,11 @@ def _second_opinion(text: str, own: str | None, sure: float, fallback: Fallback)
     other, other_sure = fallback(text)
     if other == own and own is not None:
         return own
-    # No public identifier knows Hindi in Latin letters, and half of such texts is English: there it takes the English
-    # for the whole. Its other guesses on such texts are weak (nine in ten below .4), so a strong one is believed.
-    if other_sure >= FALLBACK_SURE and not (own == "hi" and other == "en" and sure >= LIKELY):
+    # Half of the romanised Hindi that the model learnt from is English, so it takes informal English for Hindi where it
+    # is not sure; no public identifier knows romanised Hindi, but its guesses on it are weak (nine in ten below .4).
+    if other_sure >= FALLBACK_SURE:
         return other
     if own is not None and sure >= LIKELY:
         return own
-    return UNKNOWN
+    # A weak guess is enough between languages that the classifier knows: a wrong one only changes the calibration.
+    return other if other in LANGUAGES and other_sure >= LIKELY else UNKNOWN

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.signal import lfilter
 
 from liftos_pipelines.tables import ALL, table
 
@@ -24,16 +25,17 @@ _Row = tuple[int, float | None, float | None, float | None, float | None, str]
 STATISTIC = "prewhitened cross-correlation"
 ALPHA = 0.05
 MIN_PERIODS = 40
+MAX_ORDER = 4
 VISIBLE = 0.5
 """When correlations below this cannot be seen at 80 % power, the data are called not enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkSettings:
-    """Lags in periods (a positive lag: sentiment moves first); permutations and bootstrap draws; mean block length."""
+    """Lags in periods (positive: sentiment moves first); how many surrogate series and bootstrap draws; block length."""
 
     lags: tuple[int, ...] = (-4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6)
-    permutations: int = 999
+    surrogates: int = 999
     replicates: int = 500
     block: int = 4
     seed: int = 11
@@ -49,9 +51,9 @@ def revenue_link(index: pl.DataFrame, outcome: pl.DataFrame, settings: LinkSetti
 
     Returns
     -------
-    contract columns of `sentiment/revenue_link`, one row a lag, and `n_periods`, `smallest_visible`. p-values are
-    adjusted for the largest of all lags, by permuting blocks; intervals come from a block bootstrap of pairs. With
-    too few periods the one row at lag 0 has nulls and says so.
+    contract columns of `sentiment/revenue_link`, one row a lag, and `n_periods`, `smallest_visible`. p-values are for the
+    largest of all lags, against surrogate series (see `surrogate`); intervals come from a block bootstrap of pairs.
+    With too few periods the one row at lag 0 has nulls and says so.
     """
     settings = settings or LinkSettings()
     sentiment, totals, step = align(index, outcome)
@@ -63,7 +65,8 @@ def revenue_link(index: pl.DataFrame, outcome: pl.DataFrame, settings: LinkSetti
             f"not enough data: {n} periods with both sentiment and outcome, {max(MIN_PERIODS, 3 * longest)} needed"
         )
         return _frame([(0, None, None, None, None, verdict)], n, visible)
-    x, y = prewhiten(adjust(sentiment, step)), prewhiten(adjust(_logged(totals), step))
+    adjusted = adjust(sentiment, step)
+    x, y = prewhiten(adjusted), prewhiten(adjust(_logged(totals), step))
     if np.std(x) < 1e-9 or np.std(y) < 1e-9:
         return _frame([(0, None, None, None, None, "not enough data: a series does not vary")], n, visible)
     lags = np.asarray(settings.lags)
@@ -71,8 +74,8 @@ def revenue_link(index: pl.DataFrame, outcome: pl.DataFrame, settings: LinkSetti
     rng = np.random.default_rng(settings.seed)
     largest = np.array(
         [
-            max(abs(correlation(shuffled, y, lag)) for lag in lags)
-            for shuffled in (_permuted(x, settings.block, rng) for _ in range(settings.permutations))
+            max(abs(correlation(unrelated, y, lag)) for lag in lags)
+            for unrelated in (surrogate(adjusted, step, rng) for _ in range(settings.surrogates))
         ]
     )
     p_values = (1 + (largest[None, :] >= np.abs(observed)[:, None]).sum(1)) / (1 + largest.size)
@@ -139,17 +142,40 @@ def adjust(series: Array, step: int) -> Array:
     return series - design @ np.linalg.lstsq(design, series, rcond=None)[0]
 
 
-def prewhiten(series: Array, max_order: int = 4) -> Array:
-    """Residuals of an autoregression whose order BIC chooses; the first `max_order` values are spent."""
-    target = series[max_order:]
-    best, best_score = target - target.mean(), float("inf")
-    for order in range(max_order + 1):
-        design = np.stack([np.ones(target.size)] + [series[max_order - k : -k] for k in range(1, order + 1)], axis=1)
-        residual = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
+def prewhiten(series: Array) -> Array:
+    """Residuals of an autoregression whose order (0 to 4) BIC chooses; the first four values are spent."""
+    return _autoregression(series)[1]
+
+
+def surrogate(series: Array, step: int, rng: np.random.Generator) -> Array:
+    """A prewhitened series that is like `series` and has nothing to do with anything (sieve bootstrap).
+
+    Its autoregression is run with residuals drawn at random, and the result is adjusted and prewhitened as the real
+    series was, so that what those steps do to short and persistent series is in the reference distribution too.
+    Source: Buehlmann (1997), Sieve bootstrap for time series.
+    """
+    weights, residuals = _autoregression(series)
+    order, burn = weights.size, 60
+    shocks = rng.choice(residuals - residuals.mean(), size=series.size + burn)
+    # An estimated root may touch the unit circle; such a series would not come back.
+    drawn = lfilter([1.0], np.concatenate(([1.0], -weights)), shocks)[burn:] if order else shocks[burn:]
+    return prewhiten(adjust(drawn if np.isfinite(drawn).all() else shocks[burn:], step))
+
+
+def _autoregression(series: Array) -> tuple[Array, Array]:
+    """Weights (without the mean) and residuals of the autoregression of lowest BIC."""
+    target = series[MAX_ORDER:]
+    best_score = float("inf")
+    best: tuple[Array, Array] = (np.empty(0), target - target.mean())
+    for order in range(MAX_ORDER + 1):
+        past = [series[MAX_ORDER - k : -k] for k in range(1, order + 1)]
+        design = np.stack([np.ones(target.size), *past], axis=1)
+        found = np.linalg.lstsq(design, target, rcond=None)[0]
+        residual = target - design @ found
         spread = max(float(residual @ residual) / target.size, 1e-12)
         score = target.size * float(np.log(spread)) + (order + 1) * float(np.log(target.size))
         if score < best_score:
-            best, best_score = residual, score
+            best_score, best = score, (found[1:], residual)
     return best
 
 
@@ -158,13 +184,6 @@ def correlation(x: Array, y: Array, lag: int) -> float:
     a, b = (x[: x.size - lag], y[lag:]) if lag >= 0 else (x[-lag:], y[: y.size + lag])
     scale = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / scale) if scale > 0 else 0.0
-
-
-def _permuted(x: Array, block: int, rng: np.random.Generator) -> Array:
-    # A random start before the cut lets every block boundary occur.
-    rolled = np.roll(x, int(rng.integers(x.size)))
-    blocks = np.array_split(np.arange(x.size), max(1, x.size // block))
-    return rolled[np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])]
 
 
 def _interval(x: Array, y: Array, lag: int, settings: LinkSettings, rng: np.random.Generator) -> tuple[float, float]:

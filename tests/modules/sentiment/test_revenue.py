@@ -11,7 +11,7 @@ import pytest
 from liftos_pipelines.modules.sentiment.revenue import LinkSettings, revenue_link, smallest_visible
 
 START = date(2023, 1, 2)
-QUICK = LinkSettings(permutations=199, replicates=100)
+QUICK = LinkSettings(surrogates=199, replicates=100)
 
 
 def ar1(rng: np.random.Generator, n: int, rho: float, sd: float) -> np.ndarray:
