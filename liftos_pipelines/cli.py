@@ -100,7 +100,9 @@ def demo(
 @app.command()
 def run(
     client: Client,
-    select: Annotated[str | None, typer.Option(help="module/asset, module/*, +module/asset, or Dagster's selection syntax")] = None,
+    select: Annotated[
+        str | None, typer.Option(help="module/asset, module/*, +module/asset, or Dagster's selection syntax")
+    ] = None,
 ) -> None:
     """Materialise a client's assets; exit code 1 when the run or a blocking check fails."""
     from liftos_pipelines.definitions import defs
@@ -166,10 +168,14 @@ def recall(
                 typer.echo(json.dumps({"query_id": query.get("query_id"), "rank": rank} | asdict(hit), default=str))
             else:
                 console.print(
-                    f"{rank:>2}. [{hit.score:.2f}] {hit.kind} · {hit.text}\n      {hit.explanation}", highlight=False, markup=False
+                    f"{rank:>2}. [{hit.score:.2f}] {hit.kind} · {hit.text}\n      {hit.explanation}",
+                    highlight=False,
+                    markup=False,
                 )
         if not hits and not as_json:
-            console.print(f"{client} has no memory yet: run `liftos run {client} --select +memory/items`", highlight=False)
+            console.print(
+                f"{client} has no memory yet: run `liftos run {client} --select +memory/items`", highlight=False
+            )
 
 
 @app.command()
@@ -189,7 +195,15 @@ def env() -> None:
     """Print the variables that plain Dagster commands need: eval "$(liftos env)"."""
     import os
 
-    for name in ("LIFTOS_HOME", "DAGSTER_HOME", "LIFTOS_DAGSTER_STORAGE", "MLFLOW_DISABLE_TELEMETRY", "GX_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "OMP_NUM_THREADS"):
+    for name in (
+        "LIFTOS_HOME",
+        "DAGSTER_HOME",
+        "LIFTOS_DAGSTER_STORAGE",
+        "MLFLOW_DISABLE_TELEMETRY",
+        "GX_ANALYTICS_ENABLED",
+        "HF_HUB_OFFLINE",
+        "OMP_NUM_THREADS",
+    ):
         typer.echo(f'export {name}="{os.environ[name]}"')
 
 
@@ -242,7 +256,9 @@ def train_sentiment(
 
 
 @client_app.command("add")
-def client_add(client: Client, example: Annotated[Path | None, typer.Option(help="Copy this client.yaml")] = None) -> None:
+def client_add(
+    client: Client, example: Annotated[Path | None, typer.Option(help="Copy this client.yaml")] = None
+) -> None:
     """Make a client's folder with a client.yaml to fill in."""
     from liftos_pipelines.running import register
     from liftos_pipelines.starter import write_starter
@@ -261,7 +277,9 @@ def client_list() -> None:
     for name in names:
         try:
             config = load_client(name)
-            sources = [field for field in type(config.sources).model_fields if getattr(config.sources, field) is not None]
+            sources = [
+                field for field in type(config.sources).model_fields if getattr(config.sources, field) is not None
+            ]
             console.print(f"{name}: {', '.join(sources) or 'no source yet'}", highlight=False)
         except ClientError as error:
             console.print(f"{name}: [red]{error}[/]", highlight=False)
@@ -290,7 +308,8 @@ def events_list(client: Client, limit: int = 50) -> None:
     for event in open_spine().events(client)[-limit:]:
         cause = f" <- {event.causation_id[:8]}" if event.causation_id else ""
         console.print(
-            f"{event.seq:>5} {event.occurred_at:%Y-%m-%d %H:%M} {event.event_id[:8]}{cause} [{event.correlation_id[:8]}] "
+            f"{event.seq:>5} {event.occurred_at:%Y-%m-%d %H:%M} {event.event_id[:8]}{cause} "
+            f"[{event.correlation_id[:8]}] "
             f"{event.type}: {event.payload.model_dump_json(exclude_none=True)}",
             highlight=False,
             markup=False,
@@ -358,7 +377,8 @@ def ledger_list(client: Client, limit: int = 50) -> None:
     load_client(client)
     for entry in open_spine().ledger(client)[-limit:]:
         console.print(
-            f"{entry.position:>5} {entry.recorded_at[:19]} {entry.kind} by {entry.actor} {entry.body} {entry.entry_hash[:12]}",
+            f"{entry.position:>5} {entry.recorded_at[:19]} {entry.kind} by {entry.actor} {entry.body} "
+            f"{entry.entry_hash[:12]}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -375,7 +395,9 @@ def ledger_verify(client: Client) -> None:
     if audit.verified:
         console.print(f"The ledger of {client} holds: {audit.entries} entries, head {audit.root_hash}", highlight=False)
     else:
-        console.print(f"The ledger of {client} is broken at entry {audit.first_bad_entry}: {audit.reason}", highlight=False)
+        console.print(
+            f"The ledger of {client} is broken at entry {audit.first_bad_entry}: {audit.reason}", highlight=False
+        )
     raise typer.Exit(0 if audit.verified else 1)
 
 
@@ -385,7 +407,10 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
 
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
     return frame.with_columns(
-        pl.col(name).map_elements(lambda value: json.dumps(value.to_list() if hasattr(value, "to_list") else value, default=str), return_dtype=pl.String)
+        pl.col(name).map_elements(
+            lambda value: json.dumps(value.to_list() if hasattr(value, "to_list") else value, default=str),
+            return_dtype=pl.String,
+        )
         for name in nested
     )
 

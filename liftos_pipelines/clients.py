@@ -135,9 +135,7 @@ def list_clients(home: Path | None = None) -> list[str]:
     if not root.is_dir():
         return []
     return sorted(
-        entry.name
-        for entry in root.iterdir()
-        if (entry / "client.yaml").is_file() and CLIENT_ID.fullmatch(entry.name)
+        entry.name for entry in root.iterdir() if (entry / "client.yaml").is_file() and CLIENT_ID.fullmatch(entry.name)
     )
 
 
@@ -175,7 +173,9 @@ def read_client_file(file: Path) -> ClientConfig:
     if not isinstance(content, dict):
         raise ClientError(f"{file}: expected fields such as `client: acme`, found {type(content).__name__}")
     try:
-        return ClientConfig(**{str(key): value for key, value in content.items() if key != "folder"}, folder=file.parent)
+        return ClientConfig(
+            **{str(key): value for key, value in content.items() if key != "folder"}, folder=file.parent
+        )
     except ValidationError as error:
         raise ClientError(_explain(file, error)) from error
 

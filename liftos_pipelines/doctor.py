@@ -52,7 +52,9 @@ def _home() -> str:
 def _disk() -> str:
     free = shutil.disk_usage(settings.home()).free
     if free < NEEDED_BYTES:
-        raise OSError(f"{free / 1e9:.1f} GB free below {settings.home()}; at least {NEEDED_BYTES / 1e9:.0f} GB are needed")
+        raise OSError(
+            f"{free / 1e9:.1f} GB free below {settings.home()}; at least {NEEDED_BYTES / 1e9:.0f} GB are needed"
+        )
     return f"{free / 1e9:.0f} GB free"
 
 

@@ -218,9 +218,7 @@ def _message(failure: dg.StepFailureData | object) -> str:
 
 
 @contextmanager
-def _progress(
-    instance: dg.DagsterInstance, run_id: str, steps: int, console: Console, client: str
-) -> Iterator[None]:
+def _progress(instance: dg.DagsterInstance, run_id: str, steps: int, console: Console, client: str) -> Iterator[None]:
     """A bar that follows the run's event log from a second thread."""
     done = threading.Event()
     columns = (
@@ -259,7 +257,13 @@ def _progress(
 def print_report(report: RunReport, console: Console) -> None:
     """The run as a table, then in a sentence."""
     table = Table(title=f"Client {report.client}", header_style="bold")
-    for name, justify in (("asset", "left"), ("status", "left"), ("rows", "right"), ("seconds", "right"), ("checks", "left")):
+    for name, justify in (
+        ("asset", "left"),
+        ("status", "left"),
+        ("rows", "right"),
+        ("seconds", "right"),
+        ("checks", "left"),
+    ):
         table.add_column(name, justify="right" if justify == "right" else "left")
     for outcome in sorted(report.assets, key=lambda each: each.asset):
         checks = [check for check in report.checks if check.asset == outcome.asset]

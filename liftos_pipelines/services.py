@@ -33,16 +33,26 @@ def services(host: str, port: int, mlflow_port: int) -> list[Service]:
     grpc_port = _free_port()
     workspace = settings.home() / "dagster" / "workspace.yaml"
     workspace.write_text(
-        "load_from:\n"
-        f"  - grpc_server: {{host: 127.0.0.1, port: {grpc_port}, location_name: liftos_pipelines}}\n",
+        f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {grpc_port}, location_name: liftos_pipelines}}\n",
         encoding="utf-8",
     )
     artifacts = settings.mlflow_artifacts()
     return [
         Service(
             name="Dagster code server",
-            command=[str(bin_folder / "dagster"), "code-server", "start", "-m", "liftos_pipelines.definitions",
-                     "--location-name", "liftos_pipelines", "-h", "127.0.0.1", "-p", str(grpc_port)],
+            command=[
+                str(bin_folder / "dagster"),
+                "code-server",
+                "start",
+                "-m",
+                "liftos_pipelines.definitions",
+                "--location-name",
+                "liftos_pipelines",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(grpc_port),
+            ],
         ),
         Service(
             name="Dagster web UI",
@@ -52,8 +62,20 @@ def services(host: str, port: int, mlflow_port: int) -> list[Service]:
         Service(name="Dagster daemon", command=[str(bin_folder / "dagster-daemon"), "run", "-w", str(workspace)]),
         Service(
             name="MLflow UI",
-            command=[str(bin_folder / "mlflow"), "server", "--host", host, "--port", str(mlflow_port),
-                     "--backend-store-uri", settings.mlflow_uri(), "--default-artifact-root", artifacts, "--workers", "1"],
+            command=[
+                str(bin_folder / "mlflow"),
+                "server",
+                "--host",
+                host,
+                "--port",
+                str(mlflow_port),
+                "--backend-store-uri",
+                settings.mlflow_uri(),
+                "--default-artifact-root",
+                artifacts,
+                "--workers",
+                "1",
+            ],
             url=f"http://{host}:{mlflow_port}",
         ),
     ]

@@ -52,7 +52,8 @@ class Table:
         missing = [name for name in self.columns if name not in frame.columns]
         if missing:
             raise ContractError(
-                f"{self.name}: column(s) {', '.join(missing)} missing from the result; it has {', '.join(frame.columns)}"
+                f"{self.name}: column(s) {', '.join(missing)} missing from the result; "
+                f"it has {', '.join(frame.columns)}"
             )
         casts = []
         for name, dtype in self.columns.items():
@@ -69,9 +70,7 @@ class Table:
 
 
 def _source(name: str, key: tuple[str, ...], columns: dict[str, pl.DataType], optional: str = "") -> Table:
-    return Table(
-        name=f"sources/{name}", columns=columns, key=key, write="merge", optional=frozenset(optional.split())
-    )
+    return Table(name=f"sources/{name}", columns=columns, key=key, write="merge", optional=frozenset(optional.split()))
 
 
 def _table(

@@ -61,10 +61,7 @@ class NameFinder:
 
     def __init__(self, names: list[Name]) -> None:
         self._canonical = {
-            _spelling(alias): name.name
-            for name in names
-            for alias in (*name.aliases, name.name)
-            if _spelling(alias)
+            _spelling(alias): name.name for name in names for alias in (*name.aliases, name.name) if _spelling(alias)
         }
         ordered = sorted(self._canonical, key=len, reverse=True)
         # One group a kind of boundary: a boundary shared by all its names is tested once, not once a name.

@@ -71,11 +71,16 @@ def test_sources_have_blocking_checks(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     for name in TABLES:
         if name.startswith("sources/"):
-            checks = [graph.get_check_spec(key) for key in graph.get_check_keys_for_assets({dg.AssetKey(name.split("/"))})]
+            checks = [
+                graph.get_check_spec(key) for key in graph.get_check_keys_for_assets({dg.AssetKey(name.split("/"))})
+            ]
             assert any(check.blocking for check in checks), name
 
 
 def test_definitions_are_loadable_with_sensors_and_schedules(defs: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(defs)
     assert {sensor.name for sensor in defs.sensors or []} >= {"register_clients", "new_files", "reaction_causal_impact"}
-    assert {schedule.name for schedule in defs.schedules or [] if isinstance(schedule, dg.ScheduleDefinition)} >= {"every_day", "every_week"}
+    assert {schedule.name for schedule in defs.schedules or [] if isinstance(schedule, dg.ScheduleDefinition)} >= {
+        "every_day",
+        "every_week",
+    }

@@ -81,12 +81,20 @@ def test_a_materialisation_a_sensor_tick_and_a_schedule_run_on_it(production: dg
     assert spine.engine.dialect.name == "postgresql"
     moment = datetime(2025, 6, 1, tzinfo=UTC)
     drop = SentimentDropDetected(
-        alert_id="a", campaign_id="c", detected_at=moment, window_start=moment.date(), window_end=moment.date(),
-        severity=0.5, effect=-0.2, n=100,
+        alert_id="a",
+        campaign_id="c",
+        detected_at=moment,
+        window_start=moment.date(),
+        window_end=moment.date(),
+        severity=0.5,
+        effect=-0.2,
+        n=100,
     )
     event = spine.raise_event("acme", drop, occurred_at=moment)
     assert spine.raise_event("acme", drop, occurred_at=moment) == event
-    result = reaction_sensor(REACTIONS[0])(dg.build_sensor_context(instance=production, resources={"spine": SpineResource()}))
+    result = reaction_sensor(REACTIONS[0])(
+        dg.build_sensor_context(instance=production, resources={"spine": SpineResource()})
+    )
     assert isinstance(result, dg.SensorResult)
     assert [request.run_key for request in result.run_requests or []] == [event.event_id]
     for number in range(5):
@@ -94,7 +102,9 @@ def test_a_materialisation_a_sensor_tick_and_a_schedule_run_on_it(production: dg
     assert spine.verify_ledger("acme").verified
 
     # A schedule tick asks for one run a client.
-    context = dg.build_schedule_context(instance=production, scheduled_execution_time=datetime(2025, 6, 2, 5, 15, tzinfo=UTC))
+    context = dg.build_schedule_context(
+        instance=production, scheduled_execution_time=datetime(2025, 6, 2, 5, 15, tzinfo=UTC)
+    )
     requests = list(every_day(context))
     assert [request.partition_key for request in requests] == ["acme"]
 

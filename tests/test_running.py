@@ -54,7 +54,9 @@ def test_a_selection_that_cannot_be_read_says_what_is_allowed() -> None:
 def acme(home: Path) -> Path:
     folder = home / "clients" / "acme"
     folder.mkdir(parents=True)
-    (folder / "client.yaml").write_text("client: acme\nsources: {notes: {path: notes.jsonl}, outcomes: {path: o.csv}}\n")
+    (folder / "client.yaml").write_text(
+        "client: acme\nsources: {notes: {path: notes.jsonl}, outcomes: {path: o.csv}}\n"
+    )
     (folder / "notes.jsonl").write_text('{"note_id": "n1", "at": "2025-01-05", "text": "Launch went well"}\n')
     (folder / "o.csv").write_text("outcome_id,decided_at,context,action,metric,effect\n1,2025-01-01,c,a,m,0.5\n")
     return folder
@@ -65,7 +67,9 @@ def test_a_failing_source_is_told_in_words_and_the_others_go_on(home: Path, inst
 
     acme(home)
     console = Console(record=True, width=200)
-    report = run_client("acme", "sources/notes,sources/outcomes,sources/mentions", defs=defs, instance=instance, console=console)
+    report = run_client(
+        "acme", "sources/notes,sources/outcomes,sources/mentions", defs=defs, instance=instance, console=console
+    )
     print_report(report, console)
     text = console.export_text()
     status = {outcome.asset: outcome.status for outcome in report.assets}
@@ -96,7 +100,9 @@ def test_the_command_line_end_to_end_and_its_errors(home: Path) -> None:
     folder = acme(home)
     failed = liftos(home, "run", "acme", "--select", "sources/*")
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    (folder / "o.csv").write_text("outcome_id,decided_at,context,action,metric,effect,std_error\n1,2025-01-01,c,a,m,0.5,0.1\n")
+    (folder / "o.csv").write_text(
+        "outcome_id,decided_at,context,action,metric,effect,std_error\n1,2025-01-01,c,a,m,0.5,0.1\n"
+    )
     done = liftos(home, "run", "acme", "--select", "sources/*")
     assert done.returncode == 0, done.stdout + done.stderr
     shown = liftos(home, "show", "acme", "sources/outcomes", "--format", "csv")

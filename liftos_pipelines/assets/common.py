@@ -15,7 +15,9 @@ SKIPPED = "skipped: no source"
 PREVIEW_ROWS = 8
 
 
-def lift_asset(name: str, *, ins: Mapping[str, dg.AssetIn] | None = None, **options: Any) -> Callable[..., dg.AssetsDefinition]:
+def lift_asset(
+    name: str, *, ins: Mapping[str, dg.AssetIn] | None = None, **options: Any
+) -> Callable[..., dg.AssetsDefinition]:
     """Declare the asset `module/asset`: partitioned by client, in its module's group, stored in the lake.
 
     `options` go to `dagster.asset` as they are (deps, kinds, check_specs, freshness_policy, ...).

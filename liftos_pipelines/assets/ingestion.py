@@ -117,17 +117,13 @@ def ingest_marketing(client: ClientConfig, configured: MarketingSource, now: dat
     except ClientFileError as error:
         return _unreadable("marketing", outcome, error)
     required = list(mapping.columns().values())
-    columns = _judge_columns(
-        outcome, files, required, missing_marketing_columns(where, mapping, files.columns)
-    )
+    columns = _judge_columns(outcome, files, required, missing_marketing_columns(where, mapping, files.columns))
     if not columns.passed:
         return Ingest(source="marketing", tables={}, verdicts={outcome: [_readable(files), columns]})
     try:
         panel = map_marketing(files.rows, mapping)
     except MappingError as error:
-        failed = Verdict(
-            check="columns", passed=False, blocking=True, message=f"{where}: {error}", metadata={}
-        )
+        failed = Verdict(check="columns", passed=False, blocking=True, message=f"{where}: {error}", metadata={})
         return Ingest(source="marketing", tables={}, verdicts={outcome: [_readable(files), failed]})
     set_aside = pl.concat([files.unreadable, panel.quarantine])
     step = calendar.usual_step(panel.outcome["date"])
@@ -141,9 +137,7 @@ def ingest_marketing(client: ClientConfig, configured: MarketingSource, now: dat
             _readable(files),
             columns,
             judge_quarantine(panel.outcome.height, set_aside, PANEL_QUARANTINE_LIMIT),
-            *judge(
-                outcome, _with_calendar(collapsed[outcome].rows), rules_of(outcome, now, step=step), named
-            ),
+            *judge(outcome, _with_calendar(collapsed[outcome].rows), rules_of(outcome, now, step=step), named),
         ],
         media: judge(media, collapsed[media].rows, rules_of(media, now), named),
         controls: judge(controls, collapsed[controls].rows, rules_of(controls, now), named),
@@ -163,12 +157,8 @@ def ingest_marketing(client: ClientConfig, configured: MarketingSource, now: dat
 
 def mapping_of(source: MarketingSource) -> MarketingMapping:
     """The mapping of client.yaml as the module takes it."""
-    paid = [
-        Channel(name=name, spend=spec.spend, exposure=spec.exposure) for name, spec in source.channels.items()
-    ]
-    organic = [
-        Channel(name=name, spend=None, exposure=spec.exposure) for name, spec in source.organic.items()
-    ]
+    paid = [Channel(name=name, spend=spec.spend, exposure=spec.exposure) for name, spec in source.channels.items()]
+    organic = [Channel(name=name, spend=None, exposure=spec.exposure) for name, spec in source.organic.items()]
     return MarketingMapping(
         date=source.date,
         geo=source.geo,
@@ -212,9 +202,7 @@ def _unreadable(source: str, name: str, error: ClientFileError) -> Ingest:
     return Ingest(source=source, tables={}, verdicts={name: [verdict]})
 
 
-def _judge_columns(
-    name: str, files: SourceFiles, required: Sequence[str], sentences: Sequence[str]
-) -> Verdict:
+def _judge_columns(name: str, files: SourceFiles, required: Sequence[str], sentences: Sequence[str]) -> Verdict:
     in_all = [column for column in files.rows.columns if all(column in own for own in files.columns.values())]
     return judge_columns(name, required, in_all, sentences)
 
@@ -264,8 +252,6 @@ def _with_urls(files: SourceFiles) -> SourceFiles:
 def _explain_pages(set_aside: pl.DataFrame) -> pl.DataFrame:
     # The raw row of a page is the page itself, which stays in its file.
     reason = pl.when(pl.col("column") == "url").then(
-        pl.lit(
-            'no <link rel="canonical"> with an absolute address; add path,url to pages.csv beside the page'
-        )
+        pl.lit('no <link rel="canonical"> with an absolute address; add path,url to pages.csv beside the page')
     )
     return set_aside.with_columns(reason.otherwise("reason").alias("reason"), pl.col("file").alias("raw"))

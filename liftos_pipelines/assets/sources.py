@@ -81,9 +81,7 @@ def _skip(name: str, source: str) -> dg.MaterializeResult[pl.DataFrame]:
 
 
 def _named(name: str, materialized: dg.MaterializeResult[pl.DataFrame]) -> dg.MaterializeResult[pl.DataFrame]:
-    return dg.MaterializeResult(
-        asset_key=name.split("/"), value=materialized.value, metadata=materialized.metadata
-    )
+    return dg.MaterializeResult(asset_key=name.split("/"), value=materialized.value, metadata=materialized.metadata)
 
 
 def _client(context: dg.AssetExecutionContext) -> ClientConfig:
@@ -148,9 +146,7 @@ def marketing(context: dg.AssetExecutionContext, lake: LakeResource):  # type: i
         yield from _publish(context, ingest_marketing(client, configured, datetime.now(UTC)), lake.get())
 
 
-experiments = _file_source(
-    "experiments", "Lift tests: incremental outcome and its standard error, by channel."
-)
+experiments = _file_source("experiments", "Lift tests: incremental outcome and its standard error, by channel.")
 mentions = _file_source("mentions", "What people say: text, time, source, and the campaign where known.")
 labelled_mentions = _file_source("labelled_mentions", "The client's own sentiment labels, to retrain on.")
 answers = _file_source("answers", "Answers of AI assistants to prompts, with their citations.")

@@ -70,7 +70,13 @@ def print_figures(figures: list[Figure], console: Console) -> None:
         baseline = "" if figure.baseline is None else f"{figure.baseline}: {figure.baseline_text}"
         value = "unknown" if figure.value is None else f"{figure.value:,.3g} {figure.unit}"
         table.add_row(
-            figure.benchmark, figure.name, value, interval, "" if figure.n is None else f"{figure.n:,}", figure.goal or "",
-            baseline, figure.method,
+            figure.benchmark,
+            figure.name,
+            value,
+            interval,
+            "" if figure.n is None else f"{figure.n:,}",
+            figure.goal or "",
+            baseline,
+            figure.method,
         )
     console.print(table)

@@ -42,21 +42,37 @@ def measure(data: Path) -> Iterator[Figure]:
     channels = "\n".join(
         f"      channel{i}: {{spend: Channel{i}_spend, exposure: Channel{i}_impression}}" for i in range(4)
     )
-    seconds, tables = _run(data / "mmm" / "meridian" / "national_media.csv", "media.csv", NATIONAL.format(channels=channels))
+    seconds, tables = _run(
+        data / "mmm" / "meridian" / "national_media.csv", "media.csv", NATIONAL.format(channels=channels)
+    )
     checks = dict(tables["causal/validation"].select("check", "value").iter_rows())
     roi = tables["causal/channel_results"].filter(pl.col("geo") == "all").sort("channel")["roi"].to_list()
     yield Figure(
-        benchmark="causal", name="national MMM, cold process to checked posterior", value=seconds, unit="s", n=1,
-        goal="later issue: <= 8 s", method="liftos run --select +causal/validation on 156 weeks, 4 channels, 2 controls",
-        baseline="Meridian 2.1, recorded", baseline_value=MERIDIAN_SECONDS,
+        benchmark="causal",
+        name="national MMM, cold process to checked posterior",
+        value=seconds,
+        unit="s",
+        n=1,
+        goal="later issue: <= 8 s",
+        method="liftos run --select +causal/validation on 156 weeks, 4 channels, 2 controls",
+        baseline="Meridian 2.1, recorded",
+        baseline_value=MERIDIAN_SECONDS,
     )
     yield Figure(
-        benchmark="causal", name="national MMM, least bulk ESS", value=checks.get("ess_bulk"), unit="draws", n=1,
-        goal=">= 400", method="least over all parameters of the same fit",
+        benchmark="causal",
+        name="national MMM, least bulk ESS",
+        value=checks.get("ess_bulk"),
+        unit="draws",
+        n=1,
+        goal=">= 400",
+        method="least over all parameters of the same fit",
     )
     yield Figure(
-        benchmark="causal", name="national MMM, largest difference of an ROI mean from Meridian's",
-        value=max(abs(ours - theirs) for ours, theirs in zip(roi, MERIDIAN_ROI, strict=True)), unit="", n=4,
+        benchmark="causal",
+        name="national MMM, largest difference of an ROI mean from Meridian's",
+        value=max(abs(ours - theirs) for ours, theirs in zip(roi, MERIDIAN_ROI, strict=True)),
+        unit="",
+        n=4,
         method="our default model has Fourier seasonality and a trend where Meridian's has 10 knots",
     )
     truth = json.loads((data / "mmm" / "pymc_marketing" / "truth.json").read_text(encoding="utf-8"))["channels"]
@@ -72,8 +88,12 @@ def measure(data: Path) -> Iterator[Figure]:
         found[c]["contribution_low"] <= truth[c]["total_contribution"] <= found[c]["contribution_high"] for c in truth
     ]
     yield Figure(
-        benchmark="causal", name="contribution error, PyMC-Marketing example", value=100 * sum(errors) / len(errors),
-        unit="%", n=len(errors), method="mean absolute error of two channels' contributions against the published truth; "
+        benchmark="causal",
+        name="contribution error, PyMC-Marketing example",
+        value=100 * sum(errors) / len(errors),
+        unit="%",
+        n=len(errors),
+        method="mean absolute error of two channels' contributions against the published truth; "
         f"{sum(held)} of {len(held)} 90 % intervals hold it",
     )
 
@@ -90,8 +110,13 @@ def _run(file: Path, name: str, client: str) -> tuple[float, dict[str, pl.DataFr
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LIFTOS_", "DAGSTER_"))}
         environment["LIFTOS_HOME"] = home
         command = [
-            sys.executable, "-m", "liftos_pipelines.cli", "run", "bench",
-            "--select", "+causal/validation,+causal/channel_results",
+            sys.executable,
+            "-m",
+            "liftos_pipelines.cli",
+            "run",
+            "bench",
+            "--select",
+            "+causal/validation,+causal/channel_results",
         ]
         began = time.perf_counter()
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=settings.PROJECT)

@@ -71,7 +71,27 @@ def _client(home: Path) -> Path:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(7)
     start = datetime(2025, 1, 1, tzinfo=UTC)
-    words = np.array("the delivery was late again and nobody answered but the jacket itself is warm and well made".split())
+    words = np.array(
+        [
+            "the",
+            "delivery",
+            "was",
+            "late",
+            "again",
+            "and",
+            "nobody",
+            "answered",
+            "but",
+            "the",
+            "jacket",
+            "itself",
+            "is",
+            "warm",
+            "and",
+            "well",
+            "made",
+        ]
+    )
     pl.DataFrame(
         {
             "mention_id": [f"m{number}" for number in range(ROWS)],

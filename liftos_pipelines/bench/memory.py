@@ -56,8 +56,17 @@ def measure(_: Path) -> Iterator[Figure]:
     ):
         value, low, high = p95_interval(sample)
         yield Figure(
-            benchmark="memory", name=name, value=value, low=low, high=high, unit="ms", n=sample.size, goal=goal,
-            method=f"{method}; {MEMORIES:,} memories", baseline="brute-force dot product p95", baseline_value=dot_p95,
+            benchmark="memory",
+            name=name,
+            value=value,
+            low=low,
+            high=high,
+            unit="ms",
+            n=sample.size,
+            goal=goal,
+            method=f"{method}; {MEMORIES:,} memories",
+            baseline="brute-force dot product p95",
+            baseline_value=dot_p95,
         )
 
 
@@ -77,5 +86,12 @@ def _notes(rng: np.random.Generator, count: int, offset: int = 0) -> pl.DataFram
             "subject": [None] * count,
             "tags": [None] * count,
         },
-        schema={"note_id": pl.String, "at": pl.Datetime("us", "UTC"), "text": pl.String, "author": pl.String, "subject": pl.String, "tags": pl.List(pl.String)},
+        schema={
+            "note_id": pl.String,
+            "at": pl.Datetime("us", "UTC"),
+            "text": pl.String,
+            "author": pl.String,
+            "subject": pl.String,
+            "tags": pl.List(pl.String),
+        },
     )

@@ -43,7 +43,9 @@ def measure(_: Path) -> Iterator[Figure]:
             with dg.DagsterInstance.local_temp(tempdir=folder) as instance:
                 register(instance, "demo")
                 # An empty agentic and causal past is enough: what the hops read are the sources and the spine.
-                prepared = run_client("demo", f"{PREPARE},causal/impact,agentic/registry", defs=defs, instance=instance, console=quiet)
+                prepared = run_client(
+                    "demo", f"{PREPARE},causal/impact,agentic/registry", defs=defs, instance=instance, console=quiet
+                )
                 if not prepared.success:
                     raise RuntimeError(f"the demo client could not be prepared: {prepared.assets}")
                 spine, job = open_spine(), defs.resolve_implicit_global_asset_job_def()
@@ -54,16 +56,23 @@ def measure(_: Path) -> Iterator[Figure]:
                     spine.raise_event(
                         "demo",
                         SentimentDropDetected(
-                            alert_id=f"bench-{number}", campaign_id="all", detected_at=start + timedelta(days=6),
-                            window_start=start.date(), window_end=(start + timedelta(days=13)).date(),
-                            severity=0.5, effect=-0.2, n=200,
+                            alert_id=f"bench-{number}",
+                            campaign_id="all",
+                            detected_at=start + timedelta(days=6),
+                            window_start=start.date(),
+                            window_end=(start + timedelta(days=13)).date(),
+                            severity=0.5,
+                            effect=-0.2,
+                            n=200,
                         ),
                         occurred_at=start,
                     )
                     for reaction in REACTIONS:
                         assets = [dg.AssetKey(name.split("/")) for name in reaction.assets]
                         job.execute_in_process(
-                            instance=instance, partition_key="demo", asset_selection=assets,
+                            instance=instance,
+                            partition_key="demo",
+                            asset_selection=assets,
                             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                         )
                         for event in spine.unhandled(reaction.name, reaction.event_types):
@@ -77,8 +86,15 @@ def measure(_: Path) -> Iterator[Figure]:
                     os.environ[name] = old
     value, low, high = p95_interval(np.array(taken[1:]))
     yield Figure(
-        benchmark="reactions", name="event to pattern stored, p95", value=value, low=low, high=high, unit="ms",
-        n=EVENTS, goal="< 2,000 ms",
+        benchmark="reactions",
+        name="event to pattern stored, p95",
+        value=value,
+        low=low,
+        high=high,
+        unit="ms",
+        n=EVENTS,
+        goal="< 2,000 ms",
         method="three runs (impact, proposal, memory) in one warm process on SQLite, demo world; the first left out",
-        baseline="the first, cold", baseline_value=taken[0],
+        baseline="the first, cold",
+        baseline_value=taken[0],
     )

@@ -95,9 +95,7 @@ def judge(
     return [_verdict(rule, results[position], named) for position, rule in enumerate(rules)]
 
 
-def judge_columns(
-    name: str, required: Sequence[str], present: Sequence[str], sentences: Sequence[str]
-) -> Verdict:
+def judge_columns(name: str, required: Sequence[str], present: Sequence[str], sentences: Sequence[str]) -> Verdict:
     """The check `columns`: what the files' headers must hold. `sentences` explain what is missing."""
     rule = Rule(
         check="columns",
@@ -122,16 +120,12 @@ def judge_quarantine(rows: int, set_aside: pl.DataFrame, limit: float = QUARANTI
     share = bad / (rows + bad) if rows + bad else 0.0
     examples = [
         f"{file} row {row}" + (f': column "{column}" {reason}' if column else f": {reason}")
-        for file, row, column, reason in set_aside.select("file", "row", "column", "reason")
-        .head(EXAMPLES)
-        .iter_rows()
+        for file, row, column, reason in set_aside.select("file", "row", "column", "reason").head(EXAMPLES).iter_rows()
     ]
     stops = f" (more than {limit:.0%} stops the source)" if share > limit else ""
     message = ""
     if bad:
-        message = f"{bad} of {rows + bad} rows cannot be read and are in quarantine{stops}: " + "; ".join(
-            examples
-        )
+        message = f"{bad} of {rows + bad} rows cannot be read and are in quarantine{stops}: " + "; ".join(examples)
     return Verdict(
         check="quarantine",
         passed=bad == 0,
@@ -172,10 +166,7 @@ def check_specs(name: str, *, of_files: bool = True) -> list[dg.AssetCheckSpec]:
             "Rows that cannot be read are few; above the limit the source stops.",
         ),
     ]
-    rules = [
-        (rule.check, rule.blocking, f"Not so: {rule.problem}.")
-        for rule in rules_of(name, datetime(2000, 1, 1))
-    ]
+    rules = [(rule.check, rule.blocking, f"Not so: {rule.problem}.") for rule in rules_of(name, datetime(2000, 1, 1))]
     return [
         dg.AssetCheckSpec(name=check, asset=name.split("/"), blocking=blocking, description=description)
         for check, blocking, description in [*(files if of_files else []), *rules]
@@ -221,15 +212,9 @@ def _verdict(rule: Rule, result: Any, named: ColumnNamer) -> Verdict:
 
 def _place(rule: Rule, example: dict[str, Any], named: ColumnNamer) -> str:
     """One failing row, as a person finds it: file, row, column, value, and the rest of its key."""
-    judged = {
-        str(value) for argument, value in rule.arguments.items() if argument.lower().startswith("column")
-    }
+    judged = {str(value) for argument, value in rule.arguments.items() if argument.lower().startswith("column")}
     judged |= set(rule.arguments.get("column_list", []))
-    values = [
-        f'column "{named(name, example)}" is {_said(value)}'
-        for name, value in example.items()
-        if name in judged
-    ]
+    values = [f'column "{named(name, example)}" is {_said(value)}' for name, value in example.items() if name in judged]
     beside = [
         f"{name.replace('_', ' ')} {_said(value)}"
         for name, value in example.items()

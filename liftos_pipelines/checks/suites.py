@@ -46,9 +46,7 @@ def rules_of(name: str, now: datetime, *, step: int | None = None) -> list[Rule]
     rules = [
         Rule(
             check="keys_unique",
-            type="expect_column_values_to_be_unique"
-            if len(key) == 1
-            else "expect_compound_columns_to_be_unique",
+            type="expect_column_values_to_be_unique" if len(key) == 1 else "expect_compound_columns_to_be_unique",
             arguments={"column": key[0]} if len(key) == 1 else {"column_list": list(key)},
             columns=key,
             problem=f"the key ({', '.join(key)}) stands in several rows of one file with different contents",
@@ -77,16 +75,12 @@ def rules_of(name: str, now: datetime, *, step: int | None = None) -> list[Rule]
     return rules
 
 
-def _between(
-    column: str, low: Any, high: Any, name: str, problem: str = "", fix: str = "", **more: Any
-) -> Rule:
+def _between(column: str, low: Any, high: Any, name: str, problem: str = "", fix: str = "", **more: Any) -> Rule:
     bounds = {"min_value": low, "max_value": high}
     return Rule(
         check=f"{column}_{name}",
         type="expect_column_values_to_be_between",
-        arguments={"column": column}
-        | {bound: value for bound, value in bounds.items() if value is not None}
-        | more,
+        arguments={"column": column} | {bound: value for bound, value in bounds.items() if value is not None} | more,
         columns=(column,),
         problem=problem or f"{column} lies outside {low:%Y-%m-%d} to {high:%Y-%m-%d}",
         fix=fix or "Mend the date in the file.",
@@ -144,11 +138,7 @@ def _fresh(column: str, days: int, now: datetime) -> Rule:
 
 def _continuous(step: int | None) -> Rule:
     known = STEPS.get(step or 0)
-    usual = (
-        f"the panel is {known}"
-        if known
-        else f"the usual step is {step} days; only daily and weekly panels fit"
-    )
+    usual = f"the panel is {known}" if known else f"the usual step is {step} days; only daily and weekly panels fit"
     return Rule(
         check="dates_continuous",
         type="expect_column_values_to_be_in_set",

@@ -62,9 +62,7 @@ def answers_readable(answer_mentions: pl.DataFrame) -> dg.AssetCheckResult:
     partitions_def=clients_partitions,
     description="References in answers point to a source that the answer lists, up to the template's target.",
 )
-def citations_exist(
-    context: dg.AssetCheckExecutionContext, answer_mentions: pl.DataFrame
-) -> dg.AssetCheckResult:
+def citations_exist(context: dg.AssetCheckExecutionContext, answer_mentions: pl.DataFrame) -> dg.AssetCheckResult:
     known = (
         answer_mentions.unique("answer_id").drop_nulls("hallucinated_citations")
         if "hallucinated_citations" in answer_mentions.columns
@@ -92,9 +90,9 @@ def citations_exist(
 def enough_prompts(context: dg.AssetCheckExecutionContext, visibility: pl.DataFrame) -> dg.AssetCheckResult:
     if visibility.is_empty() or "own" not in visibility.columns:
         return _unknown("interval_width")
-    newest = visibility.filter(
-        pl.col("own"), pl.col("engine") == ALL, pl.col("metric") == "mention_rate"
-    ).filter(pl.col("period") == pl.col("period").max())
+    newest = visibility.filter(pl.col("own"), pl.col("engine") == ALL, pl.col("metric") == "mention_rate").filter(
+        pl.col("period") == pl.col("period").max()
+    )
     low, high, prompts = newest.select("low", "high", "n_prompts").row(0) if newest.height else (None, None, 0)
     target = targets_of(context.partition_key).interval_width
     if low is None or high is None:

@@ -112,9 +112,7 @@ def read_pages(client: ClientConfig, field: str, path: str) -> SourceFiles:
             raise ClientFileError(f"{where}: {found.name} is not an HTML file (.html, .htm, also with .gz)")
         html = _decode_html(_bytes(where, found))
         if html is None:
-            unreadable.append(
-                bad(found.name, 1, "html", "neither UTF-8 nor the encoding that the page declares", "")
-            )
+            unreadable.append(bad(found.name, 1, "html", "neither UTF-8 nor the encoding that the page declares", ""))
             continue
         folder = found.path.rsplit("/", 1)[0]
         if folder not in named:
@@ -144,13 +142,9 @@ def _find(client: ClientConfig, where: str, path: str) -> list[_Found]:
     matches = sorted(_glob(root)) if has_magic(str(root)) else [root]
     files = [match for match in matches if not match.is_dir()]
     if not has_magic(str(root)) and root.is_dir():
-        raise ClientFileError(
-            f"{where}: {path} is a folder, not a file. Name its files, for example {path}/*.csv"
-        )
+        raise ClientFileError(f"{where}: {path} is a folder, not a file. Name its files, for example {path}/*.csv")
     if not files or not all(file.exists() for file in files):
-        raise ClientFileError(
-            f"{where}: no file at {path}{_closest_file(root)}. Add the file or mend the path."
-        )
+        raise ClientFileError(f"{where}: no file at {path}{_closest_file(root)}. Add the file or mend the path.")
     found = []
     for file in files:
         _guard(client, where, path, file)
@@ -164,8 +158,7 @@ def _local_pattern(client: ClientConfig, where: str, path: str) -> Path:
     written = Path(path).expanduser()
     if ".." in written.parts:
         raise ClientFileError(
-            f'{where}: "{path}" leaves the client\'s folder by "..". '
-            "Use a path below it, an absolute path or a URI."
+            f'{where}: "{path}" leaves the client\'s folder by "..". Use a path below it, an absolute path or a URI.'
         )
     return written if written.is_absolute() else client.folder.resolve() / written
 
@@ -259,9 +252,7 @@ def _bytes(where: str, found: _Found) -> bytes:
     except (OSError, EOFError) as error:
         raise ClientFileError(f"{where}: {found.name} cannot be read: {error}") from error
     if not content.strip():
-        raise ClientFileError(
-            f"{where}: {found.name} is empty. Write its header and rows, or remove the source."
-        )
+        raise ClientFileError(f"{where}: {found.name} is empty. Write its header and rows, or remove the source.")
     return content
 
 
@@ -315,7 +306,5 @@ def _page_urls(where: str, folder: str) -> dict[str, str]:
         return {}
     rows, columns, _ = read_csv(where, "pages.csv", filesystem.cat_file(bare))
     if not {"path", "url"} <= set(columns):
-        raise ClientFileError(
-            f"{where}: {location}: expected the columns path,url; found {', '.join(columns)}"
-        )
+        raise ClientFileError(f"{where}: {location}: expected the columns path,url; found {', '.join(columns)}")
     return dict(rows.select("path", "url").iter_rows())

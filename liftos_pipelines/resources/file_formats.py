@@ -18,9 +18,7 @@ import yaml
 
 from liftos_pipelines.modules.sources.rows import FILE, ROW
 
-FORMATS = (
-    ".csv, .tsv, .jsonl, .ndjson, .parquet, .yaml (each but Parquet also with .gz) or a Delta table's folder"
-)
+FORMATS = ".csv, .tsv, .jsonl, .ndjson, .parquet, .yaml (each but Parquet also with .gz) or a Delta table's folder"
 
 
 class ClientFileError(ValueError):
@@ -43,9 +41,7 @@ def decode(where: str, name: str, content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         hint = " (it looks like UTF-16)" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-        raise ClientFileError(
-            f"{where}: {name} line {line} is not UTF-8{hint}. Save the file as UTF-8."
-        ) from error
+        raise ClientFileError(f"{where}: {name} line {line} is not UTF-8{hint}. Save the file as UTF-8.") from error
 
 
 def read_csv(where: str, name: str, content: bytes) -> Parsed:
@@ -139,9 +135,7 @@ def read_delta(where: str, name: str, uri: str) -> Parsed:
     try:
         frame = pl.read_delta(uri)
     except Exception as error:  # deltalake and object stores raise many kinds
-        raise ClientFileError(
-            f"{where}: {name} is not readable as a Delta table: {error}. Use {FORMATS}."
-        ) from error
+        raise ClientFileError(f"{where}: {name} is not readable as a Delta table: {error}. Use {FORMATS}.") from error
     return _from_typed(frame, name)
 
 
@@ -156,9 +150,7 @@ PARSERS: dict[str, Callable[[str, str, bytes], Parsed]] = {
 }
 
 
-def _from_records(
-    records: list[dict[str, Any]], name: str, lines: list[int]
-) -> tuple[pl.DataFrame, list[str]]:
+def _from_records(records: list[dict[str, Any]], name: str, lines: list[int]) -> tuple[pl.DataFrame, list[str]]:
     columns = list(dict.fromkeys(key for record in records for key in record if key))
     values = {column: [_astext(record.get(column)) for record in records] for column in columns}
     return _frame(values, name, lines), columns
@@ -177,11 +169,7 @@ def _column_astext(column: pl.Series) -> pl.Series:
     if column.dtype in (pl.String, pl.Categorical) or isinstance(column.dtype, pl.Enum):
         return column.cast(pl.String)
     if isinstance(column.dtype, pl.Datetime):
-        zoned = (
-            column.dt.convert_time_zone("UTC")
-            if column.dtype.time_zone
-            else column.dt.replace_time_zone("UTC")
-        )
+        zoned = column.dt.convert_time_zone("UTC") if column.dtype.time_zone else column.dt.replace_time_zone("UTC")
         return zoned.dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
     if column.dtype.is_numeric() or column.dtype in (pl.Date, pl.Boolean, pl.Null):
         return column.cast(pl.String)
@@ -200,9 +188,7 @@ def _astext(value: Any) -> str | None:
 
 def _frame(columns: dict[str, list[Any]], name: str, lines: list[int]) -> pl.DataFrame:
     frame = pl.DataFrame(columns, schema={column: pl.String for column in columns})
-    return frame.with_columns(
-        pl.Series(FILE, [name] * len(lines), dtype=pl.String), pl.Series(ROW, lines, pl.Int64)
-    )
+    return frame.with_columns(pl.Series(FILE, [name] * len(lines), dtype=pl.String), pl.Series(ROW, lines, pl.Int64))
 
 
 def bad(file: str, row: int, column: str, reason: str, raw: str) -> dict[str, Any]:

@@ -198,9 +198,7 @@ class Lake:
         if delete_where:
             merger = merger.when_not_matched_by_source_delete(predicate=delete_where)
         merger.execute()
-        return WriteReport(
-            inserted=added.height, updated=changed.height, unchanged=unchanged, version=delta.version()
-        )
+        return WriteReport(inserted=added.height, updated=changed.height, unchanged=unchanged, version=delta.version())
 
     def append_quarantine(self, client: str, source: str, frame: pl.DataFrame) -> int:
         """Keep rows that could not be read, with the reason; returns how many of them are new."""

@@ -14,7 +14,13 @@ from liftos_pipelines.clients import ClientError, list_clients, load_client
 
 # Which assets a source's files feed first; what lies further downstream follows by events and by the schedules.
 FED_BY_SOURCE: dict[str, tuple[str, ...]] = {
-    "marketing": ("sources/marketing_outcome", "sources/marketing_media", "sources/marketing_controls", "causal/panel", "causal/monitor"),
+    "marketing": (
+        "sources/marketing_outcome",
+        "sources/marketing_media",
+        "sources/marketing_controls",
+        "causal/panel",
+        "causal/monitor",
+    ),
     "experiments": ("sources/experiments",),
     "mentions": ("sources/mentions", "sentiment/mention_scores", "sentiment/daily_index", "sentiment/alerts"),
     "labelled_mentions": ("sources/labelled_mentions", "sentiment/model"),
@@ -47,7 +53,11 @@ def fingerprints(client: str) -> dict[str, str]:
         settings = getattr(config.sources, source)
         if settings is None or "://" in settings.path:
             continue
-        files = sorted(config.folder.glob(settings.path)) if not Path(settings.path).is_absolute() else [Path(settings.path)]
+        files = (
+            sorted(config.folder.glob(settings.path))
+            if not Path(settings.path).is_absolute()
+            else [Path(settings.path)]
+        )
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
         if stats:
             prints[source] = json.dumps(stats)

@@ -128,8 +128,10 @@ def reaction_sensor(reaction: Reaction) -> dg.SensorDefinition:
             active,
         )
         if not runs:
-            return dg.SkipReason(f"{len(pending)} unhandled event(s): their run is under way, failed for good, or "
-                                 "their client is not registered")
+            return dg.SkipReason(
+                f"{len(pending)} unhandled event(s): their run is under way, failed for good, or "
+                "their client is not registered"
+            )
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
@@ -158,7 +160,9 @@ def _run_history(
         runs = instance.get_runs(
             dg.RunsFilter(tags={"liftos/reaction": reaction.name, "liftos/event": event_id}), limit=ATTEMPTS + 1
         )
-        failed[event_id] = sum(run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED) for run in runs)
+        failed[event_id] = sum(
+            run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED) for run in runs
+        )
         if any(not run.is_finished for run in runs):
             active.add(event_id)
     return failed, active

@@ -39,13 +39,17 @@ def _each_client(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReques
         )
 
 
-@dg.schedule(job=daily_job, cron_schedule="15 5 * * *", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(
+    job=daily_job, cron_schedule="15 5 * * *", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING
+)
 def every_day(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     """All clients each day at 05:15 UTC, without the model refit."""
     yield from _each_client(context)
 
 
-@dg.schedule(job=refit_job, cron_schedule="15 3 * * 1", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(
+    job=refit_job, cron_schedule="15 3 * * 1", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING
+)
 def every_week(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     """All clients each Monday at 03:15 UTC, with a clean refit."""
     yield from _each_client(context)

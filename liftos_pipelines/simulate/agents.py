@@ -37,24 +37,84 @@ class Agent:
 
 
 AGENTS: tuple[Agent, ...] = (
-    Agent(agent_id="pacer", type="budget_allocator", owner="growth", purpose="Paces campaign budgets over the week",
-          version="1.4.0", stage="live", capabilities=("read_metrics", "shift_budget", "notify"), budget=500.0,
-          rollback_to="1.3.2", runs=80, success=0.60),
-    Agent(agent_id="pacer-canary", type="budget_allocator", owner="growth", purpose="Paces campaign budgets over the week",
-          version="2.0.0", stage="canary", capabilities=("read_metrics", "shift_budget", "notify"), budget=500.0,
-          rollback_to="1.4.0", runs=80, success=0.85),
-    Agent(agent_id="optimizer", type="campaign_optimizer", owner="growth", purpose="Adjusts bids and pauses weak ads",
-          version="3.1.0", stage="live", capabilities=("read_metrics", "adjust_bid", "pause_ad", "notify"), budget=300.0,
-          rollback_to="3.0.4", runs=50, success=0.75),
-    Agent(agent_id="segmenter", type="audience_segmenter", owner="crm", purpose="Builds audiences from the customer table",
-          version="1.1.0", stage="live", capabilities=("read_customer", "read_metrics", "build_segment", "send_mail"),
-          budget=100.0, rollback_to="1.0.0", runs=40, success=0.80),
-    Agent(agent_id="tester", type="creative_tester", owner="brand", purpose="Sets up and reads creative tests",
-          version="0.9.0", stage="shadow", capabilities=("read_metrics", "start_test", "notify"), budget=150.0,
-          rollback_to=None, runs=30, success=0.70),
-    Agent(agent_id="monitor", type="performance_monitor", owner="data", purpose="Watches campaigns and writes the morning note",
-          version="2.2.1", stage="live", capabilities=("read_metrics", "read_customer", "send_mail", "notify"), budget=50.0,
-          rollback_to="2.2.0", runs=40, success=0.90),
+    Agent(
+        agent_id="pacer",
+        type="budget_allocator",
+        owner="growth",
+        purpose="Paces campaign budgets over the week",
+        version="1.4.0",
+        stage="live",
+        capabilities=("read_metrics", "shift_budget", "notify"),
+        budget=500.0,
+        rollback_to="1.3.2",
+        runs=80,
+        success=0.60,
+    ),
+    Agent(
+        agent_id="pacer-canary",
+        type="budget_allocator",
+        owner="growth",
+        purpose="Paces campaign budgets over the week",
+        version="2.0.0",
+        stage="canary",
+        capabilities=("read_metrics", "shift_budget", "notify"),
+        budget=500.0,
+        rollback_to="1.4.0",
+        runs=80,
+        success=0.85,
+    ),
+    Agent(
+        agent_id="optimizer",
+        type="campaign_optimizer",
+        owner="growth",
+        purpose="Adjusts bids and pauses weak ads",
+        version="3.1.0",
+        stage="live",
+        capabilities=("read_metrics", "adjust_bid", "pause_ad", "notify"),
+        budget=300.0,
+        rollback_to="3.0.4",
+        runs=50,
+        success=0.75,
+    ),
+    Agent(
+        agent_id="segmenter",
+        type="audience_segmenter",
+        owner="crm",
+        purpose="Builds audiences from the customer table",
+        version="1.1.0",
+        stage="live",
+        capabilities=("read_customer", "read_metrics", "build_segment", "send_mail"),
+        budget=100.0,
+        rollback_to="1.0.0",
+        runs=40,
+        success=0.80,
+    ),
+    Agent(
+        agent_id="tester",
+        type="creative_tester",
+        owner="brand",
+        purpose="Sets up and reads creative tests",
+        version="0.9.0",
+        stage="shadow",
+        capabilities=("read_metrics", "start_test", "notify"),
+        budget=150.0,
+        rollback_to=None,
+        runs=30,
+        success=0.70,
+    ),
+    Agent(
+        agent_id="monitor",
+        type="performance_monitor",
+        owner="data",
+        purpose="Watches campaigns and writes the morning note",
+        version="2.2.1",
+        stage="live",
+        capabilities=("read_metrics", "read_customer", "send_mail", "notify"),
+        budget=50.0,
+        rollback_to="2.2.0",
+        runs=40,
+        success=0.90,
+    ),
 )
 PLANTED: dict[str, dict[str, int]] = {
     "over_budget": {"pacer": 4, "optimizer": 2},
@@ -63,10 +123,20 @@ PLANTED: dict[str, dict[str, int]] = {
 }
 SPENDING = ("shift_budget", "adjust_bid", "start_test")
 FORBIDDEN = ("delete_audience", "export_table", "change_password")
-REQUESTS = ("Check last week and act where it helps.", "The morning round, please.", "Anything unusual since yesterday?",
-            "Prepare the change we discussed.", "Look at the weakest campaign.")
-THOUGHTS = ("Cost per order is above target in one region.", "Volume is normal, pace is ahead of plan.",
-            "Two ads have stopped learning.", "The audience has grown stale.", "Orders are within their usual range.")
+REQUESTS = (
+    "Check last week and act where it helps.",
+    "The morning round, please.",
+    "Anything unusual since yesterday?",
+    "Prepare the change we discussed.",
+    "Look at the weakest campaign.",
+)
+THOUGHTS = (
+    "Cost per order is above target in one region.",
+    "Volume is normal, pace is ahead of plan.",
+    "Two ads have stopped learning.",
+    "The audience has grown stale.",
+    "Orders are within their usual range.",
+)
 CAMPAIGN_IDS = ("c25-doorstep", "c25-summer", "c25-winter", "c24-club")
 
 
@@ -93,8 +163,16 @@ def generate(seed: int) -> Runs:
                 planted[kind].append(run_id)
             steps += _run(rng, agent, run_id, number, kind)
     listed = [
-        {"agent_id": a.agent_id, "type": a.type, "owner": a.owner, "purpose": a.purpose, "version": a.version,
-         "stage": a.stage, "capabilities": list(a.capabilities), "budget": a.budget}
+        {
+            "agent_id": a.agent_id,
+            "type": a.type,
+            "owner": a.owner,
+            "purpose": a.purpose,
+            "version": a.version,
+            "stage": a.stage,
+            "capabilities": list(a.capabilities),
+            "budget": a.budget,
+        }
         | ({"rollback_to": a.rollback_to} if a.rollback_to else {})
         for a in AGENTS
     ]
@@ -109,21 +187,41 @@ def _run(rng: np.random.Generator, agent: Agent, run_id: str, number: int, kind:
 
     def add(step_kind: str, **fields: Any) -> None:
         cost = fields.pop("cost", round(float(rng.uniform(0.001, 0.02)), 4))
-        steps.append({
-            "run_id": run_id, "agent_id": agent.agent_id, "step": len(steps) + 1,
-            "at": (start + timedelta(seconds=4 * len(steps))).isoformat(), "kind": step_kind, **fields, "cost": cost,
-        })
+        steps.append(
+            {
+                "run_id": run_id,
+                "agent_id": agent.agent_id,
+                "step": len(steps) + 1,
+                "at": (start + timedelta(seconds=4 * len(steps))).isoformat(),
+                "kind": step_kind,
+                **fields,
+                "cost": cost,
+            }
+        )
 
     def call(tool: str, result: str, money: float = 0.0, **arguments: Any) -> None:
         if money:
             arguments |= {"amount": money, "currency": "EUR"}
-        add("tool_call", tool=tool, arguments=json.dumps(arguments), cost=round(money + float(rng.uniform(0.001, 0.02)), 4))
+        add(
+            "tool_call",
+            tool=tool,
+            arguments=json.dumps(arguments),
+            cost=round(money + float(rng.uniform(0.001, 0.02)), 4),
+        )
         add("tool_result", tool=tool, content=result)
 
     campaign = str(rng.choice(CAMPAIGN_IDS))
     add("message", content=str(rng.choice(REQUESTS)))
-    add("reasoning", content=str(rng.choice(THOUGHTS)), confidence=round(float(np.clip(rng.normal(agent.success, 0.12), 0.05, 0.99)), 2))
-    call("read_metrics", f"orders {int(rng.integers(200, 900))}, cost per order {rng.uniform(4, 12):.2f} EUR", campaign_id=campaign)
+    add(
+        "reasoning",
+        content=str(rng.choice(THOUGHTS)),
+        confidence=round(float(np.clip(rng.normal(agent.success, 0.12), 0.05, 0.99)), 2),
+    )
+    call(
+        "read_metrics",
+        f"orders {int(rng.integers(200, 900))}, cost per order {rng.uniform(4, 12):.2f} EUR",
+        campaign_id=campaign,
+    )
     spending = [tool for tool in agent.capabilities if tool in SPENDING]
     if spending:
         share = rng.uniform(1.3, 2.5) if kind == "over_budget" else rng.uniform(0.05, 0.6)
@@ -161,8 +259,12 @@ def truth(world: Runs) -> dict[str, Any]:
         "violations": world.planted,
         "internal_domain": BRAND_DOMAIN,
         "success": {
-            agent.agent_id: {"version": agent.version, "true_rate": agent.success, "runs": agent.runs,
-                             "realised_rate": float(np.mean(rewards[agent.agent_id]))}
+            agent.agent_id: {
+                "version": agent.version,
+                "true_rate": agent.success,
+                "runs": agent.runs,
+                "realised_rate": float(np.mean(rewards[agent.agent_id])),
+            }
             for agent in AGENTS
         },
         "better_version": {"agent_id": "pacer-canary", "version": "2.0.0", "than": "1.4.0"},

@@ -24,21 +24,57 @@ CHANGED_ENGINE, CHANGE_DAY = "quill", date(2025, 11, 10)
 FIRST_WAVE, DAYS_BETWEEN, RUNS = date(2025, 9, 1), 4, 2
 ICC = 0.7
 BRANDS: dict[str, str] = {BRAND: BRAND_DOMAIN, **COMPETITORS}
-MEAN_BEFORE = {BRAND: 0.50, "Altura Peak": 0.55, "Brightpine": 0.42, "Trailmark": 0.35, "Kestrel & Co": 0.28, "Fjellgear": 0.20}
+MEAN_BEFORE = {
+    BRAND: 0.50,
+    "Altura Peak": 0.55,
+    "Brightpine": 0.42,
+    "Trailmark": 0.35,
+    "Kestrel & Co": 0.28,
+    "Fjellgear": 0.20,
+}
 MEAN_AFTER = MEAN_BEFORE | {BRAND: 0.28, "Altura Peak": 0.70}
 STRENGTH = {BRAND: 0.6, "Altura Peak": 0.9, "Brightpine": 0.3, "Trailmark": 0.1, "Kestrel & Co": 0.0, "Fjellgear": -0.3}
 OWN_PAGE_CITED, OWN_PAGE_CITED_AFTER = 0.45, 0.20
 ABSENCE = 0.05
-THIRD_PARTIES = ("gearguide.example", "trailforum.example", "outdoorpress.example", "packlist.example", "hutnotes.example")
+THIRD_PARTIES = (
+    "gearguide.example",
+    "trailforum.example",
+    "outdoorpress.example",
+    "packlist.example",
+    "hutnotes.example",
+)
 
-CATEGORIES = ("rain jacket", "hiking backpack", "two-person tent", "camping stove", "hiking boots",
-              "down sleeping bag", "trekking poles", "merino base layer")
-INTENTS = ("What is the best {} this year?", "Which brand of {} lasts longest?", "Recommend a {} under 200 euro.",
-           "I need a {} for wet weather, what should I buy?", "Compare the most popular makes of {}.")
-OPENINGS = ("Here are options for a {} that reviewers name often:", "These makes come up most for a {}:",
-            "For a {} I would look at the following:", "A short list for a {}, best first:")
-PRAISE = ("well rated for durability", "light and easy to pack", "good value for the price",
-          "praised for its repair service", "a solid choice in the rain", "known for a comfortable fit")
+CATEGORIES = (
+    "rain jacket",
+    "hiking backpack",
+    "two-person tent",
+    "camping stove",
+    "hiking boots",
+    "down sleeping bag",
+    "trekking poles",
+    "merino base layer",
+)
+INTENTS = (
+    "What is the best {} this year?",
+    "Which brand of {} lasts longest?",
+    "Recommend a {} under 200 euro.",
+    "I need a {} for wet weather, what should I buy?",
+    "Compare the most popular makes of {}.",
+)
+OPENINGS = (
+    "Here are options for a {} that reviewers name often:",
+    "These makes come up most for a {}:",
+    "For a {} I would look at the following:",
+    "A short list for a {}, best first:",
+)
+PRAISE = (
+    "well rated for durability",
+    "light and easy to pack",
+    "good value for the price",
+    "praised for its repair service",
+    "a solid choice in the rain",
+    "known for a comfortable fit",
+)
 CRITIQUE = ("some buyers report slow delivery", "sizes run small", "rather heavy", "the zip is criticised in tests")
 
 
@@ -76,12 +112,21 @@ def generate(seed: int) -> Answers:
                 for run in range(1, RUNS + 1):
                     answer_id = f"a-{wave:%Y%m%d}-{engine}-{prompt_id}-{run}"
                     row, facts = _answer(rng, category, rates[q], changed=changed)
-                    rows.append({
-                        "answer_id": answer_id, "asked_at": at(wave, rng.uniform(21_600, 79_200)).isoformat(),
-                        "engine": engine, "prompt_id": prompt_id, "prompt": prompt, "run": str(run), **row,
-                    })
-                    said += [{"answer_id": answer_id, "engine": engine, "prompt_id": prompt_id, "date": wave, **fact}
-                             for fact in facts]
+                    rows.append(
+                        {
+                            "answer_id": answer_id,
+                            "asked_at": at(wave, rng.uniform(21_600, 79_200)).isoformat(),
+                            "engine": engine,
+                            "prompt_id": prompt_id,
+                            "prompt": prompt,
+                            "run": str(run),
+                            **row,
+                        }
+                    )
+                    said += [
+                        {"answer_id": answer_id, "engine": engine, "prompt_id": prompt_id, "date": wave, **fact}
+                        for fact in facts
+                    ]
     rates_rows = [
         {"engine": engine, "period": period, "prompt_id": panel[q][0], "brand": brand, "rate": float(rates[e][q, b])}
         for period, rates in (("before", before), ("after", after))
@@ -135,19 +180,30 @@ def _answer(
         if rng.random() < own_page:
             citations.append(f"https://{BRANDS[brand]}/{category.replace(' ', '-')}")
             cited.add(brand)
-        lines.append(f"{rank}. **{brand}** - {remark}." if style < 0.6 else
-                     f"- {brand}: {remark}." if style < 0.8 else f"{brand} is {remark}." if not negative else
-                     f"{brand} is often named, though {remark}.")
+        lines.append(
+            f"{rank}. **{brand}** - {remark}."
+            if style < 0.6
+            else f"- {brand}: {remark}."
+            if style < 0.8
+            else f"{brand} is {remark}."
+            if not negative
+            else f"{brand} is often named, though {remark}."
+        )
         facts.append({"brand": brand, "mentioned": True, "rank": rank, "negative": negative})
     others = rng.choice(THIRD_PARTIES, size=int(rng.integers(1, 4)), replace=False)
     citations += [f"https://{site}/{category.replace(' ', '-')}-{int(rng.integers(1, 9))}" for site in others]
     rng.shuffle(citations)
-    facts += [{"brand": brand, "mentioned": False, "rank": None, "negative": False} for brand in names if brand not in named]
+    facts += [
+        {"brand": brand, "mentioned": False, "rank": None, "negative": False} for brand in names if brand not in named
+    ]
     for fact in facts:
         fact["cited"] = fact["brand"] in cited
         fact["said_absent"] = fact["brand"] == absent
-    opening = str(rng.choice(OPENINGS)).format(category) if named else (
-        f"For a {category} it depends on fit and budget; look at recent tests before you decide.")
+    opening = (
+        str(rng.choice(OPENINGS)).format(category)
+        if named
+        else (f"For a {category} it depends on fit and budget; look at recent tests before you decide.")
+    )
     text = opening + ("\n" if style < 0.8 else " ") + ("\n" if style < 0.8 else " ").join(lines)
     if absent:
         text += f"\nI could not find any {category} from {absent} in the sources I checked."
@@ -172,8 +228,11 @@ def truth(world: Answers) -> dict[str, Any]:
     rates: dict[str, Any] = {}
     for row in mean.join(realised, on=by, how="left", maintain_order="left").iter_rows(named=True):
         rates.setdefault(row["engine"], {}).setdefault(row["period"], {})[row["brand"]] = {
-            "mention_rate": row["rate"], "mention_share": row["mention_share"], "top1_share": row["top1_share"],
-            "top3_share": row["top3_share"], "cited_share": row["cited_share"],
+            "mention_rate": row["rate"],
+            "mention_share": row["mention_share"],
+            "top1_share": row["top1_share"],
+            "top3_share": row["top3_share"],
+            "cited_share": row["cited_share"],
         }
     ranks = world.said.filter(pl.col("brand") == BRAND).sort("answer_id")["rank"]
     return {

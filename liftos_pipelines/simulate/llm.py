@@ -39,12 +39,23 @@ FACTS: dict[str, dict[str, str]] = {
 SHOP = {"delivery": "2 working days", "returns": "60 days"}
 CUSTOMERS = {"group 1": ("Amina", "Yusuf", "Leila", "Omar"), "group 2": ("Anna", "Jonas", "Marie", "Peter")}
 ASK = ("What is the {} of the {}?", "Tell me about the {} of the {}, please.", "I want to know the {} of your {}.")
-TELL = ("The {product} has a {fact} of {value}.", "For the {product}, the {fact} is {value}.",
-        "Thank you for asking: the {fact} of the {product} is {value}.")
-CLOSE = ("Delivery takes {delivery}.", "You can return it within {returns}.",
-         "Delivery takes {delivery}, and you can return it within {returns}.", "")
-ENTITIES = ("It is also sold in our Lisbon flagship store.", "It was tested by the Hadley Institute.",
-            "Our partner Corvane offers a free insurance with it.", "Ask for Mr Pemberton in the Vienna branch.")
+TELL = (
+    "The {product} has a {fact} of {value}.",
+    "For the {product}, the {fact} is {value}.",
+    "Thank you for asking: the {fact} of the {product} is {value}.",
+)
+CLOSE = (
+    "Delivery takes {delivery}.",
+    "You can return it within {returns}.",
+    "Delivery takes {delivery}, and you can return it within {returns}.",
+    "",
+)
+ENTITIES = (
+    "It is also sold in our Lisbon flagship store.",
+    "It was tested by the Hadley Institute.",
+    "Our partner Corvane offers a free insurance with it.",
+    "Ask for Mr Pemberton in the Vienna branch.",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +85,14 @@ def generate(seed: int) -> Calls:
                 arm = version
                 question, context, output, claim = _campaign_summary(rng, arm)
             row = {
-                "call_id": call_id, "called_at": at(day, rng.uniform(25_200, 79_200)).isoformat(), "model": MODEL[prompt_name],
-                "prompt_name": prompt_name, "prompt_version": version, "variant": variant, "input": question, "context": context,
+                "call_id": call_id,
+                "called_at": at(day, rng.uniform(25_200, 79_200)).isoformat(),
+                "model": MODEL[prompt_name],
+                "prompt_name": prompt_name,
+                "prompt_version": version,
+                "variant": variant,
+                "input": question,
+                "context": context,
             }
             failed = rng.random() < ERRORS[prompt_name]
             rows.append(row | _measures(rng, row, output, arm, failed=failed))
@@ -116,7 +133,12 @@ def _product_answer(rng: np.random.Generator, arm: str) -> tuple[str, str, str, 
         return question, context, f"{output} {closing}".strip(), None
     if rng.random() < 0.6:
         days = int(rng.choice((14, 21, 90, 120)))
-        return question, context, f"{output} You can return it within {days} days.", {"kind": "number", "span": f"{days}"}
+        return (
+            question,
+            context,
+            f"{output} You can return it within {days} days.",
+            {"kind": "number", "span": f"{days}"},
+        )
     entity = str(rng.choice(ENTITIES))
     return question, context, f"{output} {entity}", {"kind": "entity", "span": entity}
 
@@ -128,8 +150,10 @@ def _campaign_summary(rng: np.random.Generator, arm: str) -> tuple[str, str, str
     while now == before:
         now = int(rng.integers(200, 4000))
     verb = "rose" if now > before else "fell"
-    context = (f"Campaign: {campaign}. Spend this week: {spend:,} EUR. Clicks: {clicks:,}. "
-               f"Orders last week: {before:,}. Orders this week: {now:,}.")
+    context = (
+        f"Campaign: {campaign}. Spend this week: {spend:,} EUR. Clicks: {clicks:,}. "
+        f"Orders last week: {before:,}. Orders this week: {now:,}."
+    )
     output = f"Orders of {campaign} {verb} from {before:,} to {now:,}."
     closing = str(rng.choice((f" Spend was {spend:,} EUR.", f" The ads brought {clicks:,} clicks.", "")))
     question = "Summarise the week for the growth team in one or two sentences."
@@ -151,7 +175,8 @@ def truth(world: Calls) -> dict[str, Any]:
         "planted": world.planted,
         "planted_rate": PLANTED,
         "experiment": {
-            "prompt_name": "product_answer", "better": "B",
+            "prompt_name": "product_answer",
+            "better": "B",
             "feedback_mean_difference": mean(FEEDBACK["B"]) - mean(FEEDBACK["A"]),
             "feedback_positive_difference": FEEDBACK["B"][2] - FEEDBACK["A"][2],
             "latency_median_ratio": LATENCY_MEDIAN["B"] / LATENCY_MEDIAN["A"],

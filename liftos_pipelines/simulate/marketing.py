@@ -81,10 +81,24 @@ class LiftTest:
 
 
 LIFT_TESTS: tuple[LiftTest, ...] = (
-    LiftTest(experiment_id="lift-social-2024", channel="social", geos=("north", "west"), dark_before=6,
-             first_week=34, weeks_on=5, weeks_after=4),
-    LiftTest(experiment_id="lift-tv-2025", channel="tv", geos=("south", "east"), dark_before=8,
-             first_week=62, weeks_on=5, weeks_after=6),
+    LiftTest(
+        experiment_id="lift-social-2024",
+        channel="social",
+        geos=("north", "west"),
+        dark_before=6,
+        first_week=34,
+        weeks_on=5,
+        weeks_after=4,
+    ),
+    LiftTest(
+        experiment_id="lift-tv-2025",
+        channel="tv",
+        geos=("south", "east"),
+        dark_before=8,
+        first_week=62,
+        weeks_on=5,
+        weeks_after=6,
+    ),
 )
 
 
@@ -109,9 +123,7 @@ class Marketing:
 
     @property
     def outcome(self) -> FloatArray:
-        return (
-            self.baseline + self.contribution.sum(axis=2) + self.newsletter + self.controls - self.loss + self.noise
-        )
+        return self.baseline + self.contribution.sum(axis=2) + self.newsletter + self.controls - self.loss + self.noise
 
 
 def geometric_adstock(exposure: FloatArray, retention: float, lags: int = LAGS) -> FloatArray:
@@ -148,10 +160,7 @@ def generate(seed: int) -> Marketing:
     cpm = np.array([channel.cpm for channel in CHANNELS])
     impressions = np.round(spend / cpm * 1000 * np.exp(rng.normal(0, 0.06, spend.shape)))
 
-    season = (
-        0.10 * np.cos(2 * np.pi * (week - 49) / 52.18)
-        + 0.05 * np.cos(4 * np.pi * (week - 24) / 52.18)
-    )
+    season = 0.10 * np.cos(2 * np.pi * (week - 49) / 52.18) + 0.05 * np.cos(4 * np.pi * (week - 24) / 52.18)
     level = np.exp(rng.normal(0, 0.10, len(GEOS))) * BASELINE_PER_THOUSAND / 1000 * population
     baseline = level[:, None] * (1 + 0.08 * week / 52.18 + season)[None, :]
 
@@ -161,8 +170,14 @@ def generate(seed: int) -> Marketing:
     for c, channel in enumerate(CHANNELS):
         per_head = geometric_adstock(impressions[:, :, c] / population[:, None], channel.retention)
         half[c] = channel.half_saturation * per_head.mean()
-        unit = response(impressions[:, :, c], population, retention=channel.retention, half_saturation=half[c],
-                        ceiling=1.0, effect=effect[:, c])
+        unit = response(
+            impressions[:, :, c],
+            population,
+            retention=channel.retention,
+            half_saturation=half[c],
+            ceiling=1.0,
+            effect=effect[:, c],
+        )
         ceiling[c] = channel.roi * spend[:, :, c].sum() / (REVENUE_PER_CONVERSION * unit.sum())
         contribution[:, :, c] = ceiling[c] * unit
 
@@ -178,9 +193,19 @@ def generate(seed: int) -> Marketing:
     share = np.zeros(WEEKS)
     share[first : first + INCIDENT.weeks] = INCIDENT.outcome_loss
     return Marketing(
-        spend=spend, impressions=impressions, effect=effect, ceiling=ceiling, half_saturation=half,
-        contribution=contribution, baseline=baseline, newsletter_exposure=sent, newsletter=newsletter, price=price,
-        competitor=competitor, controls=controls, loss=expected * share,
+        spend=spend,
+        impressions=impressions,
+        effect=effect,
+        ceiling=ceiling,
+        half_saturation=half,
+        contribution=contribution,
+        baseline=baseline,
+        newsletter_exposure=sent,
+        newsletter=newsletter,
+        price=price,
+        competitor=competitor,
+        controls=controls,
+        loss=expected * share,
         noise=rng.normal(0, NOISE_SHARE, (len(GEOS), WEEKS)) * mean_level,
     )
 
@@ -237,8 +262,13 @@ def files(world: Marketing) -> pl.DataFrame:
 def decomposition(world: Marketing) -> pl.DataFrame:
     """What is true, row for row beside `files`: every part of the outcome, the noise included."""
     panel = files(world).select("week", "region", "conversions")
-    parts = {"baseline": world.baseline, "newsletter": world.newsletter, "controls": world.controls,
-             "incident_loss": world.loss, "noise": world.noise}
+    parts = {
+        "baseline": world.baseline,
+        "newsletter": world.newsletter,
+        "controls": world.controls,
+        "incident_loss": world.loss,
+        "noise": world.noise,
+    }
     for c, channel in enumerate(CHANNELS):
         parts[f"contribution_{channel.name}"] = world.contribution[:, :, c]
     return panel.with_columns(pl.Series(name, values.ravel()) for name, values in parts.items())
@@ -257,11 +287,18 @@ def experiments(world: Marketing, seed: int) -> tuple[pl.DataFrame, list[dict[st
         spend = float(world.spend[geos, test.window, c].sum())
         std_error = 0.12 * true
         window: tuple[date, date] = (WEEK_STARTS[test.window.start], _last_day(test.window.stop - 1))
-        rows.append({
-            "experiment_id": test.experiment_id, "channel": test.channel, "geos": ";".join(test.geos),
-            "start": window[0], "end": window[1], "incremental_outcome": round(rng.normal(true, std_error), 1),
-            "std_error": round(std_error, 1), "spend": round(spend, 2),
-        })
+        rows.append(
+            {
+                "experiment_id": test.experiment_id,
+                "channel": test.channel,
+                "geos": ";".join(test.geos),
+                "start": window[0],
+                "end": window[1],
+                "incremental_outcome": round(rng.normal(true, std_error), 1),
+                "std_error": round(std_error, 1),
+                "spend": round(spend, 2),
+            }
+        )
         truth.append({"experiment_id": test.experiment_id, "channel": test.channel, "incremental_outcome": true})
     return pl.DataFrame(rows), truth
 

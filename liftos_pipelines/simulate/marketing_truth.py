@@ -28,8 +28,11 @@ def conversions(world: Marketing, channel: int, scale: float, weeks: int | None 
     settings = CHANNELS[channel]
     population = np.array(list(GEOS.values()), dtype=float)
     by_week = response(
-        world.impressions[:, :, channel] * scale, population, retention=settings.retention,
-        half_saturation=float(world.half_saturation[channel]), ceiling=float(world.ceiling[channel]),
+        world.impressions[:, :, channel] * scale,
+        population,
+        retention=settings.retention,
+        half_saturation=float(world.half_saturation[channel]),
+        ceiling=float(world.ceiling[channel]),
         effect=world.effect[:, channel],
     )
     return float(by_week[:, -weeks:].sum() if weeks else by_week.sum())
@@ -50,7 +53,10 @@ def best_split(world: Marketing, bounds: tuple[float, float]) -> FloatArray:
         return -sum(conversions(world, c, float(scale)) for c, scale in enumerate(scales)) / 1e5
 
     solution = optimize.minimize(
-        lost, np.ones(len(CHANNELS)), method="SLSQP", bounds=[bounds] * len(CHANNELS),
+        lost,
+        np.ones(len(CHANNELS)),
+        method="SLSQP",
+        bounds=[bounds] * len(CHANNELS),
         constraints={"type": "eq", "fun": lambda scales: float((scales * spend).sum() / spend.sum() - 1)},
         options={"ftol": 1e-10, "maxiter": 200},
     )

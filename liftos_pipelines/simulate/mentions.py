@@ -75,7 +75,17 @@ def generate(seed: int) -> Mentions:
                 rows.append(_mention(rng, day, CLASSES[label], campaign_id, incident=hit))
     frame = pl.DataFrame(rows, infer_schema_length=None).sort("published_at", maintain_order=True)
     frame = frame.with_columns(mention_id=pl.format("m-{}", pl.int_range(pl.len()).cast(pl.String).str.zfill(6)))
-    columns = ["mention_id", "published_at", "source", "text", "author", "language", "campaign_id", "engagement", "rating"]
+    columns = [
+        "mention_id",
+        "published_at",
+        "source",
+        "text",
+        "author",
+        "language",
+        "campaign_id",
+        "engagement",
+        "rating",
+    ]
     return Mentions(
         rows=frame.select(columns),
         classes=frame.select("mention_id", label="class", spoken_language="spoken", contrast="contrast"),

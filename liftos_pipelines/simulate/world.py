@@ -129,11 +129,20 @@ def _campaigns(panel: marketing.Marketing) -> pl.DataFrame:
         inside = [week for week, start in weeks if campaign.start <= start <= campaign.end]
         return round(0.8 * float(panel.spend[:, inside, names.index(campaign.channel)].sum()), -3)
 
-    return pl.DataFrame([
-        {"campaign_id": c.campaign_id, "name": c.name, "channel": c.channel, "start": c.start, "end": c.end,
-         "budget": budget(c), "objective": c.objective}
-        for c in CAMPAIGNS
-    ])
+    return pl.DataFrame(
+        [
+            {
+                "campaign_id": c.campaign_id,
+                "name": c.name,
+                "channel": c.channel,
+                "start": c.start,
+                "end": c.end,
+                "budget": budget(c),
+                "objective": c.objective,
+            }
+            for c in CAMPAIGNS
+        ]
+    )
 
 
 def _jsonl(file: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -177,9 +177,7 @@ class Spine:
             with self._session() as session:
                 self._lock_ledger(session, client)
                 known = session.scalar(
-                    select(LedgerRow).where(
-                        LedgerRow.client == client, LedgerRow.idempotency_key == idempotency_key
-                    )
+                    select(LedgerRow).where(LedgerRow.client == client, LedgerRow.idempotency_key == idempotency_key)
                 )
                 if known is not None:
                     if (known.kind, known.actor, known.body) != (kind, actor, content):
@@ -212,9 +210,7 @@ class Spine:
 
     def ledger(self, client: str) -> list[LedgerEntry]:
         """A client's ledger from its start."""
-        query = (
-            select(LedgerRow).where(LedgerRow.client == check_client_id(client)).order_by(LedgerRow.position)
-        )
+        query = select(LedgerRow).where(LedgerRow.client == check_client_id(client)).order_by(LedgerRow.position)
         with self._session() as session:
             return [_entry(row) for row in session.scalars(query)]
 
@@ -271,9 +267,7 @@ class Spine:
 
     def approvals(self, client: str, status: str | None = None) -> list[Approval]:
         query = (
-            select(ApprovalRow)
-            .where(ApprovalRow.client == check_client_id(client))
-            .order_by(ApprovalRow.requested_at)
+            select(ApprovalRow).where(ApprovalRow.client == check_client_id(client)).order_by(ApprovalRow.requested_at)
         )
         if status is not None:
             query = query.where(ApprovalRow.status == status)

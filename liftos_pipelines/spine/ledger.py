@@ -93,9 +93,7 @@ def verify(entries: Iterable[LedgerEntry], *, expected_entries: int, expected_he
         elif entry_hash(entry) != entry.entry_hash:
             problem = "its content does not match its hash"
         if problem:
-            return LedgerAudit(
-                verified=False, entries=count, first_bad_entry=count, root_hash=previous, reason=problem
-            )
+            return LedgerAudit(verified=False, entries=count, first_bad_entry=count, root_hash=previous, reason=problem)
         previous, count = entry.entry_hash, count + 1
     if count != expected_entries or previous != expected_head:
         return LedgerAudit(

@@ -172,5 +172,3 @@ def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
         for found in result.get_asset_check_evaluations()
         if not found.passed and found.severity == dg.AssetCheckSeverity.ERROR
     }
-
-

@@ -35,7 +35,11 @@ def write_client(home: Path, name: str, world: World | None, causal: dict[str, o
     if world is not None:
         channels = "".join(f"      {c}: {{spend: {c}, exposure: {c}}}\n" for c in world.channels)
         mapping = f"sources:\n  marketing:\n    path: m.csv\n    date: d\n    outcome: o\n    channels:\n{channels}"
-        frames |= {"marketing_outcome": world.outcome, "marketing_media": world.media, "marketing_controls": world.controls}
+        frames |= {
+            "marketing_outcome": world.outcome,
+            "marketing_media": world.media,
+            "marketing_controls": world.controls,
+        }
     for source, frame in frames.items():
         lake.write(name, f"sources/{source}", frame)
     (folder / "client.yaml").write_text(f"client: {name}\n{mapping}causal: {json.dumps(causal)}\n")
@@ -45,13 +49,19 @@ def write_client(home: Path, name: str, world: World | None, causal: dict[str, o
 def run(home: Path, instance: dg.DagsterInstance) -> Run:
     """Materialise causal's assets (all, or some) of a client on the test's instance."""
     assets = dg.load_assets_from_modules([room])
-    outside = [dg.AssetSpec(["sources", s], partitions_def=room.panel.partitions_def) for s in (*MARKETING, "experiments")]
+    outside = [
+        dg.AssetSpec(["sources", s], partitions_def=room.panel.partitions_def) for s in (*MARKETING, "experiments")
+    ]
     outside = [spec.with_io_manager_key("lake_io") for spec in outside]
     defs = dg.Definitions(
         assets=[*assets, *outside],
         asset_checks=[causal_publish_gate],
-        resources={"lake_io": LakeIOManager(), "posterior_io": PosteriorIOManager(), "spine": SpineResource(),
-                   "mlflow": MlflowResource()},
+        resources={
+            "lake_io": LakeIOManager(),
+            "posterior_io": PosteriorIOManager(),
+            "spine": SpineResource(),
+            "mlflow": MlflowResource(),
+        },
         executor=dg.in_process_executor,
     )
 
@@ -130,15 +140,25 @@ def test_an_event_becomes_an_impact_and_an_event_and_is_handled(run: Run, home: 
     drop = spine.raise_event(
         "acme",
         SentimentDropDetected(
-            alert_id="a1", campaign_id="spring", detected_at=datetime.combine(hit, datetime.min.time(), UTC),
-            window_start=hit, window_end=date.fromordinal(hit.toordinal() + 13), severity=0.9, effect=-0.5, n=40,
+            alert_id="a1",
+            campaign_id="spring",
+            detected_at=datetime.combine(hit, datetime.min.time(), UTC),
+            window_start=hit,
+            window_end=date.fromordinal(hit.toordinal() + 13),
+            severity=0.9,
+            effect=-0.5,
+            n=40,
         ),
         occurred_at=datetime.combine(hit, datetime.min.time(), UTC),
     )
     early = spine.raise_event(
         "acme",
-        AlgorithmChangeDetected(engine="e", detected_at=datetime.combine(world.weeks[3], datetime.min.time(), UTC),
-                                effect=None, p_value=None),
+        AlgorithmChangeDetected(
+            engine="e",
+            detected_at=datetime.combine(world.weeks[3], datetime.min.time(), UTC),
+            effect=None,
+            p_value=None,
+        ),
         occurred_at=datetime.combine(world.weeks[3], datetime.min.time(), UTC),
     )
     spine.raise_event("other", drop.payload, occurred_at=drop.occurred_at)

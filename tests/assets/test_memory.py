@@ -132,9 +132,7 @@ def run(instance: dg.DagsterInstance, *chosen: str) -> dg.ExecuteInProcessResult
     )  # fmt: skip
 
 
-def test_memory_answers_what_worked_in_a_context_like_the_alert(
-    lake: Lake, instance: dg.DagsterInstance
-) -> None:
+def test_memory_answers_what_worked_in_a_context_like_the_alert(lake: Lake, instance: dg.DagsterInstance) -> None:
     done = run(instance)
     assert done.success
     assert all(check.passed for check in done.get_asset_check_evaluations())
@@ -148,9 +146,7 @@ def test_memory_answers_what_worked_in_a_context_like_the_alert(
     assert best["p_success_low"] < best["p_success"] < best["p_success_high"]
 
     insights = lake.read(CLIENT, "memory/insights")
-    assert (
-        insights.filter(pl.col("recommendation") == "Do: apologise publicly and refund shipping").height == 1
-    )
+    assert insights.filter(pl.col("recommendation") == "Do: apologise publicly and refund shipping").height == 1
     assert insights["validated"].null_count() == insights.height  # nothing causal says anything of refunds
 
     quality = lake.read(CLIENT, "memory/retrieval_quality")
@@ -226,9 +222,7 @@ def test_an_action_event_becomes_one_pattern_and_is_handled(lake: Lake, instance
     assert spine.is_handled(action.event_id, "memory/items")
 
 
-def test_a_lost_store_is_filled_again_from_the_lake(
-    lake: Lake, instance: dg.DagsterInstance, home: Path
-) -> None:
+def test_a_lost_store_is_filled_again_from_the_lake(lake: Lake, instance: dg.DagsterInstance, home: Path) -> None:
     run(instance, "memory/items")
     before = lake.read(CLIENT, "memory/items")
     import shutil

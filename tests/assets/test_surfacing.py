@@ -50,14 +50,23 @@ def worded_answers() -> pl.DataFrame:
     """Daily answers whose text names what the world says was named; the engine `two` changes on day 50."""
     mentions, answers = daily_answers(1, days=60, prompts=10, engines=("one", "two"), change_day=50, shift=CHANGE)
     named = mentions.filter("mentioned").group_by("answer_id").agg(named=pl.col("brand"))
-    text = pl.col("named").list.eval(pl.format("- {} is a great choice.", pl.element())).list.join("\n").fill_null("Nobody.")
+    text = (
+        pl.col("named")
+        .list.eval(pl.format("- {} is a great choice.", pl.element()))
+        .list.join("\n")
+        .fill_null("Nobody.")
+    )
     return answers.join(named, on="answer_id", how="left").with_columns(text=text).drop("named")
 
 
 def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("clients", [CLIENT])
     upstream = [
-        dg.AssetSpec(key=name.split("/"), partitions_def=assets.answer_mentions.partitions_def, metadata={"dagster/io_manager_key": "lake_io"})
+        dg.AssetSpec(
+            key=name.split("/"),
+            partitions_def=assets.answer_mentions.partitions_def,
+            metadata={"dagster/io_manager_key": "lake_io"},
+        )
         for name in SOURCES
     ]
     return dg.materialize(
@@ -76,7 +85,9 @@ def status(result: dg.ExecuteInProcessResult, name: str) -> object:
     return event.metadata["status"].value
 
 
-def test_a_client_with_answers_and_pages_gets_every_table_events_and_checks(lake: Lake, instance: dg.DagsterInstance) -> None:
+def test_a_client_with_answers_and_pages_gets_every_table_events_and_checks(
+    lake: Lake, instance: dg.DagsterInstance
+) -> None:
     lake.write(CLIENT, "sources/answers", worded_answers())
     page = {"url": URL, "path": "boots.html", "html": GOOD}
     lake.write(CLIENT, "sources/pages", pl.DataFrame([page], schema=table("sources/pages").columns))
@@ -129,7 +140,10 @@ def test_only_recent_changes_of_others_become_events(lake: Lake) -> None:
     ]  # fmt: skip
     raised = assets.raise_shifts(open_spine(), CLIENT, pl.DataFrame(rows))
     assert raised == 3
-    assert {event.type for event in open_spine().events(CLIENT)} == {"algorithm_change_detected", "visibility_shift_detected"}
+    assert {event.type for event in open_spine().events(CLIENT)} == {
+        "algorithm_change_detected",
+        "visibility_shift_detected",
+    }
 
 
 def test_checks_fail_on_what_they_are_there_for(lake: Lake, instance: dg.DagsterInstance) -> None:

@@ -147,7 +147,9 @@ def test_a_robots_txt_beside_the_pages_is_read_where_the_list_names_it(client: C
     (pages / "a.html").write_text("<p>a")
     (pages / "robots.txt").write_text("User-agent: *\nDisallow: /x\n")
     (pages / "llms.txt").write_text("# not named in the list")
-    (pages / "pages.csv").write_text("path,url\na.html,https://acme.example/a\nrobots.txt,https://acme.example/robots.txt\n")
+    (pages / "pages.csv").write_text(
+        "path,url\na.html,https://acme.example/a\nrobots.txt,https://acme.example/robots.txt\n"
+    )
     for pattern in ("pages/*", "pages/*.html"):
         files = read_pages(client, "sources.pages.path", pattern)
         assert files.rows["url"].to_list() == ["https://acme.example/a", "https://acme.example/robots.txt"]

@@ -17,7 +17,14 @@ from liftos_pipelines.tables import TABLES, ContractError, table
 
 def notes(**texts: str) -> pl.DataFrame:
     rows = [
-        {"note_id": key, "at": datetime(2024, 1, 1, tzinfo=UTC), "text": text, "author": None, "subject": None, "tags": ["a"]}
+        {
+            "note_id": key,
+            "at": datetime(2024, 1, 1, tzinfo=UTC),
+            "text": text,
+            "author": None,
+            "subject": None,
+            "tags": ["a"],
+        }
         for key, text in texts.items()
     ]
     return pl.DataFrame(rows, schema=table("sources/notes").columns)
@@ -154,5 +161,7 @@ def test_assets_of_two_clients_read_only_their_own_rows(home: Path, instance: dg
 
     instance.add_dynamic_partitions("clients", ["acme", "globex"])
     for client in ("acme", "globex"):
-        assert dg.materialize([source, reader], partition_key=client, instance=instance, resources={"lake_io": LakeIOManager()}).success
+        assert dg.materialize(
+            [source, reader], partition_key=client, instance=instance, resources={"lake_io": LakeIOManager()}
+        ).success
     assert seen == {"acme": ["of acme"], "globex": ["of globex"]}

@@ -33,12 +33,29 @@ def store(tmp_path: Path, embedder: Embedder) -> MemoryStore:
 def notes(*texts: str, first: int = 0) -> pl.DataFrame:
     contract = table("sources/notes")
     rows = [{"note_id": f"n{first + i}", "at": LONG_AGO, "text": text} for i, text in enumerate(texts)]
-    frame = pl.DataFrame([{c: row.get(c) for c in contract.columns} for row in rows], schema=contract.columns, orient="row")
+    frame = pl.DataFrame(
+        [{c: row.get(c) for c in contract.columns} for row in rows], schema=contract.columns, orient="row"
+    )
     return from_sources.notes(frame)
 
 
 @pytest.mark.parametrize(
-    "name", ["../acme", "/tmp/acme", "acme/../other", "a'; DROP TABLE items; --", 'a"b', "", ".", "..", "_cache", "ACME", "a\x00b", "a b", "a" * 64]
+    "name",
+    [
+        "../acme",
+        "/tmp/acme",
+        "acme/../other",
+        "a'; DROP TABLE items; --",
+        'a"b',
+        "",
+        ".",
+        "..",
+        "_cache",
+        "ACME",
+        "a\x00b",
+        "a b",
+        "a" * 64,
+    ],
 )
 def test_a_hostile_client_name_opens_nothing(name: str, home: Path, embedder: Embedder) -> None:
     for opened in (lambda: open_memory(name, embedder), lambda: MemoryStore(name, embedder), lambda: recall(name, "x")):
@@ -126,7 +143,9 @@ def test_forgetting_reaches_table_index_files_and_cache_and_stays_forgotten(stor
     assert forgotten.cached_vectors >= 2
     assert store.recall("Zyxwvut wizard")[0].text == BUDGET
     assert store.full_text("Zyxwvut") == []
-    assert [file for file in store.folder.rglob("*") if file.is_file() and b"zyxwvut" in file.read_bytes().lower()] == []
+    assert [
+        file for file in store.folder.rglob("*") if file.is_file() and b"zyxwvut" in file.read_bytes().lower()
+    ] == []
     store.remember(notes(secret, BUDGET), NOW + timedelta(days=2))
     assert store.count_current() == 1
     with pytest.raises(MemoryRefused, match="has no memory"):

@@ -38,7 +38,9 @@ def test_every_reaction_answers_known_events() -> None:
         assert set(reaction.event_types) <= set(PAYLOADS), reaction.name
 
 
-def test_the_sensor_asks_for_one_run_with_the_events_id_and_none_when_handled(home: Path, instance: dg.DagsterInstance) -> None:
+def test_the_sensor_asks_for_one_run_with_the_events_id_and_none_when_handled(
+    home: Path, instance: dg.DagsterInstance
+) -> None:
     reaction = REACTIONS[0]
     sensor = reaction_sensor(reaction)
     spine = open_spine()
@@ -46,8 +48,14 @@ def test_the_sensor_asks_for_one_run_with_the_events_id_and_none_when_handled(ho
     event = spine.raise_event(
         "acme",
         SentimentDropDetected(
-            alert_id="a1", campaign_id="c", detected_at=NOW, window_start=date(2025, 5, 1), window_end=date(2025, 5, 9),
-            severity=0.5, effect=-0.3, n=200,
+            alert_id="a1",
+            campaign_id="c",
+            detected_at=NOW,
+            window_start=date(2025, 5, 1),
+            window_end=date(2025, 5, 9),
+            severity=0.5,
+            effect=-0.3,
+            n=200,
         ),
         occurred_at=NOW,
     )

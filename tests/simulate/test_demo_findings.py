@@ -55,13 +55,24 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
             for name, true in channels.items()
         ],
         "causal/budget_plan": [
-            {"channel": name, "spend_current": true["spend"], "spend_planned": true["spend"] * (best if right else worst)[name],
-             "response_current": 1.0, "response_planned": 1.05}
+            {
+                "channel": name,
+                "spend_current": true["spend"],
+                "spend_planned": true["spend"] * (best if right else worst)[name],
+                "response_current": 1.0,
+                "response_planned": 1.05,
+            }
             for name, true in channels.items()
         ],
         "causal/impact": [
-            {"event_id": "e", "window_start": datetime.fromisoformat(incident["start"]).date(),
-             "window_end": datetime.fromisoformat(incident["end"]).date(), "effect": lost, "effect_low": lost - 1, "effect_high": lost + 1}
+            {
+                "event_id": "e",
+                "window_start": datetime.fromisoformat(incident["start"]).date(),
+                "window_end": datetime.fromisoformat(incident["end"]).date(),
+                "effect": lost,
+                "effect_low": lost - 1,
+                "effect_high": lost + 1,
+            }
         ],
         "sentiment/mention_scores": [
             {"mention_id": f"m-{row:06d}", "label": CLASSES[said], "abstained": False}
@@ -70,45 +81,94 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
             for said in [int(digit) if right else (int(digit) + 1) % 3]
         ],
         "sentiment/daily_index": [
-            {"date": datetime.fromisoformat(days["start"]).date() + timedelta(days=day), "campaign_id": campaign, "source": "all",
-             "net_sentiment": net + shift, "low": net + shift - 0.01, "high": net + shift + 0.01}
+            {
+                "date": datetime.fromisoformat(days["start"]).date() + timedelta(days=day),
+                "campaign_id": campaign,
+                "source": "all",
+                "net_sentiment": net + shift,
+                "low": net + shift - 0.01,
+                "high": net + shift + 0.01,
+            }
             for campaign, days in truth["sentiment"]["net_by_day"].items()
             for day, net in enumerate(days["net"])
         ],
         "sentiment/alerts": [{"alert_id": "a", "detected_at": alert_day, "campaign_id": incident["campaign_id"]}],
         "surfacing/visibility": [
-            {"period": "2025-10", "engine": engine, "brand": brand, "metric": "mention_rate",
-             "value": true["mention_rate"] + shift, "low": true["mention_rate"] + shift - 0.01, "high": true["mention_rate"] + shift + 0.01}
+            {
+                "period": "2025-10",
+                "engine": engine,
+                "brand": brand,
+                "metric": "mention_rate",
+                "value": true["mention_rate"] + shift,
+                "low": true["mention_rate"] + shift - 0.01,
+                "high": true["mention_rate"] + shift + 0.01,
+            }
             for engine, periods in truth["surfacing"]["rates"].items()
             for brand, true in periods["before"].items()
         ],
         "surfacing/shifts": [
-            {"detected_at": datetime.fromisoformat(change["date"]).replace(tzinfo=UTC) + timedelta(days=4 if right else -30),
-             "engine": change["engine"], "kind": "engine", "brand": "all"}
+            {
+                "detected_at": datetime.fromisoformat(change["date"]).replace(tzinfo=UTC)
+                + timedelta(days=4 if right else -30),
+                "engine": change["engine"],
+                "kind": "engine",
+                "brand": "all",
+            }
         ],
         "llm/call_scores": [
             {"call_id": call, "ungrounded_spans": ["x"] if right else [], "numeric_conflicts": []} for call in planted
-        ] + [{"call_id": "clean", "ungrounded_spans": [] if right else ["x"], "numeric_conflicts": []}],
+        ]
+        + [{"call_id": "clean", "ungrounded_spans": [] if right else ["x"], "numeric_conflicts": []}],
         "llm/experiments": [
-            {"experiment": "product_answer", "metric": "feedback_positive", "variant_a": "A", "variant_b": "B", "estimate": true_feedback,
-             "low": true_feedback - 0.05 + shift, "high": true_feedback + 0.05 + shift, "decision": "ship_b" if right else "keep_a"}
+            {
+                "experiment": "product_answer",
+                "metric": "feedback_positive",
+                "variant_a": "A",
+                "variant_b": "B",
+                "estimate": true_feedback,
+                "low": true_feedback - 0.05 + shift,
+                "high": true_feedback + 0.05 + shift,
+                "decision": "ship_b" if right else "keep_a",
+            }
         ],
-        "agentic/policy_decisions": [{"run_id": run, "step": 1, "decision": "deny" if right else "allow"} for run in violating]
+        "agentic/policy_decisions": [
+            {"run_id": run, "step": 1, "decision": "deny" if right else "allow"} for run in violating
+        ]
         + [{"run_id": "clean", "step": 1, "decision": "allow" if right else "deny"}],
         "agentic/performance": [
-            {"agent_id": agent, "runs": 50, "success_rate": true["true_rate"] if right else 1 - true["true_rate"],
-             "low": true["true_rate"] - 0.1 + shift, "high": true["true_rate"] + 0.1 + shift}
+            {
+                "agent_id": agent,
+                "runs": 50,
+                "success_rate": true["true_rate"] if right else 1 - true["true_rate"],
+                "low": true["true_rate"] - 0.1 + shift,
+                "high": true["true_rate"] + 0.1 + shift,
+            }
             for agent, true in truth["agentic"]["success"].items()
         ],
-        "agentic/ledger_audit": [{"verified": right, "entries": 3, "root_hash": "00", "first_bad_entry": None if right else 2}],
+        "agentic/ledger_audit": [
+            {"verified": right, "entries": 3, "root_hash": "00", "first_bad_entry": None if right else 2}
+        ],
         "memory/items": [
-            {"memory_id": name, "kind": "outcome"} for name in list(truth["memory"]["kind_of_outcome"])[: None if right else 5]
+            {"memory_id": name, "kind": "outcome"}
+            for name in list(truth["memory"]["kind_of_outcome"])[: None if right else 5]
         ],
         "memory/patterns": [
-            {"pattern_id": query, "query_id": query, "abstained": False, "p_success": 0.9, "action": action if right else "raise_bid"}
+            {
+                "pattern_id": query,
+                "query_id": query,
+                "abstained": False,
+                "p_success": 0.9,
+                "action": action if right else "raise_bid",
+            }
             for query, action in ((f"alert-{incident['campaign_id']}", "notify"), (truth["new_campaign"], "start_test"))
         ],
-        "eval/root_causes": [{"incident_id": "i", "cause": f"campaign {incident['campaign_id']}" if right else "weather", "contribution": -0.3}],
+        "eval/root_causes": [
+            {
+                "incident_id": "i",
+                "cause": f"campaign {incident['campaign_id']}" if right else "weather",
+                "contribution": -0.3,
+            }
+        ],
     }
 
 
@@ -116,7 +176,9 @@ def test_tables_that_say_nothing_are_unknown_and_never_a_number(demo: Demo) -> N
     found = findings(reader({}), demo[1])
     assert {finding.verdict for finding in found} == {"unknown"}
     assert {finding.found for finding in found} == {"unknown"}
-    assert {finding.module for finding in found} == set(["causal", "sentiment", "surfacing", "llm", "agentic", "memory", "eval"])
+    assert {finding.module for finding in found} == set(
+        ["causal", "sentiment", "surfacing", "llm", "agentic", "memory", "eval"]
+    )
 
 
 def test_a_module_that_found_the_truth_agrees(demo: Demo) -> None:

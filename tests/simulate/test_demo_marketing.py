@@ -80,8 +80,12 @@ def test_a_lift_tests_window_holds_the_whole_effect_of_its_spend(test: marketing
     without[np.ix_(geos, range(test.window.start, test.window.stop))] = 0
     population = np.array(list(marketing.GEOS.values()), dtype=float)
     counterfactual = marketing.response(
-        without, population, retention=marketing.CHANNELS[c].retention, half_saturation=float(world.half_saturation[c]),
-        ceiling=float(world.ceiling[c]), effect=world.effect[:, c],
+        without,
+        population,
+        retention=marketing.CHANNELS[c].retention,
+        half_saturation=float(world.half_saturation[c]),
+        ceiling=float(world.ceiling[c]),
+        effect=world.effect[:, c],
     )
     effect = (world.contribution[:, :, c] - counterfactual)[geos].sum()
     in_window = world.contribution[geos, test.window, c].sum()
@@ -114,8 +118,12 @@ def without_carry_over(world: marketing.Marketing) -> np.ndarray:
     population = np.array(list(marketing.GEOS.values()), dtype=float)
     shapes = [
         marketing.response(
-            world.impressions[:, :, c], population, retention=0.0, half_saturation=float(world.half_saturation[c]),
-            ceiling=1.0, effect=world.effect[:, c],
+            world.impressions[:, :, c],
+            population,
+            retention=0.0,
+            half_saturation=float(world.half_saturation[c]),
+            ceiling=1.0,
+            effect=world.effect[:, c],
         ).ravel()
         for c in range(len(marketing.CHANNELS))
     ]

@@ -132,7 +132,10 @@ def test_every_language_has_every_kind_of_sentence() -> None:
 
 def test_the_digits_in_the_truth_are_the_classes_in_order(demo: Demo) -> None:
     classes = pl.read_csv(demo[0] / "truth_mentions.csv").sort("mention_id")
-    assert "".join(str(mentions.CLASSES.index(label)) for label in classes["label"]) == demo[1]["sentiment"]["class_digits"]
+    assert (
+        "".join(str(mentions.CLASSES.index(label)) for label in classes["label"])
+        == demo[1]["sentiment"]["class_digits"]
+    )
 
 
 # --- answers -------------------------------------------------------------------------------------------------

@@ -32,7 +32,9 @@ def test_the_same_cause_is_one_event(spine: Spine) -> None:
 
 def test_many_processes_raising_one_cause_append_it_once(spine: Spine) -> None:
     with ThreadPoolExecutor(8) as pool:
-        ids = set(pool.map(lambda i: spine.raise_event("acme", started(f"c{i % 5}"), occurred_at=NOW).event_id, range(40)))
+        ids = set(
+            pool.map(lambda i: spine.raise_event("acme", started(f"c{i % 5}"), occurred_at=NOW).event_id, range(40))
+        )
     assert len(ids) == 5
     assert len(spine.events("acme")) == 5
 
@@ -131,7 +133,13 @@ def test_writers_side_by_side_make_one_chain(spine: Spine) -> None:
 
 def ask(spine: Spine, **arguments: object) -> str:
     return spine.request_approval(
-        "acme", action_id="a1", agent_id="g", action="shift_budget", arguments=arguments, policy_version="v1", requested_at=NOW
+        "acme",
+        action_id="a1",
+        agent_id="g",
+        action="shift_budget",
+        arguments=arguments,
+        policy_version="v1",
+        requested_at=NOW,
     ).approval_id
 
 

@@ -105,4 +105,6 @@ def test_the_panel_fills_every_prompt_with_stable_ids() -> None:
     assert sum(row["prompt_id"].startswith("versus-") for row in panel) == 2
     assert panel == prompt_panel(template, brand="Acme", competitors=["Globex", "Initech"])
     assert {row["branded"] for row in panel if "Acme" in row["prompt"]} == {"true"}
-    assert not any(row["prompt_id"].startswith("versus-") for row in prompt_panel(template, brand="Acme", competitors=[]))
+    assert not any(
+        row["prompt_id"].startswith("versus-") for row in prompt_panel(template, brand="Acme", competitors=[])
+    )

@@ -256,9 +256,7 @@ def _baseline(
             if order == 1:
                 varying.append((f"{name}_{order}", spec.geo_sd * column))
     varying.append(("slope", np.tile(spec.geo_sd * elapsed / YEAR_WEEKS, (n_geos, 1))))
-    for name, value, centre, spread in zip(
-        controls, values, scales.control_centre, scales.control_spread, strict=True
-    ):
+    for name, value, centre, spread in zip(controls, values, scales.control_centre, scales.control_spread, strict=True):
         column = (value - centre) / spread
         shared.append((f"control_{name}", spec.baseline_sd * column))
         varying.append((f"control_{name}", spec.geo_sd * column))

@@ -77,8 +77,14 @@ class Media:
 
 
 def coefficients(
-    media: Media, prior: EffectPrior, *, retention: FloatArray, shape: FloatArray, log_effect: FloatArray,
-    geo_effect: FloatArray, sigma: FloatArray,
+    media: Media,
+    prior: EffectPrior,
+    *,
+    retention: FloatArray,
+    shape: FloatArray,
+    log_effect: FloatArray,
+    geo_effect: FloatArray,
+    sigma: FloatArray,
 ) -> Draws:
     """Complete draws from the sampled parameters: b_c from the total contribution (see `model`)."""
     unscaled = Draws(

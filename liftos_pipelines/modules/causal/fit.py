@@ -110,7 +110,12 @@ def complete_draws(media: Media, prior: EffectPrior, posterior: Any) -> Draws:
         geo_effect = np.ones((len(sigma), channels, geos))
     retention = np.minimum(flat("retention"), np.nextafter(1.0, 0.0))
     draws = coefficients(
-        media, prior, retention=retention, shape=flat("shape"), log_effect=flat("log_effect"), geo_effect=geo_effect,
+        media,
+        prior,
+        retention=retention,
+        shape=flat("shape"),
+        log_effect=flat("log_effect"),
+        geo_effect=geo_effect,
         sigma=sigma,
     )
     return Draws(**{**vars(draws), "beta": flat("beta") if "beta" in posterior else None})

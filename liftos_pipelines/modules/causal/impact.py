@@ -203,9 +203,7 @@ class _Process:
         gram = design @ design.T
         # The level and the noise are separate: the level is known only through the data.
         self.kernels = [
-            signal**2 * gram + 25.0 + persistence**distance
-            for signal in SIGNAL
-            for persistence in PERSISTENCE
+            signal**2 * gram + 25.0 + persistence**distance for signal in SIGNAL for persistence in PERSISTENCE
         ]
         evidence = np.array([self._evidence(kernel, first) for kernel in self.kernels])
         self.weights = np.exp(evidence - evidence.max())

@@ -105,9 +105,7 @@ def window(design: Design, last_weeks_out: int = 0) -> Window:
     return Window(mask=mask.ravel(), u=full, d2=d**2, v=vt.T, n=float(rows.sum()))
 
 
-def build_model(
-    design: Design, spec: ModelSpec, lift: LiftTests | None = None, *, marginal: bool = True
-) -> pm.Model:
+def build_model(design: Design, spec: ModelSpec, lift: LiftTests | None = None, *, marginal: bool = True) -> pm.Model:
     """The PyMC model; `marginal=False` gives the twin that samples the baseline's coefficients `beta` too."""
     import pymc as pm
     import pytensor.tensor as pt

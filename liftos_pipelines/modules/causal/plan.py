@@ -66,8 +66,13 @@ def allocate(
     reports = []
     for start in starts:
         solution = minimize(
-            loss, start, jac=gradient, method="SLSQP", bounds=list(zip(low, high, strict=True)),
-            constraints=LinearConstraint(share, 1.0, 1.0), options={"ftol": 1e-12, "maxiter": 300},
+            loss,
+            start,
+            jac=gradient,
+            method="SLSQP",
+            bounds=list(zip(low, high, strict=True)),
+            constraints=LinearConstraint(share, 1.0, 1.0),
+            options={"ftol": 1e-12, "maxiter": 300},
         )
         reports.append(str(solution.message))
         scales = _project(np.asarray(solution.x), share, low, high)

@@ -77,8 +77,11 @@ def channel_results(fitted: Fitted) -> pl.DataFrame:
                     row |= _named("mroi", (more[:, chosen] * price[chosen]).sum(axis=(1, 2)) / (MARGIN * spend))
             rows.append(row)
     schema = table("causal/channel_results").columns | {
-        "kind": pl.String(), "contribution_share": pl.Float64(), "revenue": pl.Float64(),
-        "revenue_low": pl.Float64(), "revenue_high": pl.Float64(),
+        "kind": pl.String(),
+        "contribution_share": pl.Float64(),
+        "revenue": pl.Float64(),
+        "revenue_low": pl.Float64(),
+        "revenue_high": pl.Float64(),
     }
     return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
 

@@ -47,8 +47,18 @@ class Check:
 
 
 NAMES = (
-    "r_hat", "ess_bulk", "ess_tail", "divergences", "bfmi", "heldout_accuracy", "holdout_skill", "interval_coverage",
-    "negative_baseline", "multicollinearity", "prior_posterior_shift", "residual_autocorrelation",
+    "r_hat",
+    "ess_bulk",
+    "ess_tail",
+    "divergences",
+    "bfmi",
+    "heldout_accuracy",
+    "holdout_skill",
+    "interval_coverage",
+    "negative_baseline",
+    "multicollinearity",
+    "prior_posterior_shift",
+    "residual_autocorrelation",
 )
 """Every check there is; each stands in the table whatever was measured."""
 
@@ -81,20 +91,46 @@ def sampling_checks(data: az.InferenceData) -> list[Check]:
     tail, least_tail = _extreme(az.ess(posterior, method="tail"), np.min)
     diverging = float(data.sample_stats["diverging"].sum())
     checks = [
-        Check(check="r_hat", value=r_hat, threshold=R_HAT, detail=f"largest: {worst}",
-              status="pass" if r_hat <= R_HAT else "warn" if r_hat <= FAR_R_HAT else "fail"),
-        Check(check="ess_bulk", value=bulk, threshold=ESS, detail=f"smallest: {least_bulk}",
-              status="pass" if bulk >= ESS else "warn" if bulk >= FAR_ESS else "fail"),
-        Check(check="ess_tail", value=tail, threshold=ESS, detail=f"smallest: {least_tail}",
-              status="pass" if tail >= ESS else "warn" if tail >= FAR_ESS else "fail"),
-        Check(check="divergences", value=diverging, threshold=0.0,
-              detail=f"of {data.posterior.sizes['chain'] * data.posterior.sizes['draw']} draws",
-              status=_divergence_status(diverging, data)),
+        Check(
+            check="r_hat",
+            value=r_hat,
+            threshold=R_HAT,
+            detail=f"largest: {worst}",
+            status="pass" if r_hat <= R_HAT else "warn" if r_hat <= FAR_R_HAT else "fail",
+        ),
+        Check(
+            check="ess_bulk",
+            value=bulk,
+            threshold=ESS,
+            detail=f"smallest: {least_bulk}",
+            status="pass" if bulk >= ESS else "warn" if bulk >= FAR_ESS else "fail",
+        ),
+        Check(
+            check="ess_tail",
+            value=tail,
+            threshold=ESS,
+            detail=f"smallest: {least_tail}",
+            status="pass" if tail >= ESS else "warn" if tail >= FAR_ESS else "fail",
+        ),
+        Check(
+            check="divergences",
+            value=diverging,
+            threshold=0.0,
+            detail=f"of {data.posterior.sizes['chain'] * data.posterior.sizes['draw']} draws",
+            status=_divergence_status(diverging, data),
+        ),
     ]
     if "energy" in data.sample_stats:
         bfmi = float(np.min(az.bfmi(data)))
-        checks.append(Check(check="bfmi", value=bfmi, threshold=BFMI, detail="smallest chain",
-                            status="pass" if bfmi >= BFMI else "warn"))
+        checks.append(
+            Check(
+                check="bfmi",
+                value=bfmi,
+                threshold=BFMI,
+                detail="smallest chain",
+                status="pass" if bfmi >= BFMI else "warn",
+            )
+        )
     else:
         checks.append(_unknown("bfmi", BFMI, "the sampler did not record its energy"))
     return checks
@@ -145,14 +181,32 @@ def holdout_checks(data: az.InferenceData, design: Design) -> list[Check]:
         cluster_bootstrap(np.arange(held), lambda rows: _accuracy(seen[rows], foreseen[rows]), seed=held)
     )
     return [
-        Check(check="heldout_accuracy", value=accuracy, threshold=ACCURACY, detail=f"1 - wMAPE; {label}",
-              status="pass" if accuracy >= ACCURACY else "warn", n=held, low=low_accuracy, high=high_accuracy),
-        Check(check="holdout_skill", value=accuracy - naive, threshold=0.0,
-              detail=f"accuracy above that of {baseline} ({naive:.3f}); {label}",
-              status="pass" if accuracy >= naive else "warn", n=held),
-        Check(check="interval_coverage", value=coverage, threshold=float(margin),
-              detail=f"share of {inside.size} geo-weeks inside their 90 % interval",
-              status="pass" if coverage >= margin else "warn", n=inside.size),
+        Check(
+            check="heldout_accuracy",
+            value=accuracy,
+            threshold=ACCURACY,
+            detail=f"1 - wMAPE; {label}",
+            status="pass" if accuracy >= ACCURACY else "warn",
+            n=held,
+            low=low_accuracy,
+            high=high_accuracy,
+        ),
+        Check(
+            check="holdout_skill",
+            value=accuracy - naive,
+            threshold=0.0,
+            detail=f"accuracy above that of {baseline} ({naive:.3f}); {label}",
+            status="pass" if accuracy >= naive else "warn",
+            n=held,
+        ),
+        Check(
+            check="interval_coverage",
+            value=coverage,
+            threshold=float(margin),
+            detail=f"share of {inside.size} geo-weeks inside their 90 % interval",
+            status="pass" if coverage >= margin else "warn",
+            n=inside.size,
+        ),
     ]
 
 
@@ -169,8 +223,13 @@ def negative_baseline(fitted: Fitted) -> Check:
     status: Status = "pass" if probability < NEGATIVE_BASELINE[0] else "warn"
     if probability > NEGATIVE_BASELINE[1]:
         status = "fail"
-    return Check(check="negative_baseline", value=probability, threshold=NEGATIVE_BASELINE[0], status=status,
-                 detail="P(total outcome less media < 0); above 0.8 fails")
+    return Check(
+        check="negative_baseline",
+        value=probability,
+        threshold=NEGATIVE_BASELINE[0],
+        status=status,
+        detail="P(total outcome less media < 0); above 0.8 fails",
+    )
 
 
 def multicollinearity(fitted: Fitted) -> Check:
@@ -189,8 +248,13 @@ def multicollinearity(fitted: Fitted) -> Check:
         if vif > worst:
             worst, name = vif, channel
     finite = float(worst) if np.isfinite(worst) else None
-    return Check(check="multicollinearity", value=finite, threshold=VIF, status="pass" if worst <= VIF else "warn",
-                 detail=f"largest variance inflation factor: {name}")
+    return Check(
+        check="multicollinearity",
+        value=finite,
+        threshold=VIF,
+        status="pass" if worst <= VIF else "warn",
+        detail=f"largest variance inflation factor: {name}",
+    )
 
 
 def prior_posterior_shift(data: az.InferenceData, design: Design, spec: ModelSpec) -> Check:
@@ -201,9 +265,14 @@ def prior_posterior_shift(data: az.InferenceData, design: Design, spec: ModelSpe
     narrowed = effect.std(axis=0) < (1 - SHIFT) * prior.sd
     learned = moved | narrowed
     silent = [name for name, yes in zip(design.channels, learned, strict=True) if not yes]
-    return Check(check="prior_posterior_shift", value=float(learned.mean()), threshold=1.0,
-                 status="pass" if learned.all() else "warn",
-                 detail=f"the data say little about: {', '.join(silent) or 'no channel'}", n=len(learned))
+    return Check(
+        check="prior_posterior_shift",
+        value=float(learned.mean()),
+        threshold=1.0,
+        status="pass" if learned.all() else "warn",
+        detail=f"the data say little about: {', '.join(silent) or 'no channel'}",
+        n=len(learned),
+    )
 
 
 def residual_autocorrelation(fitted: Fitted) -> Check:
@@ -214,9 +283,13 @@ def residual_autocorrelation(fitted: Fitted) -> Check:
     residual = design.y - mean
     residual -= residual.mean(axis=1, keepdims=True)
     correlation = float((residual[:, 1:] * residual[:, :-1]).sum() / (residual**2).sum())
-    return Check(check="residual_autocorrelation", value=correlation, threshold=RESIDUAL_CORRELATION,
-                 status="pass" if abs(correlation) <= RESIDUAL_CORRELATION else "warn",
-                 detail="lag-1; above the threshold intervals are too narrow")
+    return Check(
+        check="residual_autocorrelation",
+        value=correlation,
+        threshold=RESIDUAL_CORRELATION,
+        status="pass" if abs(correlation) <= RESIDUAL_CORRELATION else "warn",
+        detail="lag-1; above the threshold intervals are too narrow",
+    )
 
 
 def _unknown(check: str, threshold: float | None, detail: str) -> Check:

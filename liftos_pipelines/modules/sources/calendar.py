@@ -33,9 +33,7 @@ def with_steps(rows: pl.DataFrame, by: str = "geo") -> pl.DataFrame:
 def with_dates_per_geo(rows: pl.DataFrame) -> pl.DataFrame:
     """Add `dates_missing`: how many of the panel's dates this row's geo lacks."""
     total = rows["date"].n_unique()
-    return rows.with_columns(
-        (total - pl.col("date").n_unique().over("geo")).cast(pl.Float64).alias("dates_missing")
-    )
+    return rows.with_columns((total - pl.col("date").n_unique().over("geo")).cast(pl.Float64).alias("dates_missing"))
 
 
 def begun(campaigns: pl.DataFrame, as_of: date) -> pl.DataFrame:

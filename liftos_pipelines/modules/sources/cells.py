@@ -57,9 +57,7 @@ def _whole_numbers(cells: pl.Series) -> pl.Series:
     direct = cells.cast(pl.Int64, strict=False)
     floats = _numbers(cells)
     # 12.0 is how many tools write a whole number in a column that has gaps.
-    whole = floats.set((floats != floats.round()) | (floats.abs() >= 2**53), None).cast(
-        pl.Int64, strict=False
-    )
+    whole = floats.set((floats != floats.round()) | (floats.abs() >= 2**53), None).cast(pl.Int64, strict=False)
     return direct.fill_null(whole)
 
 
@@ -101,11 +99,7 @@ def read_date(text: str) -> date:
 def read_texts(text: str) -> list[str]:
     """A list of texts from JSON or from `a;b;c`; one text alone is a list of one."""
     if text.startswith("["):
-        return [
-            item if isinstance(item, str) else json.dumps(item)
-            for item in json.loads(text)
-            if item is not None
-        ]
+        return [item if isinstance(item, str) else json.dumps(item) for item in json.loads(text) if item is not None]
     return [part.strip() for part in text.split(";") if part.strip()]
 
 

@@ -77,9 +77,7 @@ class Panel:
     notes: tuple[str, ...] = ()
 
 
-def missing_marketing_columns(
-    where: str, mapping: MarketingMapping, columns: Mapping[str, Sequence[str]]
-) -> list[str]:
+def missing_marketing_columns(where: str, mapping: MarketingMapping, columns: Mapping[str, Sequence[str]]) -> list[str]:
     """One sentence for each mapped column that a file lacks. `where` ends in `sources.marketing`."""
     return [
         missing_column(f"{where}.{place}", column, file, present)
@@ -103,9 +101,7 @@ def map_marketing(raw: pl.DataFrame, mapping: MarketingMapping) -> Panel:
     names = [channel.name for channel in mapping.channels]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise MappingError(
-            f'channel "{doubled[0]}" is both in channels and in organic; give one another name'
-        )
+        raise MappingError(f'channel "{doubled[0]}" is both in channels and in organic; give one another name')
     events, numeric, notes = _split_controls(raw, mapping.controls)
     wide, keep, quarantine = _type_wide(raw, mapping, numeric)
     wide, kept_events = wide.filter(keep), [event.filter(keep) for event in events]
@@ -123,9 +119,7 @@ def _type_wide(
     raw: pl.DataFrame, mapping: MarketingMapping, numeric_controls: Sequence[str]
 ) -> tuple[pl.DataFrame, pl.Series, pl.DataFrame]:
     """Every needed column once, typed; which rows to keep; what was set aside."""
-    optional = {
-        column for column in (mapping.revenue_per_outcome, mapping.population) if isinstance(column, str)
-    }
+    optional = {column for column in (mapping.revenue_per_outcome, mapping.population) if isinstance(column, str)}
     measures = [
         mapping.outcome,
         *(column for channel in mapping.channels for column in (channel.spend, channel.exposure) if column),
@@ -143,9 +137,7 @@ def _type_wide(
         keep &= ~unreadable
         if column not in optional or column in measures:
             empty = series.is_null() & ~unreadable
-            bad.append(
-                _problems(raw, column, empty, "is empty; write 0 where nothing was spent or counted", None)
-            )
+            bad.append(_problems(raw, column, empty, "is empty; write 0 where nothing was spent or counted", None))
             keep &= ~empty
         values.append(series.alias(name))
     wide = pl.DataFrame([*values, raw[FILE], raw[ROW]])
@@ -200,9 +192,7 @@ def _controls(
     return pl.concat(parts) if parts else pl.DataFrame(schema=empty)
 
 
-def _split_controls(
-    raw: pl.DataFrame, controls: Sequence[str]
-) -> tuple[list[pl.Series], list[str], list[str]]:
+def _split_controls(raw: pl.DataFrame, controls: Sequence[str]) -> tuple[list[pl.Series], list[str], list[str]]:
     """Text-valued controls as one 0/1 series an event, the names of the numeric ones, and notes.
 
     A control holds events when most of what it says is not a number; one odd text among numbers is an
@@ -227,7 +217,5 @@ def _split_controls(
                 f'controls: column "{control}" holds {len(texts)} different texts; a control is '
                 f"numbers or at most {MOST_EVENTS} events. Leave it out or turn it into numbers."
             )
-        events += [
-            (cells == text).fill_null(False).cast(pl.Float64).alias(f"{control}_{text}") for text in texts
-        ]
+        events += [(cells == text).fill_null(False).cast(pl.Float64).alias(f"{control}_{text}") for text in texts]
     return events, numeric, notes

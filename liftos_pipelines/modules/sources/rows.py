@@ -77,9 +77,7 @@ def type_rows(raw: pl.DataFrame, table: Table) -> TypedRows:
     bad: list[pl.DataFrame] = []
     keep = pl.Series([True]).new_from_index(0, raw.height) if raw.height else pl.Series([], dtype=pl.Boolean)
     for column, dtype in table.columns.items():
-        cells = (
-            raw[column] if column in raw.columns else pl.Series(column, [None] * raw.height, dtype=pl.String)
-        )
+        cells = raw[column] if column in raw.columns else pl.Series(column, [None] * raw.height, dtype=pl.String)
         series, unreadable = read_cells(cells, dtype)
         if column in LOWER_CASE:
             series = series.str.strip_chars().str.to_lowercase()
@@ -87,9 +85,7 @@ def type_rows(raw: pl.DataFrame, table: Table) -> TypedRows:
         keep &= ~unreadable
         if column not in optional:
             empty = series.is_null() & ~unreadable
-            bad.append(
-                _problems(raw, column, empty, "is empty; this column needs a value in every row", None)
-            )
+            bad.append(_problems(raw, column, empty, "is empty; this column needs a value in every row", None))
             keep &= ~empty
         default = EMPTY_MEANS.get(table.name, {}).get(column)
         if default is not None:
@@ -101,15 +97,11 @@ def type_rows(raw: pl.DataFrame, table: Table) -> TypedRows:
 
 def _fill(series: pl.Series, default: object, dtype: pl.DataType) -> pl.Series:
     if dtype == TEXTS:
-        return pl.Series(
-            series.name, [[] if value is None else value for value in series.to_list()], dtype=TEXTS
-        )
+        return pl.Series(series.name, [[] if value is None else value for value in series.to_list()], dtype=TEXTS)
     return series.fill_null(default)
 
 
-def _problems(
-    raw: pl.DataFrame, column: str, where: pl.Series, reason: str, cells: pl.Series | None
-) -> pl.DataFrame:
+def _problems(raw: pl.DataFrame, column: str, where: pl.Series, reason: str, cells: pl.Series | None) -> pl.DataFrame:
     rows = raw.filter(where)
     if rows.is_empty():
         return pl.DataFrame(schema=QUARANTINE)

@@ -234,9 +234,7 @@ def _items(raw: list[str], marked: list[str]) -> tuple[Item, ...]:
                 items.append(Item(kind="headings", head=_plain(bold.group(1)), level=7, line=position))
         elif bullet := _BULLET.match(line):
             head, labelled = _head(bullet.group(2))
-            items.append(
-                Item(kind="bullets", head=head, level=len(bullet.group(1)), line=position, labelled=labelled)
-            )
+            items.append(Item(kind="bullets", head=head, level=len(bullet.group(1)), line=position, labelled=labelled))
     return tuple(items)
 
 

@@ -107,9 +107,7 @@ class Finding:
     failed: tuple[str, ...] = ()
 
 
-def audit_pages(
-    pages: pl.DataFrame, *, brand: Name | None, weights: Mapping[str, float], now: date
-) -> pl.DataFrame:
+def audit_pages(pages: pl.DataFrame, *, brand: Name | None, weights: Mapping[str, float], now: date) -> pl.DataFrame:
     """One row a page and dimension, and an `overall` row a page: the table `surfacing/page_audit`.
 
     Parameters

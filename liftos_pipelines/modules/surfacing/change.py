@@ -78,9 +78,7 @@ def answer_spread(values: FloatArray, weights: FloatArray) -> FloatArray:
     return np.asarray((np.diff(values, axis=-2) ** 2 / pair[..., None]).mean(axis=-2, keepdims=True))
 
 
-def window_z(
-    values: FloatArray, weights: FloatArray, windows: Windows, spread: FloatArray | None = None
-) -> FloatArray:
+def window_z(values: FloatArray, weights: FloatArray, windows: Windows, spread: FloatArray | None = None) -> FloatArray:
     """Standardised change of each series on each day.
 
     `z = (mean of the recent days - mean of the base days) / sqrt(s2 (1/N_recent + 1/N_base))`, means weighted

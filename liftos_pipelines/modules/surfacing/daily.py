@@ -50,7 +50,8 @@ def domain_entropies(answers: pl.DataFrame) -> pl.DataFrame:
     frame = pl.DataFrame(hosts, schema={"engine": pl.String, "date": pl.Date, "host": pl.String}, orient="row")
     share = pl.col("n") / pl.col("n").sum()
     return (
-        frame.sort("engine", "date", "host").group_by("engine", "date", "host", maintain_order=True)
+        frame.sort("engine", "date", "host")
+        .group_by("engine", "date", "host", maintain_order=True)
         .agg(n=pl.len())
         .group_by("engine", "date", maintain_order=True)
         .agg(domain_entropy=-(share * share.log()).sum() + (pl.len() - 1) / (2 * pl.col("n").sum()))
@@ -95,11 +96,7 @@ def _engine_series(engine: str, part: pl.DataFrame, entropies: pl.DataFrame) -> 
     table = features.join(entropies.select("date", "domain_entropy"), on="date", how="left").sort("date")
     if brands:
         table = table.join(rates, on="date", how="left").sort("date")
-    names = [
-        name
-        for name in [*brands, *FEATURES]
-        if table[name].null_count() == 0 and table[name].n_unique() > 1
-    ]
+    names = [name for name in [*brands, *FEATURES] if table[name].null_count() == 0 and table[name].n_unique() > 1]
     values: NDArray[np.float64] = table.select(names).to_numpy().astype(float) if names else np.empty((table.height, 0))
     return DailySeries(
         engine=engine,

@@ -101,9 +101,7 @@ def _rank(answer: Answer, finder: NameFinder, found: dict[str, _Found]) -> None:
             entry.rank, entry.basis = ranked, "prose" if basis is None else "after_list"
 
 
-def _entries(
-    items: Sequence[Item], finder: NameFinder, found: dict[str, _Found]
-) -> tuple[str | None, list[list[str]]]:
+def _entries(items: Sequence[Item], finder: NameFinder, found: dict[str, _Found]) -> tuple[str | None, list[list[str]]]:
     """The answer's ranking: the first kind of list, in `BASIS_ORDER`, with entries about tracked brands."""
     about = {id(item): [hit.name for hit in finder.find(item.head) if hit.name in found] for item in items}
     for kind in BASIS_ORDER:

@@ -68,9 +68,7 @@ def parse_page(url: str, html: str) -> Page:
     published, modified = _dates(tree, meta, entities)
     scripts = len(tree.css("script"))
     links = tuple(href for node in tree.css("a[href]") if (href := _attribute(node, "href")))
-    canonical = next(
-        (href for node in tree.css('link[rel~="canonical" i]') if (href := _attribute(node, "href"))), ""
-    )
+    canonical = next((href for node in tree.css('link[rel~="canonical" i]') if (href := _attribute(node, "href"))), "")
     language = next((_attribute(node, "lang") for node in tree.css("html[lang]")), "")
     titles = tree.css("title")
     title = " ".join(titles[0].text().split()) if titles else ""
@@ -139,9 +137,7 @@ def _meta(tree: LexborHTMLParser) -> dict[str, str]:
     return found
 
 
-def _structured_data(
-    tree: LexborHTMLParser, html: str, url: str
-) -> tuple[list[dict[str, Any]], int, list[str]]:
+def _structured_data(tree: LexborHTMLParser, html: str, url: str) -> tuple[list[dict[str, Any]], int, list[str]]:
     entities: list[dict[str, Any]] = []
     broken: list[str] = []
     nodes = tree.css('script[type="application/ld+json" i]')

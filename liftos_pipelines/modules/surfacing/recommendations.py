@@ -130,8 +130,10 @@ def _from_audit(audit: pl.DataFrame) -> list[dict[str, object]]:
 
 
 def _prompt_gaps(mentions: pl.DataFrame, answers: pl.DataFrame, brand: Name) -> list[dict[str, object]]:
-    rates = mentions.filter(pl.col("mentioned").is_not_null()).group_by("prompt_id", "brand").agg(
-        rate=pl.col("mentioned").cast(pl.Float64).mean(), n=pl.len()
+    rates = (
+        mentions.filter(pl.col("mentioned").is_not_null())
+        .group_by("prompt_id", "brand")
+        .agg(rate=pl.col("mentioned").cast(pl.Float64).mean(), n=pl.len())
     )
     own = rates.filter(pl.col("brand") == brand.name).select("prompt_id", "n", own="rate")
     rivals = (

@@ -139,9 +139,7 @@ def _prompt_hash() -> pl.Expr:
     )
 
 
-def _classify(
-    series: DailySeries, found: Scan, alarm: Alarm, mentions: pl.DataFrame, prompts: pl.DataFrame
-) -> _Alarm:
+def _classify(series: DailySeries, found: Scan, alarm: Alarm, mentions: pl.DataFrame, prompts: pl.DataFrame) -> _Alarm:
     """Whose change an alarm is."""
     day, middle, start, z = alarm.day, alarm.recent_start, alarm.base_start, alarm.z
     change = _change(series, start, middle, day)

@@ -44,11 +44,19 @@ def print_findings(found: list[Finding], console: Console | None = None) -> None
     console = console or Console()
     for module in dict.fromkeys(finding.module for finding in found):
         table = Table(title=module, title_justify="left", title_style="bold", expand=True)
-        for name, ratio in (("verdict", None), ("what", 3), ("found [90 % interval]", 4), ("true", 3), ("look at", None)):
+        for name, ratio in (
+            ("verdict", None),
+            ("what", 3),
+            ("found [90 % interval]", 4),
+            ("true", 3),
+            ("look at", None),
+        ):
             table.add_column(escape(name), ratio=ratio, no_wrap=ratio is None, overflow="fold")
         for row in (row for row in found if row.module == module):
             texts = (row.what, row.found, row.truth, row.where)
             table.add_row(f"[{STYLE[row.verdict]}]{row.verdict}[/]", *(escape(text) for text in texts))
         console.print(table)
     counts = {verdict: sum(row.verdict == verdict for row in found) for verdict in STYLE}
-    console.print(f"{counts['agrees']} agree with the truth, {counts['misses']} miss it, {counts['unknown']} are unknown.")
+    console.print(
+        f"{counts['agrees']} agree with the truth, {counts['misses']} miss it, {counts['unknown']} are unknown."
+    )

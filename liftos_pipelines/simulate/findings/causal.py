@@ -34,10 +34,15 @@ def compare(read: Read, truth: Truth) -> list[Finding]:
             found.append(not_found(RESULTS, f"ROI of {name}", number(true["roi"])))
             continue
         row = rows.row(0, named=True)
-        found.append(finding(
-            RESULTS, f"ROI of {name}", with_interval(row["roi"], row["roi_low"], row["roi_high"]), number(true["roi"]),
-            holds(row["roi_low"], row["roi_high"], true["roi"]),
-        ))
+        found.append(
+            finding(
+                RESULTS,
+                f"ROI of {name}",
+                with_interval(row["roi"], row["roi_low"], row["roi_high"]),
+                number(true["roi"]),
+                holds(row["roi_low"], row["roi_high"], true["roi"]),
+            )
+        )
     marginal = [
         held
         for row in totals.iter_rows(named=True)
@@ -78,13 +83,18 @@ def _impact(impact: pl.DataFrame, truth: Truth) -> Finding:
         return not_found(IMPACT, what, number(incident["conversions_lost"]))
     rows = hit.sort("window_start", "event_id").to_dicts()
     lost = [_lost_in(incident, start, row["window_start"], row["window_end"]) for row in rows]
-    held = sum(holds(row["effect_low"], row["effect_high"], -true) is True for row, true in zip(rows, lost, strict=True))
+    held = sum(
+        holds(row["effect_low"], row["effect_high"], -true) is True for row, true in zip(rows, lost, strict=True)
+    )
     widest = int(np.argmax(lost))
     row, true = rows[widest], lost[widest]
     more = f"; {held} of {len(rows)} windows hold the truth" if len(rows) > 1 else ""
     return finding(
-        IMPACT, what, with_interval(row["effect"], row["effect_low"], row["effect_high"]) + more,
-        f"{number(-true)} in {row['window_start']} to {row['window_end']}", holds(row["effect_low"], row["effect_high"], -true),
+        IMPACT,
+        what,
+        with_interval(row["effect"], row["effect_low"], row["effect_high"]) + more,
+        f"{number(-true)} in {row['window_start']} to {row['window_end']}",
+        holds(row["effect_low"], row["effect_high"], -true),
     )
 
 

@@ -44,12 +44,26 @@ def _claims(scores: pl.DataFrame, llm: Truth) -> list[Finding]:
     for kind in sorted(set(kinds.values())):
         planted = [call_id for call_id, own in kinds.items() if own == kind]
         hits = sum(call_id in flagged for call_id in planted)
-        found.append(finding(SCORES, f"planted calls flagged: {kind}", share(hits, len(planted)),
-                             f"all; goal {RECALL:.0%}", hits / len(planted) >= RECALL))
+        found.append(
+            finding(
+                SCORES,
+                f"planted calls flagged: {kind}",
+                share(hits, len(planted)),
+                f"all; goal {RECALL:.0%}",
+                hits / len(planted) >= RECALL,
+            )
+        )
     clean = scores.filter(~pl.col("call_id").is_in(list(kinds)))
     false = sum(call_id in flagged for call_id in clean["call_id"])
-    found.append(finding(SCORES, "supported calls flagged", share(false, clean.height), f"none; goal at most {FALSE_ALARMS:.0%}",
-                         None if clean.is_empty() else false / clean.height <= FALSE_ALARMS))
+    found.append(
+        finding(
+            SCORES,
+            "supported calls flagged",
+            share(false, clean.height),
+            f"none; goal at most {FALSE_ALARMS:.0%}",
+            None if clean.is_empty() else false / clean.height <= FALSE_ALARMS,
+        )
+    )
     return found
 
 
@@ -57,8 +71,10 @@ def _experiment(experiments: pl.DataFrame, true: Truth) -> list[Finding]:
     """Estimate and decision apart: a decision may be right where an interval is unlucky."""
     what, difference = "variant B of product_answer: feedback", true["feedback_positive_difference"]
     rows = experiments.filter(
-        pl.col("experiment").str.contains(true["prompt_name"]), pl.col("metric").str.contains("feedback"),
-        pl.col("variant_a") == "A", pl.col("variant_b") == "B",
+        pl.col("experiment").str.contains(true["prompt_name"]),
+        pl.col("metric").str.contains("feedback"),
+        pl.col("variant_a") == "A",
+        pl.col("variant_b") == "B",
     )
     if rows.is_empty():
         return [not_found(EXPERIMENTS, what, f"B better by {difference:+.2f} of positive feedback")]
@@ -66,9 +82,20 @@ def _experiment(experiments: pl.DataFrame, true: Truth) -> list[Finding]:
     if "positive" not in row["metric"]:
         difference = true["feedback_mean_difference"]
     return [
-        finding(EXPERIMENTS, what, with_interval(row["estimate"], row["low"], row["high"]), f"{difference:+.2f}",
-                holds(row["low"], row["high"], difference)),
-        finding(EXPERIMENTS, "variant B of product_answer: decision", str(row["decision"]), "ship_b", row["decision"] == "ship_b"),
+        finding(
+            EXPERIMENTS,
+            what,
+            with_interval(row["estimate"], row["low"], row["high"]),
+            f"{difference:+.2f}",
+            holds(row["low"], row["high"], difference),
+        ),
+        finding(
+            EXPERIMENTS,
+            "variant B of product_answer: decision",
+            str(row["decision"]),
+            "ship_b",
+            row["decision"] == "ship_b",
+        ),
     ]
 
 
@@ -82,13 +109,26 @@ def _violations(decisions: pl.DataFrame, agentic: Truth) -> list[Finding]:
     found = []
     for kind, runs in agentic["violations"].items():
         hits = sum(run in denied for run in runs)
-        found.append(finding(DECISIONS, f"planted runs denied: {kind}", share(hits, len(runs)), "all", hits == len(runs)))
+        found.append(
+            finding(DECISIONS, f"planted runs denied: {kind}", share(hits, len(runs)), "all", hits == len(runs))
+        )
     clean = set(decisions["run_id"]) - planted
     false = len(clean & denied)
-    found.append(finding(DECISIONS, "clean runs denied", share(false, len(clean)), f"none; goal at most {FALSE_ALARMS:.0%}",
-                         false / len(clean) <= FALSE_ALARMS if clean else None))
+    found.append(
+        finding(
+            DECISIONS,
+            "clean runs denied",
+            share(false, len(clean)),
+            f"none; goal at most {FALSE_ALARMS:.0%}",
+            false / len(clean) <= FALSE_ALARMS if clean else None,
+        )
+    )
     asked = set(decisions.filter(pl.col("decision") == "needs_approval")["run_id"]) - denied
-    found.append(finding(DECISIONS, "clean runs that wait for a person", share(len(clean & asked), len(clean)), "not planted", None))
+    found.append(
+        finding(
+            DECISIONS, "clean runs that wait for a person", share(len(clean & asked), len(clean)), "not planted", None
+        )
+    )
     return found
 
 
@@ -113,7 +153,10 @@ def _success(performance: pl.DataFrame, agentic: Truth) -> list[Finding]:
     found = [coverage(PERFORMANCE, "success rates, all agents and periods", held)]
     if old is None or new is None:
         return [*found, not_found(PERFORMANCE, what, beside)]
-    return [*found, finding(PERFORMANCE, what, f"{better['version']}: {new:.0%}, {better['than']}: {old:.0%}", beside, new > old)]
+    return [
+        *found,
+        finding(PERFORMANCE, what, f"{better['version']}: {new:.0%}, {better['than']}: {old:.0%}", beside, new > old),
+    ]
 
 
 def _ledger(audit: pl.DataFrame) -> Finding:

@@ -38,11 +38,20 @@ def compare_eval(read: Read, truth: Truth) -> list[Finding]:
     if causes.is_empty():
         found.append(not_found(CAUSES, "cause of the sentiment drop", campaign))
     else:
-        naming = causes.filter(pl.any_horizontal(pl.col("cause", "evidence").fill_null("").str.contains(campaign, literal=True)))
+        naming = causes.filter(
+            pl.any_horizontal(pl.col("cause", "evidence").fill_null("").str.contains(campaign, literal=True))
+        )
         first = causes.sort("contribution", nulls_last=True).row(0, named=True)
         said = naming.row(0, named=True) if naming.height else first
-        found.append(finding(CAUSES, "cause of the sentiment drop",
-                             f"{said['cause']}: {with_interval(said['contribution'], said['low'], said['high'])}", campaign, naming.height > 0))
+        found.append(
+            finding(
+                CAUSES,
+                "cause of the sentiment drop",
+                f"{said['cause']}: {with_interval(said['contribution'], said['low'], said['high'])}",
+                campaign,
+                naming.height > 0,
+            )
+        )
     if trust.is_empty():
         found.append(not_found(TRUST, "service levels met", "not planted"))
     else:
@@ -50,12 +59,16 @@ def compare_eval(read: Read, truth: Truth) -> list[Finding]:
         counts = ", ".join(f"{n} {word}" for word, n in sorted(met.iter_rows()))
         found.append(finding(TRUST, "service levels met", counts, "not planted", None))
     drifted = drift.filter(pl.col("drifted"))
-    said_drift = ", ".join(sorted({f"{row['dataset']}.{row['column']}" for row in drifted.iter_rows(named=True)})[:4]) or "none"
+    said_drift = (
+        ", ".join(sorted({f"{row['dataset']}.{row['column']}" for row in drifted.iter_rows(named=True)})[:4]) or "none"
+    )
     planted = "the incident and the new prompt versions move mentions, answers and calls"
     if drift.is_empty():
         found.append(not_found(DRIFT, "columns that drifted", planted))
     else:
-        found.append(finding(DRIFT, "columns that drifted", f"{drifted.height} of {drift.height}: {said_drift}", planted, None))
+        found.append(
+            finding(DRIFT, "columns that drifted", f"{drifted.height} of {drift.height}: {said_drift}", planted, None)
+        )
     return found
 
 

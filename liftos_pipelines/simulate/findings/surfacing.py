@@ -46,12 +46,27 @@ def _mentions(mentions: pl.DataFrame, surfacing: Truth) -> list[Finding]:
     ranked = judged.filter(pl.col("true_rank") > 0, pl.col("rank").is_not_null())
     right_rank = ranked.filter(pl.col("rank") == pl.col("true_rank")).height
     return [
-        finding(MENTIONS, "answers judged rightly: brand named or not", share(right, judged.height), beside,
-                right / judged.height >= MOSTLY_RIGHT),
-        finding(MENTIONS, "“could not find” read as absent", share(not_fooled, absent.height), "all of them",
-                None if absent.is_empty() else not_fooled / absent.height >= MOSTLY_RIGHT),
-        finding(MENTIONS, "rank of the brand where ranked", share(right_rank, ranked.height), beside,
-                None if ranked.is_empty() else right_rank / ranked.height >= MOSTLY_RIGHT),
+        finding(
+            MENTIONS,
+            "answers judged rightly: brand named or not",
+            share(right, judged.height),
+            beside,
+            right / judged.height >= MOSTLY_RIGHT,
+        ),
+        finding(
+            MENTIONS,
+            "“could not find” read as absent",
+            share(not_fooled, absent.height),
+            "all of them",
+            None if absent.is_empty() else not_fooled / absent.height >= MOSTLY_RIGHT,
+        ),
+        finding(
+            MENTIONS,
+            "rank of the brand where ranked",
+            share(right_rank, ranked.height),
+            beside,
+            None if ranked.is_empty() else right_rank / ranked.height >= MOSTLY_RIGHT,
+        ),
     ]
 
 
@@ -60,7 +75,9 @@ def _visibility(visibility: pl.DataFrame, surfacing: Truth) -> Finding:
     change = date.fromisoformat(surfacing["algorithm_change"]["date"])
     held = []
     rows = visibility.filter(
-        pl.col("metric") == "mention_rate", pl.col("engine").is_in(list(surfacing["rates"])), pl.col("low").is_not_null()
+        pl.col("metric") == "mention_rate",
+        pl.col("engine").is_in(list(surfacing["rates"])),
+        pl.col("low").is_not_null(),
     )
     for row in rows.filter(pl.col("period").str.contains(r"^\d{4}-\d{2}$")).iter_rows(named=True):
         month = f"{change:%Y-%m}"
@@ -93,17 +110,26 @@ def _shifts(shifts: pl.DataFrame, change: dict[str, str], *, watched: bool) -> l
         what_found = f"not as a change of the engine (found there: {kinds or 'nothing'})"
     return [
         finding(SHIFTS, "algorithm change", what_found, beside, hits.height > 0),
-        finding(SHIFTS, "shifts on anything else", str(others.height), "0: nothing else was planted", others.is_empty()),
+        finding(
+            SHIFTS, "shifts on anything else", str(others.height), "0: nothing else was planted", others.is_empty()
+        ),
     ]
 
 
 def _pages(audit: pl.DataFrame, defects: dict[str, list[str]]) -> Finding:
     """A page's defect is found when the page scores below every page without a defect in some dimension."""
-    what, beside = "pages with planted defects", f"{len(defects)} pages: " + ", ".join(sorted({d for ds in defects.values() for d in ds}))
+    what, beside = (
+        "pages with planted defects",
+        f"{len(defects)} pages: " + ", ".join(sorted({d for ds in defects.values() for d in ds})),
+    )
     measured = audit.filter(pl.col("score").is_not_null())
     if measured.is_empty():
         return not_found(PAGES, what, beside)
-    healthy = measured.filter(~pl.col("url").is_in(list(defects))).group_by("dimension").agg(least=pl.col("score").min())
+    healthy = (
+        measured.filter(~pl.col("url").is_in(list(defects))).group_by("dimension").agg(least=pl.col("score").min())
+    )
     low = measured.join(healthy, on="dimension", how="inner").filter(pl.col("score") < pl.col("least"))
     hit = sum(url in set(low["url"]) for url in defects)
-    return finding(PAGES, what, f"{hit} of {len(defects)} score below every healthy page somewhere", beside, hit == len(defects))
+    return finding(
+        PAGES, what, f"{hit} of {len(defects)} score below every healthy page somewhere", beside, hit == len(defects)
+    )

@@ -58,19 +58,34 @@ def make_world(*, seed: int, geos: int = 2, weeks: int = 104, noise: float = 0.0
         roi[name] = float(contribution[name].sum() * PRICE / spend.sum())
         outcome = outcome + contribution[name]
         media_rows.append(
-            pl.DataFrame({
-                "date": [START + timedelta(weeks=int(t)) for _ in names for t in week],
-                "geo": [g for g in names for _ in week],
-                "channel": name, "spend": spend.ravel(), "exposure": exposure.ravel(), "kind": "paid",
-            })
+            pl.DataFrame(
+                {
+                    "date": [START + timedelta(weeks=int(t)) for _ in names for t in week],
+                    "geo": [g for g in names for _ in week],
+                    "channel": name,
+                    "spend": spend.ravel(),
+                    "exposure": exposure.ravel(),
+                    "kind": "paid",
+                }
+            )
         )
     outcome = outcome + noise * level[:, None] * draws[:, :, 7].T
     dates = [START + timedelta(weeks=int(t)) for t in week]
     keys = {"date": [d for _ in names for d in dates], "geo": [g for g in names for _ in dates]}
     return World(
-        outcome=pl.DataFrame({**keys, "outcome": outcome.ravel(), "revenue": outcome.ravel() * PRICE,
-                              "population": np.repeat(population, weeks)}),
+        outcome=pl.DataFrame(
+            {
+                **keys,
+                "outcome": outcome.ravel(),
+                "revenue": outcome.ravel() * PRICE,
+                "population": np.repeat(population, weeks),
+            }
+        ),
         media=pl.concat(media_rows),
         controls=pl.DataFrame({**keys, "control": "price", "value": control.ravel()}),
-        channels=list(ROI), geos=names, weeks=dates, roi=roi, contribution=contribution,
+        channels=list(ROI),
+        geos=names,
+        weeks=dates,
+        roi=roi,
+        contribution=contribution,
     )

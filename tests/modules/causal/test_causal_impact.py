@@ -23,7 +23,9 @@ def series(seed: int, *, weeks: int = 104, step: int = 7, rho: float = 0.5, nois
     media = rng.gamma(2, 1, size=(1, n)) * (rng.random(n) > 0.3)
     outcome = 100 + 0.05 * time + 8 * np.sin(2 * np.pi * time / 52.18) + 6 * media[0] / (1 + media[0]) + error
     dates = tuple(START + timedelta(days=step * t) for t in range(n))
-    return Series(dates=dates, step=step, outcome=outcome, price=np.full(n, 20.0), media=media, controls=np.empty((0, n)))
+    return Series(
+        dates=dates, step=step, outcome=outcome, price=np.full(n, 20.0), media=media, controls=np.empty((0, n))
+    )
 
 
 def with_drop(quiet: Series, first: int, length: int, drop: float) -> Series:
@@ -100,13 +102,28 @@ def test_too_little_data_is_said_and_not_estimated(first: int, length: int, said
 
 def tables(hole: bool = False) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     dates = [START + timedelta(weeks=t) for t in range(60)]
-    outcome = pl.DataFrame({
-        "date": dates * 2, "geo": ["a"] * 60 + ["b"] * 60, "outcome": np.arange(120.0) + 1, "revenue": [None] * 120,
-        "population": [None] * 120,
-    }, schema_overrides={"revenue": pl.Float64, "population": pl.Float64})
+    outcome = pl.DataFrame(
+        {
+            "date": dates * 2,
+            "geo": ["a"] * 60 + ["b"] * 60,
+            "outcome": np.arange(120.0) + 1,
+            "revenue": [None] * 120,
+            "population": [None] * 120,
+        },
+        schema_overrides={"revenue": pl.Float64, "population": pl.Float64},
+    )
     if hole:
         outcome = outcome.filter(~((pl.col("geo") == "b") & (pl.col("date") == dates[20])))
-    media = pl.DataFrame({"date": dates, "geo": "a", "channel": "tv", "spend": np.arange(60.0), "exposure": np.arange(60.0), "kind": "paid"})
+    media = pl.DataFrame(
+        {
+            "date": dates,
+            "geo": "a",
+            "channel": "tv",
+            "spend": np.arange(60.0),
+            "exposure": np.arange(60.0),
+            "kind": "paid",
+        }
+    )
     controls = pl.DataFrame({"date": dates[:-1], "geo": "a", "control": "price", "value": np.arange(59.0)})
     return outcome, media, controls
 

@@ -24,10 +24,26 @@ def design_of(world: World, spec: ModelSpec = SPEC) -> Design:
 
 
 def experiment(world: World, **changed: Any) -> pl.DataFrame:
-    row = {"experiment_id": "e1", "channel": "tv", "geos": ["g0"], "start": world.weeks[10],
-           "end": world.weeks[15] + timedelta(days=6), "incremental_outcome": 100.0, "std_error": 10.0, "spend": None}
-    schema = {"experiment_id": pl.String, "channel": pl.String, "geos": pl.List(pl.String), "start": pl.Date,
-              "end": pl.Date, "incremental_outcome": pl.Float64, "std_error": pl.Float64, "spend": pl.Float64}
+    row = {
+        "experiment_id": "e1",
+        "channel": "tv",
+        "geos": ["g0"],
+        "start": world.weeks[10],
+        "end": world.weeks[15] + timedelta(days=6),
+        "incremental_outcome": 100.0,
+        "std_error": 10.0,
+        "spend": None,
+    }
+    schema = {
+        "experiment_id": pl.String,
+        "channel": pl.String,
+        "geos": pl.List(pl.String),
+        "start": pl.Date,
+        "end": pl.Date,
+        "incremental_outcome": pl.Float64,
+        "std_error": pl.Float64,
+        "spend": pl.Float64,
+    }
     return pl.DataFrame([row | changed], schema=schema)
 
 
@@ -40,17 +56,25 @@ def point(seed: int) -> dict[str, np.ndarray]:
     """One set of parameters, drawn around plausible values."""
     rng = np.random.default_rng(seed)
     return {
-        "retention": rng.uniform(0.1, 0.8, 3), "shape": np.exp(rng.normal(0, 0.5, 3)),
-        "log_effect": rng.normal(0.2, 0.5, 3), "sigma": np.array(rng.uniform(0.3, 1.0)),
-        "geo_spread": np.abs(rng.normal(0, 0.3, 3)), "geo_offset": rng.normal(0, 1, (3, 2)),
+        "retention": rng.uniform(0.1, 0.8, 3),
+        "shape": np.exp(rng.normal(0, 0.5, 3)),
+        "log_effect": rng.normal(0.2, 0.5, 3),
+        "sigma": np.array(rng.uniform(0.3, 1.0)),
+        "geo_spread": np.abs(rng.normal(0, 0.3, 3)),
+        "geo_offset": rng.normal(0, 1, (3, 2)),
     }
 
 
 def draws_at(design: Design, media: Media, at: dict[str, np.ndarray]) -> Draws:
     effect = np.exp(at["geo_spread"][:, None] * at["geo_offset"])
     return coefficients(
-        media, effect_prior(design, SPEC), retention=at["retention"][None], shape=at["shape"][None],
-        log_effect=at["log_effect"][None], geo_effect=effect[None], sigma=np.array([at["sigma"]]),
+        media,
+        effect_prior(design, SPEC),
+        retention=at["retention"][None],
+        shape=at["shape"][None],
+        log_effect=at["log_effect"][None],
+        geo_effect=effect[None],
+        sigma=np.array([at["sigma"]]),
     )
 
 
@@ -122,7 +146,9 @@ def test_a_total_contribution_is_roi_times_spend_whatever_the_curve(world: World
 def test_an_incident_is_set_apart_and_a_quiet_world_has_none(world: World) -> None:
     assert design_of(world).scales.shocks == ()
     week = world.weeks[30]
-    hit = world.outcome.with_columns(outcome=pl.col("outcome") * pl.when(pl.col("date") == week).then(0.7).otherwise(1.0))
+    hit = world.outcome.with_columns(
+        outcome=pl.col("outcome") * pl.when(pl.col("date") == week).then(0.7).otherwise(1.0)
+    )
     shocked = World(**{**vars(world), "outcome": hit})
     assert design_of(shocked).scales.shocks == (week,)
     assert design_of(shocked, SPEC.model_copy(update={"shock_z": None})).scales.shocks == ()
@@ -154,7 +180,9 @@ def test_a_lift_test_enters_as_what_the_channel_added_in_its_window_and_geos(wor
         ({"geos": None}, None),
     ],
 )
-def test_a_lift_test_that_does_not_fit_is_left_out_and_named(world: World, changed: dict[str, Any], said: str | None) -> None:
+def test_a_lift_test_that_does_not_fit_is_left_out_and_named(
+    world: World, changed: dict[str, Any], said: str | None
+) -> None:
     lift: LiftTests = prepare_lift_tests(experiment(world, **changed), design_of(world), SPEC.max_lag)
     assert len(lift) == (said is None)
     assert said is None or said in lift.notes[0]

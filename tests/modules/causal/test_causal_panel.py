@@ -23,14 +23,21 @@ def build(world: World, **changed: pl.DataFrame) -> Panel:
 
 def daily(frame: pl.DataFrame, sums: list[str]) -> pl.DataFrame:
     """Each week's row as seven equal days."""
-    days = [frame.with_columns(date=pl.col("date") + timedelta(days=i), **{s: pl.col(s) / 7 for s in sums}) for i in range(7)]
+    days = [
+        frame.with_columns(date=pl.col("date") + timedelta(days=i), **{s: pl.col(s) / 7 for s in sums})
+        for i in range(7)
+    ]
     return pl.concat(days)
 
 
 def test_daily_rows_become_the_weekly_panel(world: World) -> None:
     weekly = build(world).frame
-    from_days = build(world, outcome=daily(world.outcome, ["outcome", "revenue"]),
-                      media=daily(world.media, ["spend", "exposure"]), controls=daily(world.controls, [])).frame
+    from_days = build(
+        world,
+        outcome=daily(world.outcome, ["outcome", "revenue"]),
+        media=daily(world.media, ["spend", "exposure"]),
+        controls=daily(world.controls, []),
+    ).frame
     assert weekly.columns == from_days.columns
     for name in weekly.columns[2:]:
         assert (weekly[name] - from_days[name]).abs().max() < 1e-6 * max(1.0, float(weekly[name].abs().max()))
@@ -39,7 +46,8 @@ def test_daily_rows_become_the_weekly_panel(world: World) -> None:
 def test_a_week_that_lacks_days_at_the_end_is_left_out_and_said(world: World) -> None:
     cut = world.weeks[-1] + timedelta(days=3)
     frames = {
-        "outcome": daily(world.outcome, ["outcome", "revenue"]), "media": daily(world.media, ["spend", "exposure"]),
+        "outcome": daily(world.outcome, ["outcome", "revenue"]),
+        "media": daily(world.media, ["spend", "exposure"]),
         "controls": daily(world.controls, []),
     }
     panel = build(world, **{name: frame.filter(pl.col("date") < cut) for name, frame in frames.items()})
@@ -57,8 +65,12 @@ def test_only_mapped_channels_are_kept(world: World) -> None:
     [
         (lambda f: f.filter(~((pl.col("geo") == "g1") & (pl.col("date") == date(2023, 5, 1)))), "g1 .* 2023-05-01"),
         (lambda f: f.filter(pl.col("date") != date(2023, 5, 1)), "2023-04-24 to 2023-05-08"),
-        (lambda f: f.with_columns(outcome=pl.when(pl.col("geo") == "g0").then(-pl.col("outcome")).otherwise("outcome")),
-         "outcome is -.* in g0"),
+        (
+            lambda f: f.with_columns(
+                outcome=pl.when(pl.col("geo") == "g0").then(-pl.col("outcome")).otherwise("outcome")
+            ),
+            "outcome is -.* in g0",
+        ),
         (lambda f: f.with_columns(outcome=pl.lit(float("nan"))), "outcome is nan"),
         (lambda f: f.with_columns(outcome=pl.lit(None, pl.Float64)), "outcome is None"),
         (lambda f: f.with_columns(outcome=pl.lit(5.0)), "geo g0 never changes"),
@@ -83,9 +95,7 @@ def test_media_with_holes_or_below_zero_are_refused_by_channel_and_week(world: W
 
 @pytest.mark.parametrize(("value", "said"), [(0.0, "zero throughout"), (7.0, "never changes")])
 def test_a_channel_without_variation_is_left_out_and_named(world: World, value: float, said: str) -> None:
-    flat = world.media.with_columns(
-        exposure=pl.when(pl.col("channel") == "tv").then(value).otherwise("exposure")
-    )
+    flat = world.media.with_columns(exposure=pl.when(pl.col("channel") == "tv").then(value).otherwise("exposure"))
     panel = build(world, media=flat)
     assert panel.channels == ["search", "social"]
     assert any("tv" in note and said in note for note in panel.notes)

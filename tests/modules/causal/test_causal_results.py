@@ -33,9 +33,12 @@ def fitted_at_truth(world: World, n: int = 200, wobble: float = 0.03, spec: Mode
     names = list(design.channels)
     near = lambda values: np.asarray(values) * np.exp(wobble * rng.normal(size=(n, len(names))))  # noqa: E731
     draws = coefficients(
-        media, effect_prior(design, spec), retention=np.clip(near([RETENTION[c] for c in names]), 0, 0.95),
+        media,
+        effect_prior(design, spec),
+        retention=np.clip(near([RETENTION[c] for c in names]), 0, 0.95),
         shape=near([HALF[c] * 0.6 / design.scales.media[i] for i, c in enumerate(names)]),
-        log_effect=np.log(near([world.roi[c] for c in names])), geo_effect=np.ones((n, len(names), len(design.geos))),
+        log_effect=np.log(near([world.roi[c] for c in names])),
+        geo_effect=np.ones((n, len(names), len(design.geos))),
         sigma=np.full(n, 0.2),
     )
     beta = draw_baseline(media, draws, window(design), rng)
@@ -86,8 +89,11 @@ def test_curves_rise_flatten_and_say_where_nothing_was_observed(fitted: Fitted) 
     design = fitted.design
     spend = design.spend[:, :, -52:].sum(axis=1)
     expected = 2.0 * spend.mean(axis=1) > design.spend.sum(axis=1).max(axis=1)
-    at_two = response_curves(fitted, 52).filter(pl.col("scale") == 2.0).sort(pl.col("channel").replace_strict(
-        {name: i for i, name in enumerate(design.channels)}))
+    at_two = (
+        response_curves(fitted, 52)
+        .filter(pl.col("scale") == 2.0)
+        .sort(pl.col("channel").replace_strict({name: i for i, name in enumerate(design.channels)}))
+    )
     assert at_two["beyond_observed"].to_list() == expected.tolist()
 
 
@@ -183,7 +189,9 @@ def idata(r: float = 0.0, diverging: int = 0, predicted: np.ndarray | None = Non
     values[1] += r
     flags = np.zeros((2, 500), dtype=bool)
     flags[0, :diverging] = True
-    data = az.from_dict(posterior={"log_effect": values}, sample_stats={"diverging": flags, "energy": rng.normal(size=(2, 500))})
+    data = az.from_dict(
+        posterior={"log_effect": values}, sample_stats={"diverging": flags, "energy": rng.normal(size=(2, 500))}
+    )
     if predicted is not None:
         import xarray as xr
 

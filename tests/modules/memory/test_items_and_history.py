@@ -16,7 +16,9 @@ DAY = timedelta(days=1)
 
 def frame(name: str, *rows: dict) -> pl.DataFrame:
     contract = table(name)
-    return pl.DataFrame([{c: row.get(c) for c in contract.columns} for row in rows], schema=contract.columns, orient="row")
+    return pl.DataFrame(
+        [{c: row.get(c) for c in contract.columns} for row in rows], schema=contract.columns, orient="row"
+    )
 
 
 def note(text: str, at: datetime = datetime(2025, 3, 1, tzinfo=UTC), key: str = "n1") -> pl.DataFrame:
@@ -113,10 +115,29 @@ def test_provenance_names_table_key_and_version() -> None:
 
 
 def test_a_circle_of_causes_ends() -> None:
-    payload = {"action_id": "a", "agent_id": "x", "action": "notify", "context": "c", "decision": "allow", "status": "done"}
+    payload = {
+        "action_id": "a",
+        "agent_id": "x",
+        "action": "notify",
+        "context": "c",
+        "decision": "allow",
+        "status": "done",
+    }
     loop = [
-        {"event_id": "1", "type": "agent_action_initiated", "occurred_at": NOW, "causation_id": "2", "payload": payload},
-        {"event_id": "2", "type": "agent_action_initiated", "occurred_at": NOW, "causation_id": "1", "payload": payload | {"action_id": "b"}},
+        {
+            "event_id": "1",
+            "type": "agent_action_initiated",
+            "occurred_at": NOW,
+            "causation_id": "2",
+            "payload": payload,
+        },
+        {
+            "event_id": "2",
+            "type": "agent_action_initiated",
+            "occurred_at": NOW,
+            "causation_id": "1",
+            "payload": payload | {"action_id": "b"},
+        },
     ]
     assert from_modules.patterns(loop).height == 2
 
@@ -124,9 +145,17 @@ def test_a_circle_of_causes_ends() -> None:
 def test_an_alert_is_looked_up_by_what_people_said() -> None:
     alert = frame(
         "sentiment/alerts",
-        {"alert_id": "a1", "detected_at": NOW, "campaign_id": "c1", "explanation": "Net sentiment fell by .6", "exemplars": ["m1", "gone"]},
+        {
+            "alert_id": "a1",
+            "detected_at": NOW,
+            "campaign_id": "c1",
+            "explanation": "Net sentiment fell by .6",
+            "exemplars": ["m1", "gone"],
+        },
     )
-    mentions = frame("sources/mentions", {"mention_id": "m1", "published_at": NOW, "source": "x", "text": "parcel never came"})
+    mentions = frame(
+        "sources/mentions", {"mention_id": "m1", "published_at": NOW, "source": "x", "text": "parcel never came"}
+    )
     drop = {"event_id": "e1", "type": "sentiment_drop_detected", "causation_id": None, "payload": {"alert_id": "a1"}}
     impact = {"event_id": "e2", "type": "causal_impact_identified", "causation_id": "e1", "payload": {}}
     scores = table("sentiment/mention_scores").empty()
@@ -152,7 +181,10 @@ def test_what_was_said_comes_from_the_window_and_the_campaign_in_the_embedders_l
     }
     mentions = frame(
         "sources/mentions",
-        *[{"mention_id": m, "published_at": at, "source": "x", "text": text, "campaign_id": c} for m, (c, at, _, _, text) in said_by.items()],
+        *[
+            {"mention_id": m, "published_at": at, "source": "x", "text": text, "campaign_id": c}
+            for m, (c, at, _, _, text) in said_by.items()
+        ],
     )
     scores = frame(
         "sentiment/mention_scores",

@@ -59,7 +59,11 @@ def hash_of(text: str) -> int:
     return zlib.crc32(text.encode())
 
 
-TRUE_EFFECT = {"delivery": {"refund": 0.1, "ads": -0.1}, "price": {"voucher": 0.1, "ads": -0.1}, "search": {"markup": 0.1, "ads": 0.1}}
+TRUE_EFFECT = {
+    "delivery": {"refund": 0.1, "ads": -0.1},
+    "price": {"voucher": 0.1, "ads": -0.1},
+    "search": {"markup": 0.1, "ads": 0.1},
+}
 
 
 def world(domains: bool = True, tries: int = 6) -> pl.DataFrame:
@@ -74,7 +78,9 @@ def world(domains: bool = True, tries: int = 6) -> pl.DataFrame:
                         "effect": effect, "std_error": 0.02, "campaign_id": f"c{i % 3}", "domain": topic if domains else None,
                     }
                 )  # fmt: skip
-    frame = pl.DataFrame([{c: row.get(c) for c in contract.columns} for row in rows], schema=contract.columns, orient="row")
+    frame = pl.DataFrame(
+        [{c: row.get(c) for c in contract.columns} for row in rows], schema=contract.columns, orient="row"
+    )
     return history.remember(items.empty_items(), from_sources.outcomes(frame), NOW).added
 
 
@@ -84,7 +90,9 @@ def ask(context: str, held: pl.DataFrame | None = None, **fields: object) -> pl.
 
 
 @pytest.mark.parametrize("domains", [True, False])
-def test_the_action_that_worked_in_this_kind_of_context_comes_out_and_the_one_that_harmed_is_avoided(domains: bool) -> None:
+def test_the_action_that_worked_in_this_kind_of_context_comes_out_and_the_one_that_harmed_is_avoided(
+    domains: bool,
+) -> None:
     found = {row["action"]: row for row in ask("delivery broke down", world(domains)).iter_rows(named=True)}
     assert found["refund"]["p_success"] > 0.8
     assert found["ads"]["p_success"] < 0.3  # it works in search, which is another matter
@@ -121,9 +129,15 @@ def test_answers_about_unseen_topics_stay_below_the_promised_share() -> None:
     evidence = gather(world(tries=20), encode, NOBODY)
     unseen = [Query(query_id=str(i), kind="x", context=f"soup {i}") for i in range(200)]
     seen = [Query(query_id=str(i), kind="x", context=f"price worry {i}") for i in range(50)]
-    answered = ~find_patterns(unseen, evidence, encode, NOBODY).group_by("query_id").agg(pl.col("abstained").all())["abstained"]
+    answered = (
+        ~find_patterns(unseen, evidence, encode, NOBODY)
+        .group_by("query_id")
+        .agg(pl.col("abstained").all())["abstained"]
+    )
     assert answered.mean() <= ALPHA
-    known = ~find_patterns(seen, evidence, encode, NOBODY).group_by("query_id").agg(pl.col("abstained").all())["abstained"]
+    known = (
+        ~find_patterns(seen, evidence, encode, NOBODY).group_by("query_id").agg(pl.col("abstained").all())["abstained"]
+    )
     assert known.mean() > 0.9  # always abstaining would be no achievement
 
 
@@ -133,7 +147,9 @@ def test_names_do_not_make_contexts_alike() -> None:
 
 
 def test_a_noisy_measurement_counts_as_half_a_success() -> None:
-    p = success_probability(np.array([0.1, 0.1, -0.1, 0.0, 0.2]), np.array([0.01, 10.0, 0.01, 0.0, 0.0]), np.ones(5, int))
+    p = success_probability(
+        np.array([0.1, 0.1, -0.1, 0.0, 0.2]), np.array([0.01, 10.0, 0.01, 0.0, 0.0]), np.ones(5, int)
+    )
     assert np.allclose(p, [1.0, 0.504, 0.0, 0.5, 1.0], atol=0.001)
     assert direction("churn_rate") == -1
     assert direction("orders") == 1
@@ -195,7 +211,11 @@ def test_causal_agrees_disagrees_or_cannot_tell() -> None:
 def test_only_sure_patterns_become_insights() -> None:
     found = ask("delivery broke down")
     weak = found.with_columns(pl.lit(0.79).alias("confidence"))
-    empty = (table("sources/campaigns").empty(), table("causal/budget_plan").empty(), table("causal/channel_results").empty())
+    empty = (
+        table("sources/campaigns").empty(),
+        table("causal/budget_plan").empty(),
+        table("causal/channel_results").empty(),
+    )
     assert find_insights(weak, *empty).is_empty()
     assert find_insights(ask("a recipe for soup"), *empty).is_empty()
     insights = find_insights(found, *empty)

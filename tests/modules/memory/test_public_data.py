@@ -132,5 +132,7 @@ def test_recall_is_quick_at_size(n: int) -> None:
 
     bare = timed(lambda i: np.argpartition(-(vectors @ vectors[i]), 10)[:10])
     found = timed(lambda i: index.search(texts[(i * 7) % n][:60], vectors[i], 10))
-    print(f"\n{n} memories: recall p50 {found[0]:.1f} p95 {found[1]:.1f} ms; bare product p50 {bare[0]:.1f} p95 {bare[1]:.1f} ms; index built in {built:.1f} s")
+    print(
+        f"\n{n} memories: recall p50 {found[0]:.1f} p95 {found[1]:.1f} ms; bare product p50 {bare[0]:.1f} p95 {bare[1]:.1f} ms; index built in {built:.1f} s"
+    )
     assert found[0] < 40 * n / 10_000

@@ -35,7 +35,9 @@ GOOD = f"""<!doctype html><html lang="en"><head><title>Boots | Acme</title><meta
 
 def pages(*rows: tuple[str, str]) -> pl.DataFrame:
     return table("sources/pages").conform(
-        pl.DataFrame([{"url": url, "path": "x", "html": html} for url, html in rows], schema=table("sources/pages").columns)
+        pl.DataFrame(
+            [{"url": url, "path": "x", "html": html} for url, html in rows], schema=table("sources/pages").columns
+        )
     )
 
 
@@ -103,7 +105,15 @@ def test_broken_json_ld_is_reported_and_leaves_the_other_blocks_read() -> None:
 
 @pytest.mark.parametrize(
     "html",
-    ["", "<", "\x00\x01", "<html><body><p>" * 50, "<script type='application/ld+json'>" + "[" * 5000, "<div itemscope itemprop=x itemtype=''><b itemprop></div>", "\ud83d not text"],
+    [
+        "",
+        "<",
+        "\x00\x01",
+        "<html><body><p>" * 50,
+        "<script type='application/ld+json'>" + "[" * 5000,
+        "<div itemscope itemprop=x itemtype=''><b itemprop></div>",
+        "\ud83d not text",
+    ],
 )
 def test_no_markup_is_too_broken_to_audit(html: str) -> None:
     frame = audit_pages(pages((URL, html.encode("utf-8", "replace").decode())), brand=ACME, weights=WEIGHTS, now=NOW)
@@ -149,7 +159,10 @@ def test_thirty_real_pages_are_audited_without_an_exception(shared_data: Path) -
     folder = shared_data / "surfacing" / "pages"
     truth = json.loads((folder / "ground-truth.json").read_text(encoding="utf-8"))
     rows = [
-        (truth[key]["url"], gzip.decompress((folder / "html" / f"{key}.html.gz").read_bytes()).decode("utf-8", "replace"))
+        (
+            truth[key]["url"],
+            gzip.decompress((folder / "html" / f"{key}.html.gz").read_bytes()).decode("utf-8", "replace"),
+        )
         for key in sorted(truth)
     ]
     assert len(rows) == 30
@@ -160,7 +173,8 @@ def test_thirty_real_pages_are_audited_without_an_exception(shared_data: Path) -
     assert share is not None
     assert share > 0.7
     recall = [
-        len(set(words(parse_page(url, html).text)) & (gold := set(words(truth[key]["articleBody"])))) / max(len(gold), 1)
+        len(set(words(parse_page(url, html).text)) & (gold := set(words(truth[key]["articleBody"]))))
+        / max(len(gold), 1)
         for key, (url, html) in zip(sorted(truth), rows, strict=True)
     ]
     assert sum(recall) / len(recall) > 0.85

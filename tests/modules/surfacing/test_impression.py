@@ -14,11 +14,7 @@ def published(words: list[int], citations: list[list[int]], n: int) -> list[floa
     """The formula written out from the paper: sums over sentences, then normalised."""
     last = len(words) - 1
     raw = [
-        sum(
-            words[s] * math.exp(-s / last) / len(cited) * cited.count(i)
-            for s, cited in enumerate(citations)
-            if cited
-        )
+        sum(words[s] * math.exp(-s / last) / len(cited) * cited.count(i) for s, cited in enumerate(citations) if cited)
         for i in range(1, n + 1)
     ]
     return [value / sum(raw) for value in raw]

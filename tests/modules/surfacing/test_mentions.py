@@ -159,7 +159,7 @@ def test_an_answer_without_text_is_no_answer() -> None:
 
 
 def test_citations_by_reference_link_and_list_count_each_page_once() -> None:
-    text = "Acme is good [1]. Globex is cheap [2](https://www.globex.example/a?utm_source=x).\n\n[1]: https://shop.acme.example/x \"Acme\"\n"
+    text = 'Acme is good [1]. Globex is cheap [2](https://www.globex.example/a?utm_source=x).\n\n[1]: https://shop.acme.example/x "Acme"\n'
     row = one(text, citations=["https://shop.acme.example/x#top", "https://news.example/1"])
     assert row["cited"] is True
     assert row["citations"] == 3  # acme, globex, news
@@ -181,7 +181,9 @@ def test_unrecorded_citations_are_unknown_and_an_empty_list_is_a_fact() -> None:
 
 
 def test_references_beyond_the_list_and_zero_are_hallucinated_and_credit_nobody() -> None:
-    row = one("Globex is fine [0]. Hooli too [7]. Good [1, 2].", citations=["https://a.example", "https://acme.example"])
+    row = one(
+        "Globex is fine [0]. Hooli too [7]. Good [1, 2].", citations=["https://a.example", "https://acme.example"]
+    )
     assert row["hallucinated_citations"] == 2
     assert row["position_weighted_words"] == pytest.approx(0.5)
 
@@ -202,7 +204,10 @@ def test_a_citation_after_the_full_stop_belongs_to_the_sentence_before() -> None
     assert late["position_weighted_words"] == pytest.approx(early["position_weighted_words"])
 
 
-@pytest.mark.parametrize("bad", ["not a url", "", "mailto:x@acme.example", "http://", "javascript:alert(1)", "http://[::1", "ftp://acme.example"])
+@pytest.mark.parametrize(
+    "bad",
+    ["not a url", "", "mailto:x@acme.example", "http://", "javascript:alert(1)", "http://[::1", "ftp://acme.example"],
+)
 def test_citations_that_are_no_addresses_are_counted_apart(bad: str) -> None:
     row = one("Acme [1], Globex [2].", citations=[bad, "https://acme.example/x"])
     assert (row["invalid_citations"], row["citations"], row["citation_share"]) == (1, 1, 1.0)
@@ -232,9 +237,13 @@ def test_sentiment_is_scored_on_the_brand_s_own_clauses() -> None:
 
     def score(texts: list[str]) -> np.ndarray:
         seen.extend(texts)
-        return np.array([np.nan if "abstain" in t else 1.0 if "great" in t else -1.0 if "poor" in t else 0.0 for t in texts])
+        return np.array(
+            [np.nan if "abstain" in t else 1.0 if "great" in t else -1.0 if "poor" in t else 0.0 for t in texts]
+        )
 
-    rows = answer_mentions(answers("Acme is great, but Globex is poor. Initech: abstain here.", "Nobody."), BRANDS, score)
+    rows = answer_mentions(
+        answers("Acme is great, but Globex is poor. Initech: abstain here.", "Nobody."), BRANDS, score
+    )
     tone = {row["brand"]: row["sentiment"] for row in rows.filter(pl.col("answer_id") == "a0").iter_rows(named=True)}
     assert tone == {"Acme": 1.0, "Globex": -1.0, "Initech": None}
     assert rows.filter(pl.col("answer_id") == "a1")["sentiment"].null_count() == 3

@@ -47,7 +47,9 @@ def read(recorded: tuple[pl.DataFrame, Products]) -> tuple[pl.DataFrame, float, 
     return found, answers.height / (time.process_time() - start), set(tracked)
 
 
-def test_every_answer_is_read_at_speed(recorded: tuple[pl.DataFrame, Products], read: tuple[pl.DataFrame, float, set[str]]) -> None:
+def test_every_answer_is_read_at_speed(
+    recorded: tuple[pl.DataFrame, Products], read: tuple[pl.DataFrame, float, set[str]]
+) -> None:
     found, per_second, _ = read
     assert recorded[0].height == 792
     assert found.height == 792 * TRACKED
@@ -55,7 +57,9 @@ def test_every_answer_is_read_at_speed(recorded: tuple[pl.DataFrame, Products], 
     assert per_second > 100
 
 
-def test_brands_of_listed_products_are_found(recorded: tuple[pl.DataFrame, Products], read: tuple[pl.DataFrame, float, set[str]]) -> None:
+def test_brands_of_listed_products_are_found(
+    recorded: tuple[pl.DataFrame, Products], read: tuple[pl.DataFrame, float, set[str]]
+) -> None:
     products, (found, _, tracked) = recorded[1], read
     named = {(row[0], row[1]) for row in found.filter("mentioned").select("answer_id", "brand").iter_rows()}
     listed = {(answer, brand) for answer, each in products.items() for brand, _ in each if brand in tracked}
@@ -71,14 +75,18 @@ def test_the_benchmark_s_first_product_is_of_the_brand_ranked_first(
     first: dict[str, set[str]] = {}
     for answer, brand in found.filter(pl.col("rank") == 1).select("answer_id", "brand").iter_rows():
         first.setdefault(answer, set()).add(brand)
-    judged = [(answer, brand) for answer, each in products.items() for brand, rank in each if rank == 1 and brand in tracked]
+    judged = [
+        (answer, brand) for answer, each in products.items() for brand, rank in each if rank == 1 and brand in tracked
+    ]
     assert sum(brand in first.get(answer, set()) for answer, brand in judged) / len(judged) > 0.9
 
 
 def test_real_answers_cluster_by_prompt_so_that_naive_intervals_are_too_narrow(
     read: tuple[pl.DataFrame, float, set[str]],
 ) -> None:
-    rates = visibility(read[0]).filter((pl.col("engine") == "all") & (pl.col("metric") == "mention_rate") & (pl.col("value") > 0.02))
+    rates = visibility(read[0]).filter(
+        (pl.col("engine") == "all") & (pl.col("metric") == "mention_rate") & (pl.col("value") > 0.02)
+    )
     naive = 2 * 1.645 * (rates["value"] * (1 - rates["value"]) / 792).sqrt()
     ratio = ((rates["high"] - rates["low"]) / naive).median()
     assert isinstance(ratio, float)

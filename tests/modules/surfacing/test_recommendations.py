@@ -57,7 +57,10 @@ def test_nothing_measured_gives_no_advice() -> None:
 
 
 def test_gaps_are_prompts_and_sources_where_only_competitors_appear() -> None:
-    answers = panel({"p1": "Globex leads.", "p2": "Globex wins.", "p3": "Acme and Globex.", "p4": "Nobody."}, "https://guide.example/x")
+    answers = panel(
+        {"p1": "Globex leads.", "p2": "Globex wins.", "p3": "Acme and Globex.", "p4": "Nobody."},
+        "https://guide.example/x",
+    )
     found = advise(answers=answers, mentions=answer_mentions(answers, BRANDS))
     assert set(found.filter(pl.col("kind") == "prompt_gap")["target"]) == {"p1", "p2"}
     assert found.filter(pl.col("kind") == "source_gap")["target"].to_list() == ["guide.example"]
@@ -73,7 +76,12 @@ def test_a_competitor_s_own_site_is_not_a_source_to_win() -> None:
 
 def test_failed_checks_become_one_advice_a_site_graded_by_dimension() -> None:
     bad = GOOD.replace("<h1>Boots</h1>", "").replace("<head>", '<head><meta name="robots" content="noindex">')
-    audit = audit_pages(pages(("https://acme.example/a", bad), ("https://acme.example/b", bad)), brand=ACME, weights=WEIGHTS, now=date(2025, 6, 1))
+    audit = audit_pages(
+        pages(("https://acme.example/a", bad), ("https://acme.example/b", bad)),
+        brand=ACME,
+        weights=WEIGHTS,
+        now=date(2025, 6, 1),
+    )
     found = advise(audit=audit)
     grades = dict(found.select("source_pattern", "evidence_grade").iter_rows())
     assert grades["audit:access:indexable"] == "A"
@@ -127,6 +135,8 @@ def test_shifts_become_advice_unless_they_are_someone_else_s_or_old() -> None:
 
 
 def test_a_client_without_a_brand_still_gets_its_page_advice() -> None:
-    audit = audit_pages(pages(("https://acme.example/a", "<p>x</p>")), brand=None, weights=WEIGHTS, now=date(2025, 6, 1))
+    audit = audit_pages(
+        pages(("https://acme.example/a", "<p>x</p>")), brand=None, weights=WEIGHTS, now=date(2025, 6, 1)
+    )
     assert advise(audit=audit, brands=[]).height > 0
     assert Name(name="x").domains == ()

@@ -20,7 +20,9 @@ CHANGE = 70
 ALL_MOVE = {"Acme": -1.2, "Globex": 1.0, "Initech": -0.8, "Hooli": 1.2, "Umbrella": -1.0}
 
 
-def series(rng: np.random.Generator, days: int, brands: int, *, change: int | None = None, sd: float = 0.0) -> np.ndarray:
+def series(
+    rng: np.random.Generator, days: int, brands: int, *, change: int | None = None, sd: float = 0.0
+) -> np.ndarray:
     """Daily mention rates of a fixed panel (30 prompts twice a day) with day noise; a shift of all brands from `change`."""
     base, leaning = rng.normal(-1.5, 1, brands), rng.normal(0, 2, (30, brands))
     shift = rng.normal(0, sd, brands) if sd else np.zeros(brands)
@@ -33,7 +35,13 @@ def alarms(values: np.ndarray, seed: int, permutations: int = 200, *, joint: boo
     """Days of alarms by all series jointly, or by the best single brand alone."""
     weights = np.full(len(values), 60.0)
     found = scan(
-        values, weights, values.shape[1], windows=windows_for(1), span_days=len(values) - 18, seed=seed, permutations=permutations
+        values,
+        weights,
+        values.shape[1],
+        windows=windows_for(1),
+        span_days=len(values) - 18,
+        seed=seed,
+        permutations=permutations,
     )
     unreachable = {"single_threshold": np.inf} if joint else {"joint_threshold": np.inf}
     return [alarm.day for alarm in find_alarms(values, weights, values.shape[1], replace(found, **unreachable))]
@@ -120,7 +128,9 @@ def test_one_brand_that_falls_is_a_brand_change_with_its_size() -> None:
 
 
 def test_the_same_on_every_engine_is_the_world() -> None:
-    mentions, answers = daily_answers(3, engines=("one", "two"), change_day=CHANGE, shift={"one": ALL_MOVE, "two": ALL_MOVE})
+    mentions, answers = daily_answers(
+        3, engines=("one", "two"), change_day=CHANGE, shift={"one": ALL_MOVE, "two": ALL_MOVE}
+    )
     assert kinds(visibility_shifts(mentions, answers)) == [("all", "world", "all")]
 
 
@@ -157,7 +167,9 @@ def test_the_same_data_and_seed_give_the_same_shifts() -> None:
 def test_daily_series_hold_the_day_s_rates() -> None:
     mentions, answers = daily_answers(10, days=20)
     (one,) = daily_series(mentions, domain_entropies(answers))
-    first = mentions.filter((pl.col("brand") == "Acme") & (pl.col("asked_at").dt.date() == day_of(0)))["mentioned"].mean()
+    first = mentions.filter((pl.col("brand") == "Acme") & (pl.col("asked_at").dt.date() == day_of(0)))[
+        "mentioned"
+    ].mean()
     assert one.values[0, one.names.index("Acme")] == pytest.approx(first)
     assert one.brands == len(BRANDS)
     assert set(one.weights) == {40.0}

@@ -40,7 +40,13 @@ def test_metrics_are_what_their_definitions_say() -> None:
     )  # fmt: skip
     values = visibility(frame).filter((pl.col("engine") == "all") & (pl.col("brand") == "Acme"))
     assert dict(values.select("metric", "value").iter_rows()) == pytest.approx(
-        {"mention_rate": 2 / 4, "share_of_voice": 2 / 5, "top1_rate": 1 / 4, "top3_rate": 1 / 4, "citation_share": 1 / 16}
+        {
+            "mention_rate": 2 / 4,
+            "share_of_voice": 2 / 5,
+            "top1_rate": 1 / 4,
+            "top3_rate": 1 / 4,
+            "citation_share": 1 / 16,
+        }
     )
     assert set(values["n_prompts"]) == {2}
     assert set(values["n_answers"]) == {4}
@@ -86,7 +92,9 @@ def test_certainty_is_not_claimed_when_no_prompt_differs() -> None:
 
 def test_the_leader_is_a_probability_and_ties_share_it() -> None:
     named = {f"p{p}:1": {"Acme": 1, "Globex": 1 if p % 4 else None, "Hooli": 1} for p in range(40)}
-    leads = visibility(mention_frame(rows(named))).filter((pl.col("metric") == "mention_rate") & (pl.col("engine") == "e"))
+    leads = visibility(mention_frame(rows(named))).filter(
+        (pl.col("metric") == "mention_rate") & (pl.col("engine") == "e")
+    )
     chances = dict(leads.select("brand", "p_highest").iter_rows())
     assert chances["Acme"] == pytest.approx(0.5, abs=0.02)
     assert chances["Globex"] < 0.05
@@ -98,7 +106,9 @@ def coverage(prompts: int, answers: int, rate: float, streams: int, seed: int) -
     rng = np.random.default_rng(seed)
     a, b = rate * (1 - ICC) / ICC, (1 - rate) * (1 - ICC) / ICC
     named = rng.binomial(answers, rng.beta(a, b, (prompts, streams))).astype(float)
-    value, low, high, _ = ratio_intervals(named, np.full_like(named, answers), _prompt_weights(prompts, 600, seed), LEVEL)
+    value, low, high, _ = ratio_intervals(
+        named, np.full_like(named, answers), _prompt_weights(prompts, 600, seed), LEVEL
+    )
     half = stats.norm.ppf(0.95) * np.sqrt(value * (1 - value) / (prompts * answers))
     return float(((low <= rate) & (rate <= high)).mean()), float((np.abs(value - rate) <= half).mean())
 
