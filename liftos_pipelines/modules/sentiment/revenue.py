@@ -32,7 +32,7 @@ VISIBLE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class LinkSettings:
-    """Lags in periods (positive: sentiment moves first); how many surrogate series and bootstrap draws; block length."""
+    """Lags in periods (positive: sentiment moves first); number of surrogate series and bootstrap draws; block."""
 
     lags: tuple[int, ...] = (-4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6)
     surrogates: int = 999
@@ -51,8 +51,8 @@ def revenue_link(index: pl.DataFrame, outcome: pl.DataFrame, settings: LinkSetti
 
     Returns
     -------
-    contract columns of `sentiment/revenue_link`, one row a lag, and `n_periods`, `smallest_visible`. p-values are for the
-    largest of all lags, against surrogate series (see `surrogate`); intervals come from a block bootstrap of pairs.
+    contract columns of `sentiment/revenue_link`, one row a lag, and `n_periods`, `smallest_visible`. p-values are for
+    the largest of all lags, against surrogate series (see `surrogate`); intervals come from a block bootstrap of pairs.
     With too few periods the one row at lag 0 has nulls and says so.
     """
     settings = settings or LinkSettings()
@@ -170,8 +170,8 @@ def _autoregression(series: Array) -> tuple[Array, Array]:
     for order in range(MAX_ORDER + 1):
         past = [series[MAX_ORDER - k : -k] for k in range(1, order + 1)]
         design = np.stack([np.ones(target.size), *past], axis=1)
-        found = np.linalg.lstsq(design, target, rcond=None)[0]
-        residual = target - design @ found
+        found: Array = np.asarray(np.linalg.lstsq(design, target, rcond=None)[0], dtype=np.float64)
+        residual: Array = np.asarray(target - design @ found, dtype=np.float64)
         spread = max(float(residual @ residual) / target.size, 1e-12)
         score = target.size * float(np.log(spread)) + (order + 1) * float(np.log(target.size))
         if score < best_score:
