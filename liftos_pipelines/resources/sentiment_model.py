@@ -10,6 +10,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -135,16 +136,18 @@ def train_default(data: Path, out: Path) -> dict[str, Any]:
             f"{data}: no labelled texts. Expected umsab/<language>/train_text.txt and train_labels.txt, "
             "or labelled/*.csv with columns text, label, language."
         )
-    model = training.train(
-        main + _vader(root),
-        emotion=_none_if_empty(_tweeteval(root, "emotion", "train") + _goemotions(root)),
-        irony=_none_if_empty(_tweeteval(root, "irony", "train")),
-        calibrate_on=len(main.texts),
-    )
+    from threadpoolctl import threadpool_limits
+
+    # Sums differ in their last digit with the number of threads, and the weights after them: one makes it repeatable.
+    with threadpool_limits(1):
+        model = training.train(
+            main + _vader(root),
+            emotion=_none_if_empty(_tweeteval(root, "emotion", "train") + _goemotions(root)),
+            irony=_none_if_empty(_tweeteval(root, "irony", "train")),
+            calibrate_on=len(main.texts),
+        )
     figures = dict(model.figures) | validate(model, data)
     model = SentimentModel.from_arrays(model.to_arrays())
-    from dataclasses import replace
-
     model = replace(model, figures=figures)
     save_model(model, out)
     out.with_suffix(".figures.json").write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -19,6 +19,7 @@ from liftos_pipelines.modules.sentiment import calibration as cal
 from liftos_pipelines.modules.sentiment.linear import fit_softmax
 from liftos_pipelines.modules.sentiment.model import LABELS, SentimentModel
 from liftos_pipelines.modules.sentiment.training import ITERATIONS, SEED, folds_of, sentiment_figures
+from liftos_pipelines.stats import cluster_bootstrap, percentile_interval
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,8 +33,6 @@ ALIKE = 0.25
 LINKED_AT_ONCE = 2_500
 """More texts than this are clustered from a sample, the others joining the cluster they are most like."""
 FOLDS = 5
-F1_SLACK = 0.01
-"""The index averages probabilities, so log loss decides; macro-F1 may be this much lower and still count as equal."""
 PENALTIES = (1.0, 4.0, 16.0)
 
 
@@ -68,8 +67,8 @@ def retrain_for_client(
 
     The change to the default weights is fitted with a pull towards no change, whose strength is chosen by log loss on
     left-out clusters; calibration and the abstention threshold come from left-out predictions too. The new model is
-    promoted when on left-out clusters its log loss is not worse than the default's and its macro-F1 not lower by more
-    than .01; it is then fitted to all labelled texts.
+    promoted when on left-out clusters its log loss is not worse than the default's (the index averages probabilities)
+    and its macro-F1 is not shown to be lower (90 % interval over clusters); it is then fitted to all labelled texts.
 
     Raises
     ------
@@ -103,11 +102,21 @@ def retrain_for_client(
     old = default.calibrated(raw, codes)
     f1_old, f1_new = (cal.macro_f1(y, p.argmax(axis=1), len(LABELS)) for p in (old, new))
     loss_old, loss_new = _log_loss(old, y), _log_loss(new, y)
-    promoted = loss_new <= loss_old and f1_new >= f1_old - F1_SLACK
+    # Whole clusters are drawn: forty kinds of text are worth forty observations, however many copies they have.
+    differences = cluster_bootstrap(
+        clusters,
+        lambda rows: (
+            cal.macro_f1(y[rows], new[rows].argmax(axis=1), 3) - cal.macro_f1(y[rows], old[rows].argmax(axis=1), 3)
+        ),
+        seed=seed,
+        replicates=300,
+    )
+    low, high = percentile_interval(differences)
+    promoted = loss_new <= loss_old and high >= 0
     verdict = "not worse than" if promoted else "not shown to be as good as"
     reason = (
         f"{verdict} the default on {y.size} left-out mentions of {n_clusters} kinds: macro-F1 {f1_new:.3f} against "
-        f"{f1_old:.3f}, log loss {loss_new:.3f} against {loss_old:.3f}"
+        f"{f1_old:.3f} (difference {low:+.3f} to {high:+.3f}), log loss {loss_new:.3f} against {loss_old:.3f}"
     )
     return ClientTraining(
         model=_fitted(default, narrow, columns, y, raw, tried[penalty], new, codes, penalty) if promoted else default,
