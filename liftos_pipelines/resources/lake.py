@@ -126,7 +126,11 @@ class Lake:
         withdrawn = typed.is_empty() and status != "ok"
         if contract.write == "merge" and not withdrawn:
             return self.merge(client, name, typed, status=status, delete_where=delete_where)
-        version = self._overwrite(self.path(client, name), typed, status)
+        path = self.path(client, name)
+        held = self._open(path) if withdrawn else None
+        if held is not None and self.status(client, name) == status and not _frame(held).height:
+            return WriteReport(inserted=0, updated=0, unchanged=0, version=held.version())
+        version = self._overwrite(path, typed, status)
         return WriteReport(inserted=typed.height, updated=0, unchanged=0, version=version)
 
     def merge(

@@ -95,6 +95,9 @@ def test_a_source_taken_away_keeps_no_rows_but_its_past_can_be_read(lake: Lake) 
     lake.write("acme", "sources/notes", table("sources/notes").empty(), status="skipped: no source (notes)")
     assert lake.read("acme", "sources/notes").is_empty()
     assert lake.read("acme", "sources/notes", version=first.version).height == 1
+    gone = lake.version("acme", "sources/notes")
+    lake.write("acme", "sources/notes", table("sources/notes").empty(), status="skipped: no source (notes)")
+    assert lake.version("acme", "sources/notes") == gone
 
 
 def test_a_table_that_was_never_made_is_absent_not_empty(lake: Lake) -> None:
