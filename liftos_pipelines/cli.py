@@ -240,19 +240,18 @@ def bench(
 @train_app.command("sentiment")
 def train_sentiment(
     data: Annotated[Path, typer.Option(help="Folder of labelled files: umsab/, tweeteval/, goemotions/, vader_icwsm/")],
-    out: Annotated[Path | None, typer.Option(help="Where to write the model; the packaged one when absent")] = None,
+    out: Annotated[Path, typer.Option(help="The .npz to write; its figures go beside it")],
 ) -> None:
     """Train the default sentiment model and print its figures on held-out texts."""
-    from liftos_pipelines.resources.sentiment_model import PACKAGED, train_default
+    from liftos_pipelines.resources.sentiment_model import train_default
 
     if not data.is_dir():
         raise ValueError(f"--data {data}: no such folder")
-    target = out or PACKAGED
     with console.status("training, one to three minutes ..."):
-        figures = train_default(data, target)
+        figures = train_default(data, out)
     for name, value in figures.items():
         console.print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}", highlight=False)
-    console.print(f"model written to {target}", highlight=False)
+    console.print(f"model written to {out}", highlight=False)
 
 
 @client_app.command("add")

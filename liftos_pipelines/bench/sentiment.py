@@ -33,33 +33,63 @@ def measure(data: Path) -> Iterator[Figure]:
     per_language = {name: part["macro_f1"] for name, part in sentiment["by_language"].items()}
     worst = min(per_language, key=lambda name: per_language[name])
     yield Figure(
-        benchmark="sentiment", name="macro-F1, mean of 8 languages", value=float(np.mean(list(per_language.values()))),
-        low=low, high=high, unit="", n=len(held.texts), goal="later issue: >= .58",
+        benchmark="sentiment",
+        name="macro-F1, mean of 8 languages",
+        value=float(np.mean(list(per_language.values()))),
+        low=low,
+        high=high,
+        unit="",
+        n=len(held.texts),
+        goal="later issue: >= .58",
         method="UMSAB validation split; bootstrap over texts within language",
-        baseline="n-gram model, test split, as recorded", baseline_value=PUBLISHED_NGRAMS,
+        baseline="n-gram model, test split, as recorded",
+        baseline_value=PUBLISHED_NGRAMS,
     )
     yield Figure(
-        benchmark="sentiment", name=f"macro-F1, worst language ({worst})", value=per_language[worst], unit="",
-        n=int((languages == worst).sum()), method="the same texts",
+        benchmark="sentiment",
+        name=f"macro-F1, worst language ({worst})",
+        value=per_language[worst],
+        unit="",
+        n=int((languages == worst).sum()),
+        method="the same texts",
     )
     yield Figure(
-        benchmark="sentiment", name="calibration error", value=sentiment["all"]["ece"], unit="", n=len(held.texts),
-        goal="<= .03", method="expected calibration error over all languages",
+        benchmark="sentiment",
+        name="calibration error",
+        value=sentiment["all"]["ece"],
+        unit="",
+        n=len(held.texts),
+        goal="<= .03",
+        method="expected calibration error over all languages",
     )
     yield Figure(
-        benchmark="sentiment", name="language identification", value=figures["language"]["accuracy"], unit="",
-        n=len(held.texts), goal="later issue: >= .97", method="the same texts, romanised Hindi among them",
+        benchmark="sentiment",
+        name="language identification",
+        value=figures["language"]["accuracy"],
+        unit="",
+        n=len(held.texts),
+        goal="later issue: >= .97",
+        method="the same texts, romanised Hindi among them",
     )
     for name in ("emotion", "irony"):
         if name in figures:
             score = "macro_f1" if name == "emotion" else "f1_last_class"
             yield Figure(
-                benchmark="sentiment", name=f"{name} F1", value=figures[name][score], unit="", n=int(figures[name]["n"]),
+                benchmark="sentiment",
+                name=f"{name} F1",
+                value=figures[name][score],
+                unit="",
+                n=int(figures[name]["n"]),
                 method="TweetEval validation split",
             )
     yield Figure(
-        benchmark="sentiment", name="throughput", value=rate, unit="texts/s", n=len(held.texts),
-        goal=">= 2,000 on one core", method="class probabilities of the same texts, one pass, one process",
+        benchmark="sentiment",
+        name="throughput",
+        value=rate,
+        unit="texts/s",
+        n=len(held.texts),
+        goal=">= 2,000 on one core",
+        method="class probabilities of the same texts, one pass, one process",
     )
 
 

@@ -45,9 +45,7 @@ def load_model(path: Path) -> SentimentModel:
         with np.load(path, allow_pickle=False) as stored:
             return SentimentModel.from_arrays({name: stored[name] for name in stored.files})
     except FileNotFoundError as error:
-        raise ModelError(
-            f"{path}: no such model; make one with `liftos train sentiment --data FOLDER`"
-        ) from error
+        raise ModelError(f"{path}: no such model; make one with `liftos train sentiment --data FOLDER`") from error
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: not readable as a sentiment model: {error}") from error
 

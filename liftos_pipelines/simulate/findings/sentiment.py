@@ -38,9 +38,11 @@ def _classes(scores: pl.DataFrame, digits: str) -> list[Finding]:
     dummy = max(digits.count(str(number)) for number in range(len(CLASSES))) / len(digits)
     beside = f"always the most frequent class: {dummy:.1%}"
     what = "class of a mention, all mentions"
-    known = scores.select("mention_id", "label", "p_negative", "p_neutral", "p_positive", "abstained").with_columns(
-        number=pl.col("mention_id").str.extract(r"^m-(\d+)$", 1).cast(pl.Int64)
-    ).filter(pl.col("number").is_not_null() & (pl.col("number") < len(digits)))
+    known = (
+        scores.select("mention_id", "label", "p_negative", "p_neutral", "p_positive", "abstained")
+        .with_columns(number=pl.col("mention_id").str.extract(r"^m-(\d+)$", 1).cast(pl.Int64))
+        .filter(pl.col("number").is_not_null() & (pl.col("number") < len(digits)))
+    )
     if known.is_empty():
         return [not_found(SCORES, what, beside)]
     true = pl.Series("true", [CLASSES[int(digits[row])] for row in known["number"]], dtype=pl.String)
@@ -55,8 +57,15 @@ def _classes(scores: pl.DataFrame, digits: str) -> list[Finding]:
         right_sure = int((sure["label"] == sure["true"]).sum())
         low_sure, _ = wilson_interval(right_sure, sure.height)
         of_all = f"; says so of {sure.height / n:.0%} of mentions"
-        found.append(finding(SCORES, "class where it does not abstain", share(right_sure, sure.height) + of_all,
-                             f"no worse than over all; {beside}", low_sure > dummy and right_sure / sure.height >= right / n))
+        found.append(
+            finding(
+                SCORES,
+                "class where it does not abstain",
+                share(right_sure, sure.height) + of_all,
+                f"no worse than over all; {beside}",
+                low_sure > dummy and right_sure / sure.height >= right / n,
+            )
+        )
     return found
 
 
@@ -80,7 +89,9 @@ def _alerts(alerts: pl.DataFrame, incident: dict[str, str], *, watched: bool) ->
     if not watched:
         return [not_found(ALERTS, "alert on the incident", beside)]
     day = pl.col("detected_at").dt.date()
-    about = pl.col("campaign_id").is_in([incident["campaign_id"], ALL]) & day.is_between(start, end + timedelta(days=LATE_DAYS))
+    about = pl.col("campaign_id").is_in([incident["campaign_id"], ALL]) & day.is_between(
+        start, end + timedelta(days=LATE_DAYS)
+    )
     hits = alerts.filter(about, pl.col("campaign_id") != ALL).sort("detected_at")
     others = alerts.filter(~about)
     if hits.height:
@@ -91,5 +102,11 @@ def _alerts(alerts: pl.DataFrame, incident: dict[str, str], *, watched: bool) ->
         what_found = "no alert on its campaign"
     return [
         finding(ALERTS, "alert on the incident", what_found, beside, hits.height > 0),
-        finding(ALERTS, "alerts on anything else", f"{others.height} in two years", "0: nothing else was planted", others.is_empty()),
+        finding(
+            ALERTS,
+            "alerts on anything else",
+            f"{others.height} in two years",
+            "0: nothing else was planted",
+            others.is_empty(),
+        ),
     ]
