@@ -35,6 +35,7 @@ app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(ledger_app, name="ledger")
 # A pipe or a log has no width of its own; eighty columns would break every table.
+WIDEST_CELL, LONG_HEADING = 44, 10
 console = Console(width=None if sys.stdout.isatty() else 160)
 problems = Console(stderr=True)
 
@@ -120,23 +121,26 @@ def show(
     format: Annotated[Format, typer.Option(help="How to print it")] = Format.table,
     limit: Annotated[int, typer.Option(help="Rows to print as a table")] = 40,
     as_of: Annotated[datetime | None, typer.Option(help="The table as it was known then (UTC)")] = None,
+    wide: Annotated[bool, typer.Option("--all-columns", help="With the columns beyond the contract's")] = False,
 ) -> None:
-    """Print a client's table."""
-    from liftos_pipelines.resources.lake import Lake
+    """Print a client's table; CSV and JSON have all columns."""
+    from liftos_pipelines.resources.lake import PLATFORM, PLATFORM_WIDE, Lake
+    from liftos_pipelines.tables import table as contract_of
 
     load_client(client)
     lake = Lake(settings.lake_uri())
-    status = lake.status(client, table)
-    lake.require(client, table)
+    owner = PLATFORM if table == PLATFORM_WIDE else client
+    status = lake.status(owner, table)
+    lake.require(owner, table)
     moment = as_of.replace(tzinfo=UTC) if as_of else None
-    frame = lake.read(client, table, as_of=moment)
+    frame = lake.read(owner, table, as_of=moment)
     if format is Format.json:
         typer.echo(frame.write_json())
     elif format is Format.csv:
         typer.echo(_flat(frame).write_csv(), nl=False)
     else:
         console.print(f"{client} {table}: {status}, {frame.height:,} rows", highlight=False)
-        _print_frame(frame.head(limit))
+        _print_frame(frame.head(limit) if wide else frame.head(limit).select(list(contract_of(table).columns)))
         if frame.height > limit:
             console.print(f"... {frame.height - limit:,} more rows (--limit, or --format csv)", highlight=False)
 
@@ -417,9 +421,12 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
 def _print_frame(frame: pl.DataFrame) -> None:
     from rich.table import Table
 
-    table = Table(header_style="bold", show_lines=False)
+    table = Table(header_style="bold")
     for name, dtype in frame.schema.items():
-        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="ellipsis", max_width=48)
+        # Numbers stay whole; their long names break, and long texts take the room that is left.
+        number = dtype.is_numeric()
+        heading = name.replace("_", "_\n") if number and len(name) > LONG_HEADING else name
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     console.print(table)
@@ -432,7 +439,8 @@ def _cell(value: Any) -> str:
         return f"{value:,.4g}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
-    return str(value)
+    text = " ".join(str(value).split())
+    return text if len(text) <= WIDEST_CELL else text[: WIDEST_CELL - 3] + "..."
 
 
 if __name__ == "__main__":

@@ -20,11 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from liftos_pipelines.clients import load_client
+from liftos_pipelines.resources.lake import PLATFORM_WIDE
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
 
-PLATFORM_WIDE = "eval/platform_trust"
+
 _SHORT_FORM = re.compile(r"(\+*)([a-z_]+)/(\*|[a-z_]+)(\+*)")
 
 

@@ -29,13 +29,12 @@ from liftos_pipelines.modules.eval.root_causes import (
 from liftos_pipelines.modules.eval.slo import Slo, parse_slos, with_overrides
 from liftos_pipelines.modules.eval.trust import degraded, inventory, platform, score, tables_needed, together
 from liftos_pipelines.modules.eval.views import INVENTORY, TIMES, newest_data, tables_for
-from liftos_pipelines.resources.lake import Lake, LakeResource
+from liftos_pipelines.resources.lake import PLATFORM, PLATFORM_WIDE, Lake, LakeResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.payloads import DriftDetected, TrustDegraded
 from liftos_pipelines.tables import ALL, TABLES
 from liftos_pipelines.templates.loader import load_template
 
-PLATFORM_FOLDER = "_platform"
 """Below the lake's root; no client can be named so, since ids begin with a letter or digit."""
 LOOP_DAYS = 28
 
@@ -162,20 +161,14 @@ def root_causes(
 )
 def platform_trust(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
     """All clients' modules side by side: promises kept, unknown, and the probability that all of them hold."""
-    from deltalake import write_deltalake
-
     store = lake.get()
     roll_up = platform({client: store.read(client, "eval/trust_scores") for client in list_clients()})
-    typed = TABLES["eval/platform_trust"].conform(roll_up)
-    path = f"{store.root}/{PLATFORM_FOLDER}/eval/platform_trust"
-    write_deltalake(
-        path, typed.to_arrow(), mode="overwrite", schema_mode="overwrite", storage_options=store.storage_options or None
-    )
-    totals = typed.filter(pl.col("module") == ALL)
+    store.write(PLATFORM, PLATFORM_WIDE, roll_up)
+    totals = roll_up.filter(pl.col("module") == ALL)
     return dg.MaterializeResult(
         metadata={
-            "dagster/uri": path,
-            "dagster/row_count": typed.height,
+            "dagster/uri": store.path(PLATFORM, PLATFORM_WIDE),
+            "dagster/row_count": roll_up.height,
             "clients": float(totals.height),
             "promises": float(totals["slos"].sum()),
             "unknown": float(totals["unknown"].sum()),

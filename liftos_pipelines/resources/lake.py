@@ -21,6 +21,8 @@ from liftos_pipelines.clients import check_client_id
 from liftos_pipelines.tables import SOURCES, ContractError, Table, table
 
 WRITE_ATTEMPTS = 8
+PLATFORM, PLATFORM_WIDE = "_platform", "eval/platform_trust"
+"""The one table that belongs to no client, and where it stands; no client id can spell that folder."""
 QUARANTINE = {
     "file": pl.String(),
     "row": pl.Int64(),
@@ -59,6 +61,8 @@ class Lake:
         ClientError : the client id is not safe
         KeyError : the table is not part of the contract
         """
+        if client == PLATFORM and name == PLATFORM_WIDE:
+            return f"{self.root}/{PLATFORM}/{PLATFORM_WIDE}"
         check_client_id(client)
         return f"{self.root}/{client}/{table(name).name}"
 

@@ -169,7 +169,7 @@ def _strongest(
     replicates: int,
     bootstrap: tuple[FloatArray, FloatArray],
 ) -> tuple[Cause, FloatArray] | None:
-    """The candidate whose excess is least like chance, if it beats the maximum over candidates; with its draws."""
+    """Of the candidates that beat the maximum over candidates, the one that accounts for most; with its draws."""
     # Each window is centred first: a change that all segments share is not local, and must not widen the null.
     centred = both.with_columns((pl.col("value") - pl.col("value").mean().over("_now")).alias("value"))
     observed_weights = ((~now).astype(float)[None, :], now.astype(float)[None, :])
@@ -214,6 +214,8 @@ def _strongest(
         if own <= alpha:
             cause = _cause(plain, segment, now, contribution, draws, float(observed[best]), max(p, own))
             found.append((cause, draws))
+    # Which is surest says little: shares hardly vary from day to day, so the least shift of mix beats any level.
+    found.sort(key=lambda pair: -abs(pair[0].contribution))
     # Something new (a prompt version, a source) that accounts for as much as an old segment which merely contains
     # it is the better account: it has a date, and it can be rolled back.
     for cause, draws in found[1:]:
@@ -231,8 +233,8 @@ def _cause(
     kind: Literal["level", "mix", "new"] = "mix" if segment is None else "level"
     name = MIX if segment is None else cells.segments[segment]
     arrived = np.flatnonzero((n0 == 0) & (n1 > 0))
-    if segment is None and arrived.size == 1:
-        # A mix that changed because one segment arrived is that segment's doing.
+    if segment is None and arrived.size == 1 and _share_of_mix(n0, n1, s0, s1, int(arrived[0])) >= AS_MUCH:
+        # A mix that changed because one segment arrived is that segment's doing; a row or two of it is not.
         kind, segment = "new", int(arrived[0])
         name = cells.segments[segment]
     return Cause(
@@ -242,6 +244,13 @@ def _cause(
         n_current=int(n1.sum() if segment is None else n1[segment]),
         reference_level=_level(s0, n0, segment), current_level=_level(s1, n1, segment),
     )  # fmt: skip
+
+
+def _share_of_mix(n0: FloatArray, n1: FloatArray, s0: FloatArray, s1: FloatArray, segment: int) -> float:
+    """How much of the rows that moved between segments moved into this one, 0 to 1."""
+    w0, w1, _, _ = _shares_and_levels(n0, n1, s0, s1)
+    moved = np.abs(w1 - w0)
+    return float(2 * moved[segment] / moved.sum()) if moved.sum() else 0.0
 
 
 def _candidates(cells: _Cells, before: FloatArray, after: FloatArray) -> FloatArray:

@@ -35,21 +35,20 @@ def compare_eval(read: Read, truth: Truth) -> list[Finding]:
     trust, drift, campaign = read(TRUST), read(DRIFT), truth["incident"]["campaign_id"]
     causes = read(CAUSES)
     found = []
-    if causes.is_empty():
-        found.append(not_found(CAUSES, "cause of the sentiment drop", campaign))
+    named = causes.filter(
+        (pl.col("module") == "sentiment") & pl.col("contribution").is_not_null() & (pl.col("cause") != "unexplained")
+    )
+    if named.is_empty():
+        found.append(not_found(CAUSES, "strongest cause of the sentiment drop", campaign))
     else:
-        naming = causes.filter(
-            pl.any_horizontal(pl.col("cause", "evidence").fill_null("").str.contains(campaign, literal=True))
-        )
-        first = causes.sort("contribution", nulls_last=True).row(0, named=True)
-        said = naming.row(0, named=True) if naming.height else first
+        said = named.sort(pl.col("contribution").abs(), descending=True).row(0, named=True)
         found.append(
             finding(
                 CAUSES,
-                "cause of the sentiment drop",
+                "strongest cause of the sentiment drop",
                 f"{said['cause']}: {with_interval(said['contribution'], said['low'], said['high'])}",
                 campaign,
-                naming.height > 0,
+                campaign in said["cause"],
             )
         )
     if trust.is_empty():
