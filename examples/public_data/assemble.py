@@ -187,7 +187,8 @@ def agent_runs(file: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         said.append({"kind": "outcome", "reward": float(run["reward"])})
         for number, part in enumerate(said):
             moment = (start + timedelta(seconds=10 * number)).isoformat()
-            steps.append({"run_id": run_id, "agent_id": AGENT, "step": number, "at": moment, **part})
+            task = {"task_id": str(run["task_id"])}
+            steps.append({"run_id": run_id, "agent_id": AGENT, "step": number, "at": moment, **part, **task})
             if part["kind"] == "tool_call":
                 tools.add(part["tool"])
     agent = {

@@ -53,7 +53,7 @@ def measure(data: Path) -> Iterator[Figure]:
         value=seconds,
         unit="s",
         n=1,
-        goal="later issue: <= 8 s",
+        goal="<= 8 s",
         method="liftos run --select +causal/validation on 156 weeks, 4 channels, 2 controls",
         baseline="Meridian 2.1, recorded",
         baseline_value=MERIDIAN_SECONDS,
