@@ -270,6 +270,8 @@ def print_report(report: RunReport, console: Console) -> None:
         checks = [check for check in report.checks if check.asset == outcome.asset]
         bad = [check.check for check in checks if not check.passed]
         summary = f"{len(checks) - len(bad)} of {len(checks)} passed" if checks else ""
+        if checks and outcome.status.startswith("skipped"):
+            summary = "nothing to judge"
         table.add_row(
             outcome.asset,
             outcome.status,
@@ -288,7 +290,9 @@ def print_report(report: RunReport, console: Console) -> None:
     words = f"{made} of {len(report.assets)} assets materialised in {report.seconds:.0f} s"
     words += f", {skipped} skipped for want of a source" if skipped else ""
     words += f", {len(failed)} failed ({', '.join(failed)}), {unrun} not run because of that" if failed else ""
-    warned = [f"{check.asset} {check.check}" for check in report.checks if not check.passed]
-    words += f". Checks: {sum(check.passed for check in report.checks)} of {len(report.checks)} passed"
+    skipped_assets = {outcome.asset for outcome in report.assets if outcome.status.startswith("skipped")}
+    judged = [check for check in report.checks if check.asset not in skipped_assets]
+    warned = [f"{check.asset} {check.check}" for check in judged if not check.passed]
+    words += f". Checks: {len(judged) - len(warned)} of {len(judged)} passed"
     words += f"; look at: {', '.join(warned[:6])}{' ...' if len(warned) > 6 else ''}" if warned else ""
     console.print(f"{words}. Run {report.run_id}.", highlight=False)

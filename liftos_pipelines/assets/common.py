@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,16 @@ from liftos_pipelines.tables import table
 
 SKIPPED = "skipped: no source"
 PREVIEW_ROWS = 8
+
+DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=3), warn_window=timedelta(hours=26))
+"""What the daily schedule makes: late after a missed day, stale after three."""
+WEEKLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=15), warn_window=timedelta(days=8))
+"""What the weekly refit makes."""
+FITTED_WEEKLY = frozenset(
+    f"causal/{name}" for name in ("mmm_posterior", "channel_results", "response_curves", "budget_plan", "validation")
+)
+READ_AGAIN = dg.RetryPolicy(max_retries=1, delay=1)
+"""For what reads other people's stores; a source's own verdict on its data is not tried again."""
 
 
 def lift_asset(
@@ -30,8 +41,10 @@ def lift_asset(
         "group_name": module,
         "owners": [f"team:{module}"],
         "io_manager_key": "lake_io",
-        "pool": None,
+        "freshness_policy": WEEKLY if name in FITTED_WEEKLY else DAILY,
     }
+    if module == "sources":
+        settings["retry_policy"] = READ_AGAIN
     return dg.asset(**(settings | options))
 
 

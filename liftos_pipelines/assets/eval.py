@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from liftos_pipelines.assets.common import client_of, inputs, lift_asset, markdown_table, result, skipped
+from liftos_pipelines.assets.common import DAILY, client_of, inputs, lift_asset, markdown_table, result, skipped
 from liftos_pipelines.clients import ClientConfig, clients_partitions, list_clients
 from liftos_pipelines.modules.eval.drift import drift as drift_of
 from liftos_pipelines.modules.eval.drift import drifted_columns, watched
@@ -156,6 +156,7 @@ def root_causes(
     key=["eval", "platform_trust"],
     group_name="eval",
     owners=["team:eval"],
+    freshness_policy=DAILY,
     kinds={"polars"},
     deps=[dg.AssetDep(["eval", "trust_scores"], partition_mapping=dg.AllPartitionMapping())],
 )
@@ -182,6 +183,7 @@ def platform_trust(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.
     partitions_def=clients_partitions,
     group_name="eval",
     owners=["team:eval"],
+    freshness_policy=DAILY,
     kinds={"html"},
     deps=[["eval", name] for name in ("trust_scores", "drift", "root_causes")] + [["memory", "patterns"]],
 )

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from liftos_pipelines.assets.common import SKIPPED, client_of, lift_asset, result, skipped
+from liftos_pipelines.assets.common import DAILY, READ_AGAIN, SKIPPED, client_of, lift_asset, result, skipped
 from liftos_pipelines.assets.ingestion import (
     MARKETING,
     Ingest,
@@ -121,6 +121,7 @@ def _file_source(source: str, description: str) -> dg.AssetsDefinition:
             group_name="sources",
             owners=["team:sources"],
             kinds=KINDS,
+            freshness_policy=DAILY,
         ).with_io_manager_key("lake_io")
         for name, description in zip(
             MARKETING,
@@ -134,6 +135,7 @@ def _file_source(source: str, description: str) -> dg.AssetsDefinition:
     ],
     check_specs=[spec for name in MARKETING for spec in check_specs(name, of_files=name == MARKETING[0])],
     partitions_def=clients_partitions,
+    retry_policy=READ_AGAIN,
     can_subset=True,
 )
 def marketing(context: dg.AssetExecutionContext, lake: LakeResource):  # type: ignore[no-untyped-def]

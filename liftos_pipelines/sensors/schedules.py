@@ -6,15 +6,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from liftos_pipelines.assets.common import FITTED_WEEKLY
 from liftos_pipelines.clients import clients_partitions
 
-REFIT = dg.AssetSelection.assets(
-    ["causal", "mmm_posterior"],
-    ["causal", "channel_results"],
-    ["causal", "response_curves"],
-    ["causal", "budget_plan"],
-    ["causal", "validation"],
-)
+REFIT = dg.AssetSelection.assets(*(name.split("/") for name in sorted(FITTED_WEEKLY)))
 CLIENT_ASSETS = dg.AssetSelection.all() - dg.AssetSelection.assets(["eval", "platform_trust"])
 
 daily_job = dg.define_asset_job(
