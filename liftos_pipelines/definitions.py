@@ -30,7 +30,7 @@ from liftos_pipelines.resources.sentiment_model import SentimentModelResource  #
 from liftos_pipelines.resources.spine import SpineResource  # noqa: E402
 from liftos_pipelines.sensors.intake import new_files, register_clients  # noqa: E402
 from liftos_pipelines.sensors.reactions import reaction_sensors  # noqa: E402
-from liftos_pipelines.sensors.schedules import daily_job, every_day, every_week, refit_job  # noqa: E402
+from liftos_pipelines.sensors.schedules import daily_job, every_day, every_week, platform_job, refit_job, roll_up  # noqa: E402
 
 ASSET_ROOMS = (sources, causal, sentiment, surfacing, llm, agentic, memory, eval_assets)
 
@@ -51,8 +51,8 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         assets=dg.load_assets_from_modules(ASSET_ROOMS),
         asset_checks=dg.load_asset_checks_from_package_module(checks_room),
         sensors=[register_clients, new_files, *reaction_sensors],
-        schedules=[every_day, every_week],
-        jobs=[daily_job, refit_job],
+        schedules=[every_day, every_week, roll_up],
+        jobs=[daily_job, refit_job, platform_job],
         resources=resources | dict(resource_overrides or {}),
         # A process per step would pay four to nine seconds of imports each.
         executor=dg.in_process_executor,

@@ -20,6 +20,7 @@ from liftos_pipelines.modules.causal.monitor import monitor_row
 from liftos_pipelines.modules.causal.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.resources.mlflow import MlflowResource
+from liftos_pipelines.resources.posterior_io import ABSENT, UNKNOWN
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Event
 from liftos_pipelines.spine.payloads import CausalImpactIdentified, SentimentDropDetected
@@ -227,15 +228,24 @@ def validation(
     return result(checks, **tally, **values)
 
 
-@lift_asset("causal/monitor", ins=FITTED, kinds={"arviz"}, code_version="1")
+@lift_asset(
+    "causal/monitor",
+    # Watched each day, also before a new client's first weekly fit.
+    ins=inputs("causal/panel")
+    | {"mmm_posterior": dg.AssetIn(key=["causal", "mmm_posterior"], metadata={ABSENT: UNKNOWN})},
+    kinds={"arviz"},
+    code_version="1",
+)
 def monitor(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, mmm_posterior: Any
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """Whether the last full fit still stands for the newest weeks: k-hat and effective draws of importance weights."""
     from liftos_pipelines.modules.causal import reading
 
-    if not reading.is_fitted(mmm_posterior):
+    if panel.is_empty():
         return skipped("causal/monitor", "marketing")
+    if not reading.is_fitted(mmm_posterior):
+        return result(table("causal/monitor").empty(), status=str(mmm_posterior.attrs["status"]))
     found = reading.newest_update(mmm_posterior, panel)
     if found is None:
         return result(table("causal/monitor").empty(), status="unknown: no newer week and no validation fit")

@@ -17,6 +17,10 @@ class PosteriorAbsent(ValueError):
     """A posterior was asked for that no run has stored; the message says how to make it."""
 
 
+ABSENT, UNKNOWN = "absent", "unknown"
+"""Metadata of an input that may come before the first fit: it is then handed an empty posterior that says so."""
+
+
 class PosteriorIOManager(dg.ConfigurableIOManager):
     """Stores what an asset returns as NetCDF in the client's folder of the lake; loading is lazy."""
 
@@ -43,6 +47,8 @@ class PosteriorIOManager(dg.ConfigurableIOManager):
 
         module, asset = context.asset_key.path
         file = self.path(context.partition_key, module, asset)
+        if not file.is_file() and (context.definition_metadata or {}).get(ABSENT) == UNKNOWN:
+            return az.InferenceData(attrs={"status": "unknown: the model was never fitted"})
         if not file.is_file():
             raise PosteriorAbsent(
                 f"{module}/{asset} has not been materialised for client {context.partition_key}. "

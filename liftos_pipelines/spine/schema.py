@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Float, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
@@ -86,15 +86,3 @@ class ApprovalRow(Base):
     decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), nullable=True)
     approver: Mapped[str | None] = mapped_column(String(128), nullable=True)
     reason: Mapped[str | None] = mapped_column(Text, nullable=True)
-
-
-class BudgetRow(Base):
-    """What an agent has reserved and spent in a period."""
-
-    __tablename__ = "budgets"
-    client: Mapped[str] = mapped_column(String(64), primary_key=True)
-    agent_id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    period: Mapped[str] = mapped_column(String(16), primary_key=True)
-    limit_amount: Mapped[float] = mapped_column(Float)
-    reserved: Mapped[float] = mapped_column(Float)
-    spent: Mapped[float] = mapped_column(Float)

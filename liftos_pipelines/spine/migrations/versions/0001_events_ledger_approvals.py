@@ -1,4 +1,4 @@
-"""Events, handled reactions, the ledger with its heads, approvals and budgets."""
+"""Events, handled reactions, the ledger with its heads and approvals."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -69,17 +69,8 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text),
     )
     op.create_index("ix_approvals_client", "approvals", ["client"])
-    op.create_table(
-        "budgets",
-        sa.Column("client", sa.String(64), primary_key=True),
-        sa.Column("agent_id", sa.String(128), primary_key=True),
-        sa.Column("period", sa.String(16), primary_key=True),
-        sa.Column("limit_amount", sa.Float, nullable=False),
-        sa.Column("reserved", sa.Float, nullable=False),
-        sa.Column("spent", sa.Float, nullable=False),
-    )
 
 
 def downgrade() -> None:
-    for name in ("budgets", "approvals", "ledger_heads", "ledger", "handled", "events"):
+    for name in ("approvals", "ledger_heads", "ledger", "handled", "events"):
         op.drop_table(name)
