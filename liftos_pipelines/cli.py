@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -35,7 +35,7 @@ app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(ledger_app, name="ledger")
 # A pipe or a log has no width of its own; eighty columns would break every table.
-WIDEST_CELL, LONG_HEADING = 44, 10
+WIDEST_CELL, NARROWEST_CELL, LONG_HEADING = 44, 8, 10
 console = Console(width=None if sys.stdout.isatty() else 160)
 problems = Console(stderr=True)
 
@@ -419,17 +419,35 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _print_frame(frame: pl.DataFrame) -> None:
+    """One line a row: numbers stay whole, their long names break, texts share the room that is left."""
     from rich.table import Table
 
+    cells = {name: [_cell(value) for value in frame[name].to_list()] for name in frame.columns}
+    numbers = {name for name, dtype in frame.schema.items() if dtype.is_numeric()}
+    headings = {
+        name: name.replace("_", "_\n") if name in numbers and len(name) > LONG_HEADING else name
+        for name in frame.columns
+    }
+    widths = {
+        name: max(max(map(len, headings[name].split("\n"))), *map(len, cells[name] or [""])) for name in frame.columns
+    }
+    texts = [name for name in frame.columns if name not in numbers]
+    while texts and sum(widths.values()) + 3 * len(widths) + 1 > console.width:
+        widest = max(texts, key=lambda name: widths[name])
+        if widths[widest] <= NARROWEST_CELL:
+            break
+        widths[widest] -= 1
     table = Table(header_style="bold")
-    for name, dtype in frame.schema.items():
-        # Numbers stay whole; their long names break, and long texts take the room that is left.
-        number = dtype.is_numeric()
-        heading = name.replace("_", "_\n") if number and len(name) > LONG_HEADING else name
-        table.add_column(heading, justify="right" if number else "left", no_wrap=number, overflow="fold")
-    for row in frame.iter_rows():
-        table.add_row(*(_cell(value) for value in row))
+    for name in frame.columns:
+        justify: Literal["right", "left"] = "right" if name in numbers else "left"
+        table.add_column(headings[name], justify=justify, no_wrap=name in numbers, overflow="fold")
+    for row in range(frame.height):
+        table.add_row(*(_cut(cells[name][row], widths[name]) for name in frame.columns))
     console.print(table)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _cell(value: Any) -> str:
@@ -439,8 +457,7 @@ def _cell(value: Any) -> str:
         return f"{value:,.4g}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
-    text = " ".join(str(value).split())
-    return text if len(text) <= WIDEST_CELL else text[: WIDEST_CELL - 3] + "..."
+    return _cut(" ".join(str(value).split()), WIDEST_CELL)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,17 @@ def test_rows_in_quarantine_are_kept_once(lake: Lake) -> None:
     assert lake.quarantine("other", "notes").height == 0
 
 
+def test_a_root_given_as_a_uri_behaves_the_same(home: Path) -> None:
+    lake = Lake(f"file://{home / 'store'}")
+    assert lake.read("acme", "sources/notes").is_empty()
+    lake.write("acme", "sources/notes", notes(a="x"))
+    report = lake.write("acme", "sources/notes", notes(a="x", b="y"))
+    assert (report.inserted, report.unchanged) == (1, 1)
+    row = pl.DataFrame([{"file": "m.csv", "row": 3, "column": "at", "reason": "not a time", "raw": "x"}])
+    assert lake.append_quarantine("acme", "notes", row) == 1
+    assert (home / "store" / "acme" / "sources" / "notes" / "_delta_log").is_dir()
+
+
 def test_two_writers_of_one_table_lose_nothing(lake: Lake) -> None:
     lake.write("acme", "sources/notes", notes(start="0"))
     with ThreadPoolExecutor(4) as pool:
