@@ -96,7 +96,7 @@ def run_services(host: str, port: int, mlflow_port: int, console: Console, stop_
     # MLflow's job runner would start five idle processes for features that need an LLM.
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
     children: list[tuple[Service, subprocess.Popen[bytes]]] = []
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    signal.signal(signal.SIGTERM, _interrupt)
     began, code = time.monotonic(), 0
     try:
         for service in services(host, port, mlflow_port):
@@ -124,6 +124,11 @@ def run_services(host: str, port: int, mlflow_port: int, console: Console, stop_
         _stop([child for _, child in children])
         console.print("All services are stopped.")
     return code
+
+
+def _interrupt(*_: object) -> None:
+    """A termination request stops the services as orderly as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _stop(children: list[subprocess.Popen[bytes]]) -> None:

@@ -109,6 +109,23 @@ def test_a_materialisation_a_sensor_tick_and_a_schedule_run_on_it(production: dg
     assert [request.partition_key for request in requests] == ["acme"]
 
 
+def test_a_second_opener_of_a_new_database_does_not_wait_for_the_first_to_end(
+    production: dg.DagsterInstance, server: str
+) -> None:
+    from sqlalchemy import create_engine
+
+    from liftos_pipelines.spine.database import Spine
+
+    admin = create_engine(url_of(server, "dagster", "postgresql+psycopg2"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE spine_fresh")
+    first = Spine(url_of(server, "spine_fresh", "postgresql+psycopg2"))
+    with first.engine.connect() as held, admin.connect() as watcher:
+        assert held.exec_driver_sql("SELECT 1").scalar() == 1
+        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        assert watcher.exec_driver_sql(locks).scalar() == 0
+
+
 def test_mlflow_keeps_its_runs_on_it(production: dg.DagsterInstance) -> None:
     from liftos_pipelines.clients import clients_partitions
     from liftos_pipelines.resources.mlflow import MlflowResource

@@ -138,6 +138,19 @@ def _find(client: ClientConfig, where: str, path: str) -> list[_Found]:
     """The files that a path means, by name; a glob may mean many."""
     if "://" in path or "::" in path:
         return _find_remote(client, where, path)
+    return [
+        _Found(name=_shown(client, file), path=file.as_posix(), read=file.read_bytes)
+        for file in local_files(client, where, path)
+    ]
+
+
+def local_files(client: ClientConfig, where: str, path: str) -> list[Path]:
+    """The files on this machine that a path or glob means, sorted, each of them this client's to read.
+
+    Raises
+    ------
+    ClientFileError : none, a folder, or a file outside what the client may read
+    """
     root = _local_pattern(client, where, path)
     matches = sorted(_glob(root)) if has_magic(str(root)) else [root]
     files = [match for match in matches if not match.is_dir()]
@@ -145,12 +158,9 @@ def _find(client: ClientConfig, where: str, path: str) -> list[_Found]:
         raise ClientFileError(f"{where}: {path} is a folder, not a file. Name its files, for example {path}/*.csv")
     if not files or not all(file.exists() for file in files):
         raise ClientFileError(f"{where}: no file at {path}{_closest_file(root)}. Add the file or mend the path.")
-    found = []
     for file in files:
         _guard(client, where, path, file)
-        name = _shown(client, file)
-        found.append(_Found(name=name, path=file.as_posix(), read=file.read_bytes))
-    return found
+    return files
 
 
 def _local_pattern(client: ClientConfig, where: str, path: str) -> Path:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from liftos_pipelines.clients import ClientError, list_clients, load_client
+from liftos_pipelines.resources.client_files import ClientFileError, local_files
 
 # Which assets a source's files feed first; what lies further downstream follows by events and by the schedules.
 FED_BY_SOURCE: dict[str, tuple[str, ...]] = {
@@ -53,12 +53,11 @@ def fingerprints(client: str) -> dict[str, str]:
         settings = getattr(config.sources, source)
         if settings is None or "://" in settings.path:
             continue
-        files = (
-            sorted(config.folder.glob(settings.path))
-            if not Path(settings.path).is_absolute()
-            else [Path(settings.path)]
-        )
-        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+        try:
+            files = local_files(config, f"sources.{source}.path", settings.path)
+        except ClientFileError:
+            continue  # absent or refused: ingestion says why, the sensor waits for something to take in
+        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         if stats:
             prints[source] = json.dumps(stats)
     return prints

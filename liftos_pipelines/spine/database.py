@@ -7,6 +7,7 @@ hash chain a client; approvals are bound to the exact arguments and policy versi
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from liftos_pipelines.spine.schema import ApprovalRow, EventRow, HandledRow, Led
 
 APPROVAL_LIFETIME = timedelta(days=7)
 Outcome = TypeVar("Outcome")
+# Alembic keeps the migration under way in a module of its own, so threads take turns.
+_ONE_MIGRATION = threading.Lock()
 
 
 class SpineError(ValueError):
@@ -84,7 +87,7 @@ class Spine:
     ) -> Event:
         """Append an event; raising the same cause again returns the event that is already there."""
         check_client_id(client)
-        event_id = digest(client, payload.type, payload.cause_key())[:32]
+        event_id = _event_id(client, payload)
         row = EventRow(
             event_id=event_id,
             client=client,
@@ -287,25 +290,34 @@ class Spine:
             row = session.get(ApprovalRow, approval_id)
             if row is None or row.client != check_client_id(client):
                 raise SpineError(f"{client} has no approval request {approval_id}; see `liftos approvals {client}`")
-            if row.status != "open":
+            wanted = "given" if given else "denied"
+            payload = (ApprovalGiven if given else ApprovalDenied)(
+                approval_id=approval_id, action_id=row.action_id, approver=approver, reason=reason
+            )
+            # Decided, but killed before the event was out: the same answer again completes it.
+            half_done = row.status == wanted and row.approver == approver
+            half_done = half_done and self.event(_event_id(client, payload)) is None
+            if row.status != "open" and not half_done:
                 raise SpineError(f"approval request {approval_id} was already {row.status}; it can be used once")
-            if _utc(now) > _utc(row.expires_at):
+            if row.status == "open" and _utc(now) > _utc(row.expires_at):
                 row.status = "expired"
                 session.commit()
                 raise SpineError(f"approval request {approval_id} expired at {row.expires_at:%Y-%m-%d %H:%M}")
-            row.status = "given" if given else "denied"
-            row.decided_at, row.approver, row.reason = _utc(now), approver, reason
+            if row.status == "open":
+                row.status, row.decided_at, row.approver, row.reason = wanted, _utc(now), approver, reason
             session.flush()
             decided = _approval(row)
         self.append_ledger(
             client,
             f"approval_{decided.status}",
             approver,
-            {"approval_id": approval_id, "action_id": decided.action_id, "digest": decided.digest, "reason": reason},
+            {
+                "approval_id": approval_id,
+                "action_id": decided.action_id,
+                "digest": decided.digest,
+                "reason": decided.reason,
+            },
             idempotency_key=f"approval:{approval_id}",
-        )
-        payload = (ApprovalGiven if given else ApprovalDenied)(
-            approval_id=approval_id, action_id=decided.action_id, approver=approver, reason=reason
         )
         self.raise_event(client, payload, occurred_at=now)
         return decided
@@ -318,7 +330,15 @@ class Spine:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring a spine database to the current schema; a no-op when it is there already."""
+    """Bring a spine database to the current schema; a no-op when it is there already.
+
+    Several processes may open a new database together: one migrates, the others find it done.
+    """
+    with _ONE_MIGRATION:
+        _retry(lambda: _migrate(engine))
+
+
+def _migrate(engine: Engine) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.migration import MigrationContext
@@ -332,7 +352,13 @@ def migrate(engine: Engine) -> None:
             return
         connection.rollback()
         if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_lock(hashtext('liftos spine migration'))"))
+            # Let go at the end of the transaction: a lock of the session would live on in the pool.
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('liftos spine migration'))"))
+        else:
+            # The driver begins no transaction for a CREATE TABLE by itself; this one makes the others wait.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if MigrationContext.configure(connection).get_current_revision() == newest:
+            return
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
@@ -365,6 +391,10 @@ def _retry(attempt: Callable[[], Outcome], times: int = 8) -> Outcome:
                 raise
             time.sleep(0.02 * 2**trial)
     raise AssertionError("unreachable")
+
+
+def _event_id(client: str, payload: Payload) -> str:
+    return digest(client, payload.type, payload.cause_key())[:32]
 
 
 def _utc(moment: datetime) -> datetime:

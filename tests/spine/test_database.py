@@ -1,7 +1,8 @@
 """Events once, effects once, a ledger that shows every tampering, approvals that are used once."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,17 @@ def test_only_unhandled_events_are_offered_and_a_reaction_is_noted_once(spine: S
 def test_a_database_opened_again_holds_what_was_written(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'spine.db'}"
     Spine(url).raise_event("acme", started(), occurred_at=NOW)
+    assert len(Spine(url).events("acme")) == 1
+
+
+def open_and_raise(url: str) -> str:
+    return Spine(url).raise_event("acme", started(), occurred_at=NOW).event_id
+
+
+def test_processes_that_open_a_new_database_together_migrate_it_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'spine.db'}"
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        assert len(set(pool.map(open_and_raise, [url] * 8))) == 1
     assert len(Spine(url).events("acme")) == 1
 
 
@@ -153,6 +165,19 @@ def test_an_approval_is_bound_to_its_arguments_and_used_once(spine: Spine) -> No
         spine.decide_approval("acme", approval, given=False, approver="bob", reason="", now=NOW)
     assert [event.type for event in spine.events("acme")] == ["approval_given"]
     assert spine.verify_ledger("acme").entries == 1
+
+
+def test_an_answer_cut_off_by_a_crash_is_completed_by_giving_it_again(spine: Spine) -> None:
+    approval = ask(spine, amount=100)
+    with spine.engine.begin() as connection:  # what a kill after the first of the three writes leaves behind
+        connection.exec_driver_sql("UPDATE approvals SET status = 'given', approver = 'ann', reason = 'fine'")
+    with pytest.raises(SpineError, match="already given"):
+        spine.decide_approval("acme", approval, given=True, approver="bob", reason="", now=NOW)
+    spine.decide_approval("acme", approval, given=True, approver="ann", reason="fine", now=NOW)
+    assert [event.type for event in spine.events("acme")] == ["approval_given"]
+    assert spine.verify_ledger("acme").entries == 1
+    with pytest.raises(SpineError, match="already given"):
+        spine.decide_approval("acme", approval, given=True, approver="ann", reason="fine", now=NOW)
 
 
 def test_an_expired_or_foreign_approval_is_refused(spine: Spine) -> None:

@@ -15,7 +15,7 @@ from liftos_pipelines.modules.eval import measure
 from liftos_pipelines.modules.eval.measure import FORMULA_VERSION, Measurement, probability_met
 from liftos_pipelines.modules.eval.metrics import Scope, apply
 from liftos_pipelines.modules.eval.slo import MODULES, Slo
-from liftos_pipelines.modules.eval.views import INVENTORY, TIMES, Frames, newest, tables_for, view
+from liftos_pipelines.modules.eval.views import INVENTORY, Frames, newest, tables_for, view
 from liftos_pipelines.tables import ALL, FLOAT, INT, TABLES, TEXT, TIME
 
 DEGRADED_BELOW = 0.5
@@ -230,8 +230,3 @@ def reliability(probabilities: Sequence[float], kept: Sequence[bool], bins: int 
         .sort("bin")
     )
     return brier, grouped
-
-
-def dated_tables() -> tuple[str, ...]:
-    """Source tables with a time, of which the newest says how far the client's data reach."""
-    return tuple(name for name in TIMES if name.startswith("sources/"))

@@ -22,7 +22,6 @@ Array = NDArray[np.float64]
 LABELS = ("negative", "neutral", "positive")
 EMOTIONS = ("anger", "joy", "optimism", "sadness")
 LANGUAGES = ("ar", "en", "fr", "de", "hi", "it", "pt", "es")
-HEADS = ("sentiment", "emotion", "irony", "language")
 FORMAT = 1
 # Weights are stored as whole numbers up to this size times one scale a class.
 _LEVELS = 63

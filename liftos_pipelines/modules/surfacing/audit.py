@@ -32,9 +32,8 @@ DIMENSIONS = (
     "entity_clarity",
     "readability",
 )
-"""What the overall score is made of."""
-INFORMATION = ("training_crawlers", "llms_txt")
-"""Reported beside, never part of the overall score: who may train on a page is a choice, llms.txt has no effect."""
+"""What the overall score is made of. Who may train on a page is a choice, and llms.txt has no effect: both are reported
+beside it, never part of it."""
 GRADES = {
     "access": "A",
     "crawler_policy": "A",
