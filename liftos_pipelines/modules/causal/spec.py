@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from liftos_pipelines.modules.causal.transforms import Carry, Curve
+
 
 class SpecError(ValueError):
     """The client's `causal` section breaks the contract; the message names the field and the fix."""
@@ -25,6 +27,30 @@ class Prior(BaseModel):
 ROI_PRIOR = Prior(median=1.2214, sigma=0.9)
 
 
+PriorOn = Literal["roi", "mroi", "contribution", "coefficient"]
+"""What a channel's prior is about: revenue per currency, that of the next currency, the share of the outcome that all
+weeks owe to it, or the coefficient of its saturated exposure in units of the outcome's spread."""
+
+
+class EffectPrior(Prior):
+    """A LogNormal prior and what it is about."""
+
+    on: PriorOn = "roi"
+
+
+class ChannelSpec(BaseModel):
+    """One channel's own form; what is not said is the model's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    adstock: Carry | None = None
+    saturation: Curve | None = None
+    slope: Literal["free"] | Annotated[float, Field(gt=0, le=5)] | None = None
+    """Of a Hill curve: a number, or `free` to estimate it."""
+    order: Literal["adstock_first", "saturation_first"] | None = None
+    """Reach and frequency always saturate first: frequency within a week, then carry-over of the people reached."""
+    prior: EffectPrior | None = None
+
+
 class ModelSpec(BaseModel):
     """The marketing-mix model's choices; every field has a default that suits two to three years of weeks.
 
@@ -39,7 +65,22 @@ class ModelSpec(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 20240101
     max_lag: Annotated[int, Field(ge=0, le=26)] = 8
     """Oldest week whose exposure still counts; the present week is lag 0."""
-    saturation: Literal["hill", "logistic"] = "hill"
+    """With `none` as adstock nothing is carried over whatever this says."""
+    form: Literal["additive", "multiplicative"] = "additive"
+    """Multiplicative: the logarithm of the outcome is modelled, so effects are percentages of what there is."""
+    adstock: Carry = "geometric"
+    saturation: Curve = "hill"
+    slope: Literal["free"] | Annotated[float, Field(gt=0, le=5)] = 1.0
+    """Of Hill curves; `free` is estimated and lets the curve be S-shaped."""
+    order: Literal["adstock_first", "saturation_first"] = "adstock_first"
+    channels: dict[str, ChannelSpec] = {}
+    """Forms and priors of single channels, paid or organic, by name."""
+    sampler: Literal["auto", "fused", "pymc"] = "auto"
+    """`fused`: the compiled log-density; `pymc`: the PyMC graph through nutpie, minutes slower; `auto`: the first."""
+    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    week_sd: Annotated[float, Field(gt=0)] | None = 0.5
+    """Scale of the half-normal prior of shocks that all geos share in a week, in units of the outcome's spread; null:
+    geos are independent. National data have one noise only."""
     knot_weeks: Annotated[int, Field(ge=4, le=260)] = 26
     """Weeks between knots of the linear-spline trend."""
     trend_sd: Annotated[float, Field(gt=0)] = 1.0
@@ -58,7 +99,7 @@ class ModelSpec(BaseModel):
     """Scale of the half-normal prior of the spread of log media effects between geos."""
     roi_prior: Prior = ROI_PRIOR
     roi_priors: dict[str, Prior] = {}
-    """Priors of single channels, by name."""
+    """ROI priors of single channels, by name: short for `channels.<name>.prior`."""
     media_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
     """Prior median of all paid media's share of the outcome; used where revenue is unknown."""
     share_sigma: Annotated[float, Field(gt=0, le=5)] = 1.0
@@ -77,6 +118,9 @@ class ModelSpec(BaseModel):
     def _room(self) -> ModelSpec:
         if self.chains * self.draws < 400:
             raise ValueError("chains x draws is below 400: effective sample sizes of 400 cannot be reached")
+        twice = sorted(set(self.roi_priors) & {name for name, own in self.channels.items() if own.prior})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: a prior stands both in roi_priors and in channels; keep one")
         return self
 
     @classmethod
