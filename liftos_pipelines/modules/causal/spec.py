@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -51,6 +52,31 @@ class ChannelSpec(BaseModel):
     prior: EffectPrior | None = None
 
 
+Role = Literal["confounder", "mediator", "noise", "treatment"]
+"""What a control is: it moves media and outcome (confounder), is moved by media (mediator: left out), moves the outcome
+only (noise), or is itself a decision whose effect is asked for, such as a price (treatment)."""
+Feature = Literal["sentiment_index", "ai_visibility"]
+"""What other modules measure and the model may take as a control."""
+COUNTRY = r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"
+
+
+class Event(BaseModel):
+    """Something that took place between two dates, both included; events of one name share one term."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: Annotated[str, Field(min_length=1)]
+    start: date
+    end: date
+    geos: tuple[str, ...] = ()
+    """Geos it took place in; empty for all."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Event:
+        if self.end < self.start:
+            raise ValueError(f"event {self.name} ends on {self.end}, before its start on {self.start}")
+        return self
+
+
 class ModelSpec(BaseModel):
     """The marketing-mix model's choices; every field has a default that suits two to three years of weeks.
 
@@ -83,8 +109,18 @@ class ModelSpec(BaseModel):
     geos are independent. National data have one noise only."""
     knot_weeks: Annotated[int, Field(ge=4, le=260)] = 26
     """Weeks between knots of the linear-spline trend."""
+    trend: Literal["knots", "gp", "linear", "none"] = "knots"
+    """A linear spline, a Gaussian process, one slope, or nothing but the level."""
+    knots: Annotated[int, Field(ge=1, le=520)] | None = None
+    """How many knots, spread evenly over the weeks of the fit; in place of knot_weeks."""
+    independent_knots: bool = False
+    """Each knot's value has its own Normal(0, baseline_sd) prior and none follows from the one before; the knots carry
+    the level. With `knots` this is the baseline of Google's Meridian."""
+    gp_lengthscale_weeks: Annotated[float, Field(ge=4, le=260)] = 26.0
+    """Over how many weeks the Gaussian process keeps its direction (squared-exponential length scale)."""
     trend_sd: Annotated[float, Field(gt=0)] = 1.0
-    """Prior sd of the trend's step from one knot to the next."""
+    """Prior sd of the trend: of its step from one knot to the next, of a straight line's change over knot_weeks, or of
+    the Gaussian process at any week."""
     seasonality: Annotated[int, Field(ge=0, le=10)] = 3
     """Yearly Fourier pairs; 0 for none."""
     level_sd: Annotated[float, Field(gt=0)] | None = None
@@ -92,7 +128,9 @@ class ModelSpec(BaseModel):
     shock_z: Annotated[float, Field(ge=3)] | None = 4.0
     """Weeks that leave a rough fit by more robust standard deviations get a term of their own; null: none."""
     baseline_sd: Annotated[float, Field(gt=0)] = 5.0
-    """Prior sd of Fourier and standardised control coefficients."""
+    """Prior sd of Fourier and standardised control coefficients, of holidays and of whole weeks of an event."""
+    noise_sd: Annotated[float, Field(gt=0)] = 1.0
+    """Prior sd of standardised controls whose role is noise: tighter, because nothing is lost by missing them."""
     geo_sd: Annotated[float, Field(gt=0)] = 0.5
     """Prior sd of a geo's own deviation in slope, first harmonic and controls."""
     media_geo_sd: Annotated[float, Field(gt=0, le=2)] = 0.3
@@ -106,13 +144,58 @@ class ModelSpec(BaseModel):
     organic_share: Annotated[float, Field(gt=0, lt=1)] = 0.03
     """Prior median of one organic channel's share of the outcome."""
     mediators: tuple[str, ...] = ()
-    """Controls that media themselves move (awareness, site visits): left out, or they would hide the effect."""
+    """Controls that media themselves move (awareness, site visits): left out, or they would hide the effect.
+    Short for the role `mediator`."""
+    roles: dict[str, Role] = {}
+    """Causal roles of controls, by name; a control that is not named is a confounder."""
+    treatment_reference: Literal["min", "median", "zero"] = "median"
+    """Value of a treatment that its contribution is counted from."""
+    features: dict[Feature, Literal["confounder", "mediator", "noise"]] = {}
+    """Measures of other modules that enter as controls, with their role; none unless named."""
+    holidays: tuple[Annotated[str, Field(pattern=COUNTRY)], ...] = ()
+    """Countries (ISO 3166 codes such as DE, or DE-BY for a part) whose public holidays move the outcome."""
+    holidays_each: bool = False
+    """One term a holiday that falls in at least two years, in place of one term a country."""
+    holiday_geos: dict[str, tuple[str, ...]] = {}
+    """Geos that a country's holidays hold for; a country that is not named holds for all."""
+    events: tuple[Event, ...] = ()
     holdout_weeks: Annotated[int, Field(ge=0, le=52)] | None = None
     """Newest weeks kept out of the validation fit; by default a tenth of the weeks, 4 to 13. 0: no validation fit."""
     plan_weeks: Annotated[int, Field(ge=4, le=260)] = 52
     """Newest weeks whose flighting and total spend the budget plan redistributes."""
     plan_band: Annotated[float, Field(gt=0, le=1)] = 0.3
     """Largest relative change of a channel's budget."""
+
+    def role(self, control: str) -> Role:
+        """Causal role of a control or feature."""
+        return self.roles.get(control) or dict[str, Role](self.features).get(control, "confounder")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_list_of_mediators(cls, values: Any) -> Any:
+        """`mediators` names all that have this role, whichever way it was said."""
+        roles, said = (values.get("roles"), values.get("mediators", ())) if isinstance(values, dict) else (None, ())
+        if not isinstance(roles, Mapping) or not isinstance(said, (list, tuple)):
+            return values
+        other = sorted(str(name) for name in said if roles.get(name, "mediator") != "mediator")
+        if other:
+            raise ValueError(
+                f"{other[0]} stands in mediators and has the role {roles[other[0]]} in roles; a control has one role"
+            )
+        named = [name for name, role in roles.items() if role == "mediator"]
+        return dict(values) | {"mediators": tuple(dict.fromkeys([*said, *named]))}
+
+    @model_validator(mode="after")
+    def _baseline_fits_together(self) -> ModelSpec:
+        if (self.independent_knots or self.knots is not None) and self.trend != "knots":
+            raise ValueError(f"knots and independent_knots are of trend knots; the trend is {self.trend}")
+        strange = sorted(set(self.holiday_geos) - set(self.holidays))
+        if strange:
+            raise ValueError(f"holiday_geos names {', '.join(strange)}, which is not in holidays")
+        for name in sorted(set(self.features) & {*self.roles, *self.mediators}):
+            if self.role(name) != dict[str, str](self.features)[name] or name in self.mediators:
+                raise ValueError(f"{name} stands in features and in roles or mediators; give its role in features")
+        return self
 
     @model_validator(mode="after")
     def _room(self) -> ModelSpec:
@@ -138,7 +221,9 @@ class ModelSpec(BaseModel):
             for problem in error.errors():
                 field = ".".join(("causal", *(str(part) for part in problem["loc"])))
                 if problem["type"] == "extra_forbidden":
-                    allowed = list(Prior.model_fields if len(problem["loc"]) > 1 else cls.model_fields)
+                    nested: dict[str, type[BaseModel]] = {"events": Event, "channels": ChannelSpec}
+                    inside = nested.get(str(problem["loc"][0]), Prior) if len(problem["loc"]) > 1 else cls
+                    allowed = list(inside.model_fields)
                     close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
                     hint = f' (closest: "{close[0]}")' if close else ""
                     lines.append(f"{where}: {field}: this field is not known{hint}. Allowed: {', '.join(allowed)}")
