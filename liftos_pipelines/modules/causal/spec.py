@@ -168,7 +168,8 @@ class ModelSpec(BaseModel):
 
     def role(self, control: str) -> Role:
         """Causal role of a control or feature."""
-        return self.roles.get(control) or dict[str, Role](self.features).get(control, "confounder")
+        features = {str(name): role for name, role in self.features.items()}
+        return self.roles.get(control) or features.get(control, "confounder")
 
     @model_validator(mode="before")
     @classmethod
@@ -192,8 +193,8 @@ class ModelSpec(BaseModel):
         strange = sorted(set(self.holiday_geos) - set(self.holidays))
         if strange:
             raise ValueError(f"holiday_geos names {', '.join(strange)}, which is not in holidays")
-        for name in sorted(set(self.features) & {*self.roles, *self.mediators}):
-            if self.role(name) != dict[str, str](self.features)[name] or name in self.mediators:
+        for name, role in self.features.items():
+            if name in self.mediators or self.roles.get(name, role) != role:
                 raise ValueError(f"{name} stands in features and in roles or mediators; give its role in features")
         return self
 
