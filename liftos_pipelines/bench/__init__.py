@@ -22,12 +22,13 @@ def benchmark_data() -> Path:
 
 
 def _benchmarks() -> dict[str, Callable[[Path], Iterator[Figure]]]:
-    from liftos_pipelines.bench import causal, ingestion, memory, reactions, sentiment
+    from liftos_pipelines.bench import causal, causal_truth, ingestion, memory, reactions, sentiment
 
     return {
         "ingestion": ingestion.measure,
         "sentiment": sentiment.measure,
         "causal": causal.measure,
+        "causal-truth": causal_truth.measure,
         "memory": memory.measure,
         "reactions": reactions.measure,
         "tracing": _tracing,
