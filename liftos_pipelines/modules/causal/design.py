@@ -10,21 +10,42 @@ the posterior, so that an update sees the same units; medians and quartiles keep
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from liftos_pipelines.modules.causal.baseline import (
+    SHOCK,
+    WEEK_DAYS,
+    YEAR_WEEKS,
+    Term,
+    Treatment,
+    build_baseline,
+    freeze_terms,
+    robust_spread,
+)
 from liftos_pipelines.modules.causal.panel import CONTROL, EXPOSURE, ORGANIC, SPEND, PanelError, names_of
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.modules.causal.transforms import FloatArray, geometric_adstock
+from liftos_pipelines.modules.causal.trend import knot_count
 
-YEAR_WEEKS = 365.25 / 7
 ROUGH_RETENTION, ROUGH_LAGS, RIDGE = 0.5, 8, 1e-3
-SHOCK = "shock_"
-WEEK_DAYS = 7
+__all__ = [
+    "SHOCK",
+    "WEEK_DAYS",
+    "YEAR_WEEKS",
+    "Design",
+    "Scales",
+    "build_design",
+    "find_shocks",
+    "require_enough_weeks",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +64,26 @@ class Scales:
     knots: int
     shocks: tuple[date, ...] = ()
     """Weeks set apart as incidents: each has a term of its own (see `find_shocks`)."""
+    weeks: int | None = None
+    """Weeks of the fit; None: those at hand."""
+    terms: tuple[Term, ...] | None = None
+    """Units of controls, holidays and events; None: taken from the weeks at hand."""
+
+    def to_json(self) -> str:
+        """All of it as text, to be stored with a posterior; `from_json` gives it back to the last bit."""
+        return json.dumps(asdict(self), default=lambda it: it.tolist() if hasattr(it, "tolist") else it.isoformat())
+
+    @classmethod
+    def from_json(cls, text: str) -> Scales:
+        """What `to_json` wrote; fields that the text lacks take their defaults."""
+        known = {field.name for field in fields(cls)}
+        stored: dict[str, Any] = {name: value for name, value in json.loads(text).items() if name in known}
+        terms = stored.pop("terms", None)
+        shocks = tuple(date.fromisoformat(week) for week in stored.pop("shocks", ()))
+        origin = date.fromisoformat(stored.pop("origin"))
+        arrays = {name: np.array(value, dtype=float) for name, value in stored.items() if isinstance(value, list)}
+        own = None if terms is None else tuple(Term(**t | {"geo_centre": tuple(t["geo_centre"])}) for t in terms)
+        return cls(**stored | arrays, origin=origin, shocks=shocks, terms=own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +109,9 @@ class Design:
     baseline: FloatArray
     """(n_geos * n_weeks, n_columns), X above; rows run over weeks within geos."""
     columns: tuple[str, ...]
+    within: NDArray[np.bool_]
+    """(n_columns,), True: the column sums to zero over geos in each week; False: it is the same in all geos."""
+    treatments: tuple[Treatment, ...]
     scales: Scales
 
     @property
@@ -115,9 +159,9 @@ def build_design(frame: pl.DataFrame, spec: ModelSpec, *, scales: Scales | None 
     y = (outcome / size - scales.centre[:, None]) / scales.spread
     x = exposure / size / scales.media[:, None, None]
     if fresh and spec.shock_z is not None:
-        plain, _ = _baseline(geos, weeks, controls, values, scales, spec)
+        plain = build_baseline(geos, weeks, controls, values, scales, spec).matrix
         scales = replace(scales, shocks=tuple(weeks[t] for t in find_shocks(y, x, plain, spec.shock_z)))
-    baseline, columns = _baseline(geos, weeks, controls, values, scales, spec)
+    baseline = build_baseline(geos, weeks, controls, values, scales, spec)
     return Design(
         geos=geos,
         weeks=weeks,
@@ -129,8 +173,10 @@ def build_design(frame: pl.DataFrame, spec: ModelSpec, *, scales: Scales | None 
         price=price,
         y=y,
         x=x,
-        baseline=baseline,
-        columns=columns,
+        baseline=baseline.matrix,
+        columns=baseline.columns,
+        within=baseline.within,
+        treatments=baseline.treatments,
         scales=scales,
     )
 
@@ -180,7 +226,7 @@ def require_enough_weeks(design: Design) -> None:
     PanelError : naming both numbers and what to change
     """
     channels, _, weeks = design.shape
-    shared = sum(1 for name in design.columns if "@" not in name) + 1
+    shared = sum(1 for name in design.columns if "@" not in name)
     parameters = shared + 3 * channels + 1
     if weeks < parameters:
         raise PanelError(
@@ -208,7 +254,7 @@ def _scales(
         raise PanelError(f"geo {sorted(frame['geo'].unique())[int(np.argmin(size))]} has no outcome; leave it out")
     per_head = outcome / size[:, None]
     centre = np.median(per_head, axis=1)
-    spread = _spread(per_head - centre[:, None])
+    spread = robust_spread(per_head - centre[:, None])
     exposed = exposure / size[None, :, None]
     media = np.array([np.median(channel[channel > 0]) for channel in exposed])
     return Scales(
@@ -217,70 +263,9 @@ def _scales(
         centre=centre,
         media=media,
         control_centre=np.array([np.median(control) for control in controls]),
-        control_spread=np.array([_spread(control - np.median(control)) for control in controls]),
+        control_spread=np.array([robust_spread(control - np.median(control)) for control in controls]),
         origin=weeks[0],
-        knots=max(2, round((len(weeks) - 1) / spec.knot_weeks) + 1),
+        knots=knot_count(len(weeks), spec),
+        weeks=len(weeks),
+        terms=freeze_terms(sorted(frame["geo"].unique()), weeks, names_of(frame, CONTROL), controls, spec),
     )
-
-
-def _spread(centred: FloatArray) -> float:
-    """1.4826 x median absolute deviation; the standard deviation where half the values are equal (0/1 events)."""
-    robust = 1.4826 * float(np.median(np.abs(centred)))
-    plain = float(np.std(centred))
-    return robust if robust > 0.1 * plain else plain
-
-
-def _baseline(
-    geos: Sequence[str],
-    weeks: Sequence[date],
-    controls: Sequence[str],
-    values: FloatArray,
-    scales: Scales,
-    spec: ModelSpec,
-) -> tuple[FloatArray, tuple[str, ...]]:
-    """Design of the linear-Gaussian baseline, columns times prior sd, and their names (`@geo`: a geo's own)."""
-    n_geos, n_weeks = len(geos), len(weeks)
-    elapsed = np.array([(week - scales.origin).days / WEEK_DAYS for week in weeks])
-    shared: list[tuple[str, FloatArray]] = []
-    varying: list[tuple[str, FloatArray]] = []
-    # A random walk over knots: beyond the last knot the trend stays where it is, with honest uncertainty.
-    position = elapsed / spec.knot_weeks
-    for knot in range(1, max(scales.knots, int(np.ceil(position[-1])) + 1)):
-        shared.append((f"trend_{knot}", np.tile(spec.trend_sd * np.clip(position - (knot - 1), 0, 1), (n_geos, 1))))
-    # Calendar days, so that an update continues the same season.
-    day = np.array([week.timetuple().tm_yday for week in weeks]) / 365.25
-    for order in range(1, spec.seasonality + 1):
-        for name, wave in (("sin", np.sin), ("cos", np.cos)):
-            column = np.tile(wave(2 * np.pi * order * day), (n_geos, 1))
-            shared.append((f"{name}_{order}", spec.baseline_sd * column))
-            if order == 1:
-                varying.append((f"{name}_{order}", spec.geo_sd * column))
-    varying.append(("slope", np.tile(spec.geo_sd * elapsed / YEAR_WEEKS, (n_geos, 1))))
-    for name, value, centre, spread in zip(controls, values, scales.control_centre, scales.control_spread, strict=True):
-        column = (value - centre) / spread
-        shared.append((f"control_{name}", spec.baseline_sd * column))
-        varying.append((f"control_{name}", spec.geo_sd * column))
-    for shock in scales.shocks:
-        hit = np.array([float(week == shock) for week in weeks])
-        shared.append((f"{SHOCK}{shock.isoformat()}", np.tile(spec.baseline_sd * hit, (n_geos, 1))))
-    # The level that media are added to may be anywhere between nothing and twice the outcome's level.
-    own_level = np.maximum(scales.centre / scales.spread, spec.baseline_sd)
-    level_sd = own_level if spec.level_sd is None else np.full(n_geos, spec.level_sd)
-    columns: list[FloatArray] = []
-    names: list[str] = []
-    for g, geo in enumerate(geos):
-        own = np.zeros((n_geos, n_weeks))
-        own[g] = level_sd[g]
-        columns.append(own.ravel())
-        names.append("level" if n_geos == 1 else f"level@{geo}")
-    for name, column in shared:
-        columns.append(column.ravel())
-        names.append(name)
-    if n_geos > 1:
-        for name, column in varying:
-            for g, geo in enumerate(geos):
-                own = np.zeros((n_geos, n_weeks))
-                own[g] = column[g]
-                columns.append(own.ravel())
-                names.append(f"{name}@{geo}")
-    return np.stack(columns, axis=1), tuple(names)

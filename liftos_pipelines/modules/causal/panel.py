@@ -16,6 +16,8 @@ import polars as pl
 
 NATIONAL = "national"
 SPEND, EXPOSURE, ORGANIC, CONTROL = "spend__", "exposure__", "organic__", "control__"
+REACH, FREQUENCY = "reach__", "frequency__"
+REACH, FREQUENCY = "reach__", "frequency__"
 WEEK = 7
 
 
