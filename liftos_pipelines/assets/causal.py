@@ -95,7 +95,7 @@ def mmm_posterior(
     spec = spec_for(client_of(context))
     design = build_design(panel, spec)
     require_enough_weeks(design)
-    lift = prepare_lift_tests(experiments, design, spec.max_lag)
+    lift = prepare_lift_tests(experiments, design, spec.max_lag, spec.lift_carry_out_weeks)
     for note in lift.notes:
         context.log.warning(note)
     started = time.perf_counter()

@@ -30,7 +30,16 @@ from liftos_pipelines.modules.causal.baseline import (
     freeze_terms,
     robust_spread,
 )
-from liftos_pipelines.modules.causal.panel import CONTROL, EXPOSURE, ORGANIC, SPEND, PanelError, names_of
+from liftos_pipelines.modules.causal.panel import (
+    CONTROL,
+    EXPOSURE,
+    FREQUENCY,
+    ORGANIC,
+    REACH,
+    SPEND,
+    PanelError,
+    names_of,
+)
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.modules.causal.transforms import FloatArray, geometric_adstock
 from liftos_pipelines.modules.causal.trend import knot_count
@@ -51,12 +60,15 @@ __all__ = [
 @dataclass(frozen=True, kw_only=True)
 class Scales:
     """Frozen units. `size` (n_geos,) heads; `spread` outcome per head; `centre` (n_geos,) outcome per head;
-    `media` (n_channels,) median positive exposure per head; controls: (n_controls,) median and spread."""
+    `media` (n_channels,) median positive exposure per head, or frequency; `reach` (n_channels,) median positive reach
+    per head, 1 where there is none; controls: (n_controls,) median and spread. In the multiplicative form `spread` and
+    `centre` are of the logarithm of the outcome."""
 
     size: FloatArray
     spread: float
     centre: FloatArray
     media: FloatArray
+    reach: FloatArray
     control_centre: FloatArray
     control_spread: FloatArray
     origin: date
@@ -105,7 +117,13 @@ class Design:
     y: FloatArray
     """(n_geos, n_weeks), scaled and centred."""
     x: FloatArray
-    """(n_channels, n_geos, n_weeks), exposure per head in units of `scales.media`."""
+    """(n_channels, n_geos, n_weeks), exposure per head in units of `scales.media`; frequency where that is known."""
+    multiplier: FloatArray
+    """(n_channels, n_geos, n_weeks), people reached per head in units of `scales.reach`; 1 without reach."""
+    frequency: tuple[bool, ...]
+    """(n_channels,), whether a channel is given as reach and frequency."""
+    log: bool
+    """The multiplicative form: y is the logarithm of the outcome."""
     baseline: FloatArray
     """(n_geos * n_weeks, n_columns), X above; rows run over weeks within geos."""
     columns: tuple[str, ...]
@@ -121,8 +139,16 @@ class Design:
 
     @property
     def unit(self) -> FloatArray:
-        """(n_geos, 1), outcome of one unit of y."""
+        """(n_geos, 1), outcome of one unit of y; at the margin and (n_geos, n_weeks) in the multiplicative form."""
+        if self.log:
+            return self.outcome * self.scales.spread
         return self.scales.size[:, None] * self.scales.spread
+
+    def to_outcome(self, y: FloatArray) -> FloatArray:
+        """(..., n_geos, n_weeks) in units of y, as outcome."""
+        scales = self.scales
+        level = scales.centre[:, None] + y * scales.spread
+        return np.asarray((np.exp(level) if self.log else level) * scales.size[:, None])
 
     @property
     def money(self) -> bool:
@@ -146,21 +172,33 @@ def build_design(frame: pl.DataFrame, spec: ModelSpec, *, scales: Scales | None 
         return frame[column].to_numpy().astype(float).reshape(shape)
 
     outcome = grid("outcome")
-    exposure = np.stack([grid(EXPOSURE + name) for name in paid] + [grid(ORGANIC + name) for name in organic])
+    by_reach = tuple(REACH + name in frame.columns for name in paid) + (False,) * len(organic)
+    exposure = np.stack(
+        [grid((FREQUENCY if by_reach[c] else EXPOSURE) + name) for c, name in enumerate(paid)]
+        + [grid(ORGANIC + name) for name in organic]
+    )
+    reach = np.ones_like(exposure)
+    for c, name in enumerate(paid):
+        if by_reach[c]:
+            reach[c] = grid(REACH + name)
     spend = np.stack([grid(SPEND + name) for name in paid] + [np.zeros(shape) for _ in organic])
     price = None if frame["revenue_per_outcome"].null_count() else grid("revenue_per_outcome")
     values = np.stack([grid(CONTROL + name) for name in controls]) if controls else np.empty((0, *shape))
     fresh = scales is None
     if scales is None:
-        scales = _scales(frame, outcome, exposure, values, weeks, spec)
+        scales = _scales(frame, outcome, exposure, reach, by_reach, values, weeks, spec)
     elif len(scales.size) != len(geos) or len(scales.media) != len(exposure):
         raise PanelError("the panel has other geos or channels than the stored fit: refit the model")
     size = scales.size[:, None]
-    y = (outcome / size - scales.centre[:, None]) / scales.spread
-    x = exposure / size / scales.media[:, None, None]
+    log = spec.form == "multiplicative"
+    per_head = outcome / size
+    y = ((np.log(per_head) if log else per_head) - scales.centre[:, None]) / scales.spread
+    counted = np.array(by_reach)[:, None, None]
+    x = np.where(counted, exposure, exposure / size) / scales.media[:, None, None]
+    people = np.where(counted, reach / size / scales.reach[:, None, None], 1.0)
     if fresh and spec.shock_z is not None:
         plain = build_baseline(geos, weeks, controls, values, scales, spec).matrix
-        scales = replace(scales, shocks=tuple(weeks[t] for t in find_shocks(y, x, plain, spec.shock_z)))
+        scales = replace(scales, shocks=tuple(weeks[t] for t in find_shocks(y, x * people, plain, spec.shock_z)))
     baseline = build_baseline(geos, weeks, controls, values, scales, spec)
     return Design(
         geos=geos,
@@ -173,6 +211,9 @@ def build_design(frame: pl.DataFrame, spec: ModelSpec, *, scales: Scales | None 
         price=price,
         y=y,
         x=x,
+        multiplier=people,
+        frequency=by_reach,
+        log=log,
         baseline=baseline.matrix,
         columns=baseline.columns,
         within=baseline.within,
@@ -240,6 +281,8 @@ def _scales(
     frame: pl.DataFrame,
     outcome: FloatArray,
     exposure: FloatArray,
+    reach: FloatArray,
+    by_reach: Sequence[bool],
     controls: FloatArray,
     weeks: Sequence[date],
     spec: ModelSpec,
@@ -253,15 +296,26 @@ def _scales(
     if np.any(size <= 0):
         raise PanelError(f"geo {sorted(frame['geo'].unique())[int(np.argmin(size))]} has no outcome; leave it out")
     per_head = outcome / size[:, None]
+    if spec.form == "multiplicative":
+        if np.any(outcome <= 0):
+            g, t = np.argwhere(outcome <= 0)[0]
+            raise PanelError(
+                f"the outcome is {outcome[g, t]:g} in the week of {weeks[t]} in {sorted(frame['geo'].unique())[g]}; "
+                "causal.form multiplicative needs outcomes above 0: use additive"
+            )
+        per_head = np.log(per_head)
     centre = np.median(per_head, axis=1)
     spread = robust_spread(per_head - centre[:, None])
-    exposed = exposure / size[None, :, None]
+    counted = np.array(by_reach)[:, None, None]
+    exposed = np.where(counted, exposure, exposure / size[None, :, None])
+    reached = np.where(counted, reach / size[None, :, None], 1.0)
     media = np.array([np.median(channel[channel > 0]) for channel in exposed])
     return Scales(
         size=size,
         spread=spread,
         centre=centre,
         media=media,
+        reach=np.array([np.median(people[people > 0]) for people in reached]),
         control_centre=np.array([np.median(control) for control in controls]),
         control_spread=np.array([robust_spread(control - np.median(control)) for control in controls]),
         origin=weeks[0],

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from liftos_pipelines.modules.causal import marginal
 from liftos_pipelines.modules.causal.design import Design
-from liftos_pipelines.modules.causal.model import EffectPrior, Window, window
-from liftos_pipelines.modules.causal.transforms import FloatArray, adstock_weights, lag_tensor, saturate
+from liftos_pipelines.modules.causal.marginal import Window
+from liftos_pipelines.modules.causal.prior import MARGIN, PLAIN, EffectScale
+from liftos_pipelines.modules.causal.structure import Structure
+from liftos_pipelines.modules.causal.transforms import FloatArray, carry_weights, lag_tensor, saturate
+
+STEP = 1e-4
+"""Relative step of the derivative that a prior on marginal returns is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
     """Draws of the model's parameters; the first axis is the draw.
 
-    `retention`, `shape`, `coefficient` (n_draws, n_channels), `geo_effect` (n_draws, n_channels, n_geos),
-    `sigma` (n_draws,), `beta` (n_draws, n_columns) or None before the baseline was drawn.
+    `form` (n_draws, n_channels, 4): two parameters of carry-over, two of the curve, 1 where a family has fewer;
+    `coefficient` (n_draws, n_channels), `geo_effect` (n_draws, n_channels, n_geos), `sigma` (n_draws,) noise of a geo's
+    week, `week_sigma` (n_draws,) noise that geos share, `beta` (n_draws, n_columns) or None before it was drawn.
     """
 
-    retention: FloatArray
-    shape: FloatArray
+    form: FloatArray
     geo_effect: FloatArray
     coefficient: FloatArray
     sigma: FloatArray
+    week_sigma: FloatArray
     beta: FloatArray | None = None
 
     def __len__(self) -> int:
@@ -37,89 +44,90 @@ class Draws:
         return self.take(np.linspace(0, len(self) - 1, most).round().astype(int))
 
     def take(self, rows: Any) -> Draws:
-        return Draws(
-            retention=self.retention[rows],
-            shape=self.shape[rows],
-            geo_effect=self.geo_effect[rows],
-            coefficient=self.coefficient[rows],
-            sigma=self.sigma[rows],
-            beta=None if self.beta is None else self.beta[rows],
-        )
+        """The draws at these positions, repeats allowed."""
+        return Draws(**{name: None if array is None else array[rows] for name, array in vars(self).items()})
 
 
 class Media:
     """The media part of the model for one design; the lagged exposure is laid out once."""
 
-    def __init__(self, design: Design, saturation: str, max_lag: int) -> None:
-        self.design, self.saturation, self.max_lag = design, saturation, max_lag
-        self._lags = lag_tensor(design.x, max_lag)
+    def __init__(self, design: Design, structure: Structure) -> None:
+        self.design, self.structure = design, structure
+        self._lags = lag_tensor(design.x, structure.max_lag)
 
-    def saturated(self, draws: Draws, channel: int, scale: float = 1.0) -> FloatArray:
-        """(n_draws, n_geos, n_weeks), saturated carried-over exposure times geo effect, exposure times `scale`."""
-        weights = adstock_weights(draws.retention[:, channel], self.max_lag)
-        _, geos, weeks = self.design.shape
-        flat = self._lags[channel].reshape(geos * weeks, -1) @ weights.T
-        carried = flat.T.reshape(len(draws), geos, weeks) * scale
-        curved = saturate(self.saturation, carried, draws.shape[:, channel, None, None])
-        return curved * draws.geo_effect[:, channel, :, None]
+    def saturated(self, draws: Draws, channel: int, scale: float | FloatArray = 1.0) -> FloatArray:
+        """(n_draws, n_geos, n_weeks), response without its coefficient, at `scale` times the spend.
 
-    def contribution(self, draws: Draws, channel: int, scale: float = 1.0) -> FloatArray:
+        `scale` is a number, (n_weeks,) or (n_geos, n_weeks); it applies before carry-over. With reach and frequency it
+        scales the people reached.
+        """
+        structure, design = self.structure, self.design
+        form = draws.form[:, channel]
+        weights = carry_weights(structure.carry[channel], form[:, 0], form[:, 1], structure.max_lag)
+        first, second = form[:, 2, None, None], form[:, 3, None, None]
+        curve = structure.curve[channel]
+        scale = np.asarray(scale, dtype=float)
+        if structure.saturates_first[channel]:
+            x, people = design.x[channel], design.multiplier[channel]
+            if design.frequency[channel]:
+                people = people * scale
+            else:
+                x = x * scale
+            within = saturate(curve, x[None], first, second) * people
+            carried = np.zeros_like(within)
+            for lag in range(min(structure.max_lag, within.shape[2] - 1) + 1):
+                carried[:, :, lag:] += weights[:, lag, None, None] * within[:, :, : within.shape[2] - lag]
+            return np.asarray(carried * draws.geo_effect[:, channel, :, None])
+        _, geos, weeks = design.shape
+        lags = self._lags[channel]
+        if scale.ndim:
+            lags = lag_tensor(design.x[channel] * scale, structure.max_lag)
+        carried = (lags.reshape(geos * weeks, -1) @ weights.T).T.reshape(len(draws), geos, weeks)
+        if not scale.ndim and scale != 1.0:
+            carried = carried * scale
+        return np.asarray(saturate(curve, carried, first, second) * draws.geo_effect[:, channel, :, None])
+
+    def contribution(self, draws: Draws, channel: int, scale: float | FloatArray = 1.0) -> FloatArray:
         """(n_draws, n_geos, n_weeks), in units of y."""
         return draws.coefficient[:, channel, None, None] * self.saturated(draws, channel, scale)
 
     def total(self, draws: Draws) -> FloatArray:
-        """(n_draws, n_geos * n_weeks), all channels, in units of y."""
+        """(n_draws, n_geos, n_weeks), all channels, in units of y."""
         channels, geos, weeks = self.design.shape
         out = np.zeros((len(draws), geos, weeks))
         for channel in range(channels):
             out += self.contribution(draws, channel)
-        return out.reshape(len(draws), geos * weeks)
+        return out
+
+    def residual(self, draws: Draws) -> FloatArray:
+        """(n_draws, n_geos, n_weeks), y less media: what baseline and noise have to explain."""
+        return np.asarray(self.design.y - self.total(draws))
 
 
-def coefficients(
-    media: Media,
-    prior: EffectPrior,
-    *,
-    retention: FloatArray,
-    shape: FloatArray,
-    log_effect: FloatArray,
-    geo_effect: FloatArray,
-    sigma: FloatArray,
-) -> Draws:
-    """Complete draws from the sampled parameters: b_c from the total contribution (see `model`)."""
-    unscaled = Draws(
-        retention=retention, shape=shape, geo_effect=geo_effect, coefficient=np.ones_like(shape), sigma=sigma
-    )
-    worth = np.stack(
-        [
-            np.einsum("sgt,gt->s", media.saturated(unscaled, channel), prior.value[channel])
-            for channel in range(shape.shape[1])
-        ],
-        axis=1,
-    )
-    coefficient = np.exp(log_effect) * prior.unit / worth
-    return Draws(retention=retention, shape=shape, geo_effect=geo_effect, coefficient=coefficient, sigma=sigma)
+def complete(media: Media, prior: EffectScale, draws: Draws, log_effect: FloatArray) -> Draws:
+    """Draws with their coefficients, which follow from the sampled effects (see `prior`)."""
+    worth = np.ones_like(log_effect)
+    for channel, code in enumerate(prior.code):
+        if code == PLAIN:
+            continue
+        response = media.saturated(draws, channel)
+        if code == MARGIN:
+            response = (media.saturated(draws, channel, 1 + STEP) - media.saturated(draws, channel, 1 - STEP)) / (
+                2 * STEP
+            )
+        worth[:, channel] = np.einsum("sgt,gt->s", response, prior.value[channel])
+    return replace(draws, coefficient=np.exp(log_effect) * prior.unit / worth)
 
 
-def draw_baseline(media: Media, draws: Draws, seen: Window, rng: np.random.Generator) -> FloatArray:
-    """(n_draws, n_columns), one exact draw of the baseline's coefficients for each draw of the rest."""
-    residual = seen.mask * (media.design.y.ravel() - media.total(draws))
-    d, s2 = np.sqrt(seen.d2), draws.sigma[:, None] ** 2
-    inside = seen.d2 + s2
-    mean = d * (residual @ seen.u) / inside
-    return np.asarray((mean + np.sqrt(s2 / inside) * rng.standard_normal(mean.shape)) @ seen.v.T)
+def with_baseline(media: Media, draws: Draws, seen: Window, rng: np.random.Generator) -> Draws:
+    """Draws with one exact draw of the baseline's coefficients each."""
+    beta = marginal.draw_baseline(media.residual(draws), seen, draws.sigma, draws.week_sigma, rng)
+    return replace(draws, beta=beta)
 
 
 def log_marginal(media: Media, draws: Draws, seen: Window) -> FloatArray:
     """(n_draws,), log p(y of the weeks in the mask | draw), the baseline integrated out as in the sampled model."""
-    residual = seen.mask * (media.design.y.ravel() - media.total(draws))
-    projected = residual @ seen.u
-    variance = draws.sigma**2
-    inside = seen.d2[None] + variance[:, None]
-    outside = (residual**2).sum(axis=1) - (projected**2).sum(axis=1)
-    quadratic = outside / variance + (projected**2 / inside).sum(axis=1)
-    determinant = np.log(inside).sum(axis=1) + (seen.n - seen.d2.size) * np.log(variance)
-    return np.asarray(-0.5 * (quadratic + determinant + seen.n * np.log(2 * np.pi)))
+    return marginal.log_density(media.residual(draws), seen, draws.sigma, draws.week_sigma)
 
 
 def log_new_weeks(media: Media, draws: Draws, new: int) -> FloatArray:
@@ -128,4 +136,10 @@ def log_new_weeks(media: Media, draws: Draws, new: int) -> FloatArray:
     The baseline is integrated out, so a trend that moved is not a reason to distrust the media's draws.
     """
     design = media.design
-    return log_marginal(media, draws, window(design)) - log_marginal(media, draws, window(design, new))
+    _, geos, weeks = design.shape
+    residual = media.residual(draws)
+    whole = marginal.window(design.baseline, geos, weeks)
+    before = marginal.window(design.baseline, geos, weeks, new)
+    return marginal.log_density(residual, whole, draws.sigma, draws.week_sigma) - marginal.log_density(
+        residual, before, draws.sigma, draws.week_sigma
+    )

@@ -1,75 +1,123 @@
-"""Sampling: one compilation, the full fit and the validation fit, and everything kept as ArviZ InferenceData."""
+"""From design to checked draws: sampling with remedies, back-tests, and everything kept as ArviZ InferenceData."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from liftos_pipelines.modules.causal.design import SHOCK, Design, Scales
-from liftos_pipelines.modules.causal.draws import Draws, Media, coefficients, draw_baseline, log_new_weeks
+from liftos_pipelines.modules.causal.backtest import Fold, backtest
+from liftos_pipelines.modules.causal.design import Design, Scales
+from liftos_pipelines.modules.causal.draws import Draws, Media, complete, with_baseline
 from liftos_pipelines.modules.causal.lift import LiftTests
-from liftos_pipelines.modules.causal.model import EffectPrior, Window, build_model, effect_prior, window
+from liftos_pipelines.modules.causal.marginal import Window, window
+from liftos_pipelines.modules.causal.packing import pack
+from liftos_pipelines.modules.causal.prior import effect_scale
+from liftos_pipelines.modules.causal.sampling import Sampled, initial_point, sample_fused, sample_graph
 from liftos_pipelines.modules.causal.spec import ModelSpec
+from liftos_pipelines.modules.causal.structure import Structure, resolve
 from liftos_pipelines.modules.causal.transforms import FloatArray
 
 if TYPE_CHECKING:
     import arviz as az
 
-MOST_PREDICTED = 1000
-"""Draws kept of the held-out weeks' predictions."""
+LEAST_ESS, MOST_R_HAT = 400.0, 1.01
+"""Short of these, or with a divergent draw, the next remedy is tried."""
+REMEDIES = ((0.97, 2.0, 2.0), (0.995, 3.0, 4.0))
+"""Acceptance to aim at, and how many times the steps of adaptation and the draws, of each further attempt."""
 
 
-def holdout_length(weeks: int, spec: ModelSpec) -> int:
-    """Newest weeks that the validation fit does not see."""
-    return spec.holdout_weeks if spec.holdout_weeks is not None else int(np.clip(weeks // 10, 4, 13))
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """Everything about a model that does not depend on which weeks it sees."""
+
+    design: Design
+    spec: ModelSpec
+    lift: LiftTests | None
+    structure: Structure
+    media: Media
+    cores: int
+
+    @classmethod
+    def of(cls, design: Design, spec: ModelSpec, lift: LiftTests | None = None, cores: int = 2) -> Engine:
+        structure = resolve(spec, design.channels, design.frequency)
+        return cls(
+            design=design, spec=spec, lift=lift, structure=structure, media=Media(design, structure), cores=cores
+        )
+
+    def window(self, last_weeks_out: int = 0) -> Window:
+        _, geos, weeks = self.design.shape
+        return window(self.design.baseline, geos, weeks, last_weeks_out)
+
+    def sample(
+        self,
+        seen: Window,
+        *,
+        seed: int,
+        start: FloatArray | None = None,
+        chains: int | None = None,
+        draws: int | None = None,
+        tune: int | None = None,
+        target_accept: float | None = None,
+    ) -> Sampled:
+        """Draws by the fused kernel, begun at the prior's medians or at `start`."""
+        prior = effect_scale(self.design, self.spec)
+        packed = pack(self.design, self.structure, prior, self.spec, seen, self.lift)
+        return sample_fused(
+            packed,
+            initial_point(packed, prior.mu, self.structure) if start is None else start,
+            chains=chains or self.spec.chains,
+            draws=draws or self.spec.draws,
+            tune=tune or self.spec.tune,
+            seed=seed,
+            cores=self.cores,
+            target_accept=target_accept or self.spec.target_accept,
+            jitter=0.3 if start is None else 0.05,
+        )
+
+    def complete(self, sampled: Sampled, seen: Window, seed: int) -> Draws:
+        """Draws with coefficients and baseline."""
+        draws = complete(
+            self.media, effect_scale(self.design, self.spec), sampled.draws(self.structure), _flat(sampled.log_effect)
+        )
+        return with_baseline(self.media, draws, seen, np.random.default_rng([seed, 1]))
 
 
 def fit(
-    design: Design, spec: ModelSpec, lift: LiftTests | None = None, *, notes: Sequence[str] = (), cores: int = 2
+    design: Design,
+    spec: ModelSpec,
+    lift: LiftTests | None = None,
+    *,
+    notes: Sequence[str] = (),
+    cores: int = 2,
+    start: FloatArray | None = None,
 ) -> az.InferenceData:
-    """Sample the posterior.
+    """Sample the posterior, with remedies where the draws are not good enough, and test it on weeks it has not seen.
+
+    Parameters
+    ----------
+    start : (n_dimensions,), unconstrained; where chains begin, for example the last posterior's mean
 
     Returns
     -------
-    InferenceData with `posterior` (retention, shape, log_effect, geo_effect, sigma, beta), `sample_stats`,
-    `constant_data` (the frozen scales), and, with a holdout, `predictions`: outcome (sample, geo, week) of the newest
-    weeks by a fit that has not seen them, and log_new_weeks (sample), the log density of what was then observed.
-    `attrs` carry the specification, names and seconds.
+    InferenceData with `posterior` (share, positive, log_effect, geo_effect, sigma, week_sigma, beta), `sample_stats`,
+    `constant_data` (the frozen scales), `unconstrained` (the sampled vector, from the fused kernel), and, with a
+    holdout, `predictions` (see `backtest`). `attrs` carry the specification, names, attempts and seconds.
     """
-    import nutpie
-
-    started = time.perf_counter()
-    compiled = nutpie.compile_pymc_model(build_model(design, spec, lift), freeze_model=False)
-    compiled_at = time.perf_counter()
-    prior, media = effect_prior(design, spec), Media(design, spec.saturation, spec.max_lag)
-
-    def sample(seen: Window, seed: int) -> tuple[Any, Draws]:
-        traced = nutpie.sample(
-            compiled.with_data(**seen.as_data()),
-            draws=spec.draws,
-            tune=spec.tune,
-            chains=spec.chains,
-            cores=min(cores, spec.chains),
-            seed=seed,
-            progress_bar=False,
-        )
-        draws = complete_draws(media, prior, traced.posterior)
-        beta = draw_baseline(media, draws, seen, np.random.default_rng([seed, 1]))
-        return traced, Draws(**{**vars(draws), "beta": beta})
-
-    seen = window(design)
-    traced, draws = sample(seen, spec.seed)
-    sampled_at = time.perf_counter()
-    out = _inference_data(traced, draws, design, spec)
-    held = holdout_length(len(design.weeks), spec)
-    if held:
-        _, before = sample(window(design, held), spec.seed + 1)
-        out.add_groups({"predictions": _predictions(media, before, design, spec, held)})
+    engine = Engine.of(design, spec, lift, cores)
+    seen = engine.window()
+    sampled, attempts = _with_remedies(engine, seen, start)
+    draws = engine.complete(sampled, seen, spec.seed)
+    finished = time.perf_counter()
+    out = _inference_data(sampled, draws, engine)
+    folds = backtest(engine, sampled, draws)
+    if folds:
+        out.add_groups({"predictions": _predictions(folds, design)})
     out.attrs.update(
         {
             "status": "ok",
@@ -85,63 +133,107 @@ def fit(
             "revenue_known": int(design.money),
             "experiments": json.dumps(lift.ids if lift else ()),
             "notes": json.dumps([*notes, *(lift.notes if lift else ())]),
-            "compile_seconds": compiled_at - started,
-            "sampling_seconds": sampled_at - compiled_at,
-            "validation_seconds": time.perf_counter() - sampled_at,
+            "sampler": "pymc" if sampled.unconstrained is None else "fused",
+            "attempts": json.dumps(attempts),
+            "compile_seconds": sampled.compile_seconds,
+            "sampling_seconds": sum(attempt["seconds"] for attempt in attempts),
+            "validation_seconds": time.perf_counter() - finished,
         }
     )
     return out
 
 
-def complete_draws(media: Media, prior: EffectPrior, posterior: Any) -> Draws:
-    """Flat draws from the `posterior` group: chains one after the other."""
-
-    def flat(name: str) -> FloatArray:
-        values = posterior[name].to_numpy()
-        return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=float)
-
-    channels, geos, _ = media.design.shape
-    sigma = flat("sigma")
-    if "geo_effect" in posterior:
-        geo_effect = flat("geo_effect")
-    elif "geo_offset" in posterior:
-        geo_effect = np.exp(flat("geo_spread")[:, :, None] * flat("geo_offset"))
-    else:
-        geo_effect = np.ones((len(sigma), channels, geos))
-    retention = np.minimum(flat("retention"), np.nextafter(1.0, 0.0))
-    draws = coefficients(
-        media,
-        prior,
-        retention=retention,
-        shape=flat("shape"),
-        log_effect=flat("log_effect"),
-        geo_effect=geo_effect,
-        sigma=sigma,
-    )
-    return Draws(**{**vars(draws), "beta": flat("beta") if "beta" in posterior else None})
+def _with_remedies(engine: Engine, seen: Window, start: FloatArray | None) -> tuple[Sampled, list[dict[str, float]]]:
+    """The first good enough draws, or the last attempt's; what each attempt gave is kept."""
+    spec = engine.spec
+    if spec.sampler == "pymc":
+        sampled = sample_graph(engine.design, spec, engine.lift, engine.structure, seed=spec.seed, cores=engine.cores)
+        return sampled, [_attempt(sampled, spec.target_accept)]
+    sampled = engine.sample(seen, seed=spec.seed, start=start)
+    attempts = [_attempt(sampled, spec.target_accept)]
+    for number, (accept, tune, draws) in enumerate(REMEDIES, start=1):
+        last = attempts[-1]
+        # NaN is not good enough.
+        if last["divergences"] == 0 and last["r_hat"] <= MOST_R_HAT and last["ess"] >= LEAST_ESS:
+            break
+        sampled = engine.sample(
+            seen,
+            seed=spec.seed + 1000 * number,
+            start=start,
+            tune=int(tune * spec.tune),
+            draws=int(draws * spec.draws),
+            target_accept=max(accept, spec.target_accept),
+        )
+        attempts.append(_attempt(sampled, accept))
+    return sampled, attempts
 
 
-def _inference_data(traced: Any, draws: Draws, design: Design, spec: ModelSpec) -> az.InferenceData:
+def _attempt(sampled: Sampled, accept: float) -> dict[str, float]:
+    import arviz as az
+
+    # Media parameters and noise: what the remedies are for. The gate judges every parameter (see `validation`).
+    arrays = [sampled.shares, sampled.positives, sampled.log_effect, sampled.sigma[..., None]]
+    values = np.concatenate(arrays, axis=-1)
+    columns = [values[:, :, i] for i in range(values.shape[-1])]
+    return {
+        "target_accept": accept,
+        "divergences": float(sampled.diverging.sum()),
+        "r_hat": float(np.max([az.rhat(column) for column in columns])),
+        "ess": float(np.min([min(az.ess(column, method="bulk"), az.ess(column, method="tail")) for column in columns])),
+        "seconds": sampled.seconds,
+    }
+
+
+def _flat(array: FloatArray) -> FloatArray:
+    return array.reshape(-1, *array.shape[2:])
+
+
+def _inference_data(sampled: Sampled, draws: Draws, engine: Engine) -> az.InferenceData:
     import arviz as az
     import xarray as xr
 
-    def chained(values: FloatArray) -> FloatArray:
-        return values.reshape(spec.chains, spec.draws, *values.shape[1:])
-
-    posterior = traced.posterior[["retention", "shape", "log_effect", "sigma"]].assign(
-        beta=(("chain", "draw", "baseline"), chained(np.asarray(draws.beta))),
-        geo_effect=(("chain", "draw", "channel", "geo"), chained(draws.geo_effect)),
+    design, structure = engine.design, engine.structure
+    chains, number = sampled.sigma.shape
+    chained = ("chain", "draw")
+    variables: dict[str, tuple[tuple[str, ...], FloatArray]] = {
+        "log_effect": ((*chained, "channel"), sampled.log_effect),
+        "sigma": (chained, sampled.sigma),
+        "beta": ((*chained, "baseline"), np.asarray(draws.beta).reshape(chains, number, -1)),
+        "geo_effect": ((*chained, "channel", "geo"), sampled.geo_effect),
+    }
+    if structure.shares:
+        variables["share"] = ((*chained, "share_of"), sampled.shares)
+    if structure.positives:
+        variables["positive"] = ((*chained, "positive_of"), sampled.positives)
+    if len(design.geos) > 1:
+        variables["geo_spread"] = ((*chained, "channel"), sampled.geo_spread)
+        variables["week_sigma"] = (chained, sampled.week_sigma)
+    posterior = xr.Dataset(
+        variables,
+        coords={
+            "chain": np.arange(chains),
+            "draw": np.arange(number),
+            "channel": list(design.channels),
+            "geo": list(design.geos),
+            "baseline": list(design.columns),
+            "share_of": [p.label for p in structure.shares],
+            "positive_of": [p.label for p in structure.positives],
+        },
     )
-    if "geo_spread" in traced.posterior:
-        posterior = posterior.assign(geo_spread=traced.posterior["geo_spread"])
-    posterior = posterior.assign_coords(geo=list(design.geos), baseline=list(design.columns))
-    wanted = [name for name in ("diverging", "energy", "n_steps", "depth", "logp") if name in traced.sample_stats]
+    stats = xr.Dataset(
+        {
+            "diverging": (chained, sampled.diverging),
+            "energy": (chained, sampled.energy),
+            "n_steps": (chained, sampled.n_steps),
+        }
+    )
     scales = design.scales
     constant = xr.Dataset(
         {
             "size": ("geo", scales.size),
             "centre": ("geo", scales.centre),
             "media_scale": ("channel", scales.media),
+            "reach_scale": ("channel", scales.reach),
             "control_centre": ("control", scales.control_centre),
             "control_spread": ("control", scales.control_spread),
             "spread": scales.spread,
@@ -153,7 +245,28 @@ def _inference_data(traced: Any, draws: Draws, design: Design, spec: ModelSpec) 
             "shocks": json.dumps([week.isoformat() for week in scales.shocks]),
         },
     )
-    return az.InferenceData(posterior=posterior, sample_stats=traced.sample_stats[wanted], constant_data=constant)
+    out = az.InferenceData(posterior=posterior, sample_stats=stats, constant_data=constant)
+    if sampled.unconstrained is not None:
+        out.add_groups({"unconstrained": xr.Dataset({"z": ((*chained, "parameter"), sampled.unconstrained)})})
+    return out
+
+
+def _predictions(folds: Sequence[Fold], design: Design) -> Any:
+    import xarray as xr
+
+    data: dict[str, Any] = {"outcome": (("fold", "sample", "geo", "ahead"), np.stack([fold.outcome for fold in folds]))}
+    for name in ("k_hat", "ess"):
+        data[name] = ("fold", np.array([getattr(fold, name) for fold in folds]))
+    data["roi_effect"] = (("fold", "sample", "channel"), np.stack([fold.log_effect for fold in folds]))
+    return xr.Dataset(
+        data,
+        coords={
+            "geo": list(design.geos),
+            "channel": list(design.channels),
+            "first_week": ("fold", [fold.first_week.isoformat() for fold in folds]),
+            "method": ("fold", [fold.method for fold in folds]),
+        },
+    )
 
 
 def scales_of(data: az.InferenceData) -> Scales:
@@ -164,6 +277,7 @@ def scales_of(data: az.InferenceData) -> Scales:
         spread=float(constant["spread"]),
         centre=constant["centre"].to_numpy(),
         media=constant["media_scale"].to_numpy(),
+        reach=constant["reach_scale"].to_numpy(),
         control_centre=constant["control_centre"].to_numpy(),
         control_spread=constant["control_spread"].to_numpy(),
         origin=date.fromisoformat(constant.attrs["origin"]),
@@ -177,43 +291,23 @@ def spec_of(data: az.InferenceData) -> ModelSpec:
     return ModelSpec.model_validate_json(data.attrs["spec"])
 
 
-def predict(media: Media, draws: Draws, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Expected outcome and a noisy replicate, both (n_draws, n_geos, n_weeks), in outcome.
+def draws_of(data: az.InferenceData, media: Media, spec: ModelSpec) -> Draws:
+    """The complete draws of a stored posterior, chains one after the other."""
+    posterior = data.posterior
 
-    Raises
-    ------
-    ValueError : the draws have no baseline
-    """
-    design, beta = media.design, draws.beta
-    if beta is None:
-        raise ValueError("the draws have no baseline: call draw_baseline first")
-    _, geos, weeks = design.shape
-    mean = (media.total(draws) + beta @ design.baseline.T).reshape(len(draws), geos, weeks)
-    noisy = mean + draws.sigma[:, None, None] * rng.standard_normal(mean.shape)
-    level = design.scales.centre[:, None] * design.scales.size[:, None]
-    return mean * design.unit + level, noisy * design.unit + level
+    def flat(name: str, otherwise: int | None = None) -> FloatArray:
+        if name not in posterior:
+            size = posterior.sizes["chain"] * posterior.sizes["draw"]
+            return np.zeros((size, otherwise) if otherwise is not None else size)
+        return _flat(posterior[name].to_numpy().astype(float))
 
-
-def _predictions(media: Media, draws: Draws, design: Design, spec: ModelSpec, held: int) -> Any:
-    import xarray as xr
-
-    draws = _unforeseen(draws, design)
-    rng = np.random.default_rng([spec.seed, 2])
-    new_weeks = log_new_weeks(media, draws, held)
-    few = draws.thin(MOST_PREDICTED)
-    _, noisy = predict(media, few, rng)
-    week = [day.isoformat() for day in design.weeks[-held:]]
-    return xr.Dataset(
-        {
-            "outcome": (("sample", "geo", "week"), noisy[:, :, -held:]),
-            "log_new_weeks": ("full_sample", new_weeks),
-        },
-        coords={"geo": list(design.geos), "week": week},
+    form = media.structure.values(flat("share", 0), flat("positive", 0))
+    drawn = Draws(
+        form=form,
+        geo_effect=flat("geo_effect"),
+        coefficient=np.ones_like(flat("log_effect")),
+        sigma=flat("sigma"),
+        week_sigma=flat("week_sigma"),
+        beta=flat("beta"),
     )
-
-
-def _unforeseen(draws: Draws, design: Design) -> Draws:
-    """Nobody who forecasts a week knows that it will be set apart as an incident: those terms are 0."""
-    beta = np.array(draws.beta)
-    beta[:, [i for i, name in enumerate(design.columns) if name.startswith(SHOCK)]] = 0.0
-    return Draws(**{**vars(draws), "beta": beta})
+    return complete(media, effect_scale(media.design, spec), drawn, flat("log_effect"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,8 @@ SPEND_TOLERANCE = 1.05
 class LiftTests:
     """The experiments a model can use, as arrays padded to the longest of them.
 
-    `lags`, `lags_without` (n_tests, n_rows, max_lag + 1): exposure as it was, and without what the test added;
+    `lags`, `lags_without` (n_tests, n_rows, max_lag + 1): exposure (or frequency) as it was, and without what the test
+    added; `people`, `people_without`: the same of the reach, 1 where a channel has none;
     `weight` (n_tests, n_rows): outcome of one unit of y, 0 in padding; `geo` (n_tests, n_rows); `channel` (n_tests,).
     """
 
@@ -28,6 +30,8 @@ class LiftTests:
     geo: NDArray[np.int64]
     lags: FloatArray
     lags_without: FloatArray
+    people: FloatArray
+    people_without: FloatArray
     weight: FloatArray
     effect: FloatArray
     std_error: FloatArray
@@ -37,15 +41,16 @@ class LiftTests:
         return len(self.ids)
 
 
-def prepare_lift_tests(experiments: pl.DataFrame, design: Design, max_lag: int) -> LiftTests:
+def prepare_lift_tests(experiments: pl.DataFrame, design: Design, max_lag: int, carry_out_weeks: int = 0) -> LiftTests:
     """Place each experiment on the panel; those that cannot be used are left out and named in `notes`.
 
     The test is read as: in its geos and window, this `spend` (all of it when not said) was added to what the
-    channel would have spent, and `incremental_outcome` is what the outcome gained within the window.
+    channel would have spent, and `incremental_outcome` is what the outcome gained within the window and the
+    `carry_out_weeks` after it, less than nothing if it fell.
     """
-    kept: list[tuple[str, int, NDArray[np.int64], FloatArray, FloatArray, FloatArray, float, float]] = []
+    kept: list[tuple[Any, ...]] = []
     notes: list[str] = []
-    actual = lag_tensor(design.x, max_lag)
+    actual, reached = lag_tensor(design.x, max_lag), lag_tensor(design.multiplier, max_lag)
     for row in experiments.sort("experiment_id").iter_rows(named=True):
         reason = _unusable(row, design)
         if reason:
@@ -63,18 +68,24 @@ def prepare_lift_tests(experiments: pl.DataFrame, design: Design, max_lag: int) 
                 f"the panel has {spent:,.0f} on {row['channel']} in its window and geos"
             )
             continue
-        without = design.x[channel].copy()
-        without[cells] *= 1 - min(added, 1.0)
-        lags_without = lag_tensor(without, max_lag)
-        rows = np.repeat(geos, len(weeks))
+        read = np.ix_(geos, range(weeks[0], min(weeks[-1] + carry_out_weeks + 1, design.shape[2])))
+        scale = np.ones(design.shape[1:])
+        scale[cells] = 1 - min(added, 1.0)
+        # Spend buys people where they are counted, and exposure elsewhere.
+        counted = design.frequency[channel]
+        lags_without = lag_tensor(design.x[channel] * (1.0 if counted else scale), max_lag)
+        people_without = lag_tensor(design.multiplier[channel] * (scale if counted else 1.0), max_lag)
+        rows = np.repeat(geos, read[1].size)
         kept.append(
             (
                 str(row["experiment_id"]),
                 channel,
                 np.asarray(rows, dtype=np.int64),
-                actual[channel][cells].reshape(-1, max_lag + 1),
-                lags_without[cells].reshape(-1, max_lag + 1),
-                np.repeat(design.unit[geos, 0], len(weeks)),
+                actual[channel][read].reshape(-1, max_lag + 1),
+                lags_without[read].reshape(-1, max_lag + 1),
+                reached[channel][read].reshape(-1, max_lag + 1),
+                people_without[read].reshape(-1, max_lag + 1),
+                np.broadcast_to(design.unit, design.shape[1:])[read].ravel(),
                 float(row["incremental_outcome"]),
                 float(row["std_error"]),
             )
@@ -84,7 +95,7 @@ def prepare_lift_tests(experiments: pl.DataFrame, design: Design, max_lag: int) 
     def padded(position: int) -> FloatArray:
         arrays = [np.asarray(item[position], dtype=float) for item in kept]
         if not arrays:
-            return np.zeros((0, 0, max_lag + 1) if position in (3, 4) else (0, 0))
+            return np.zeros((0, 0, max_lag + 1) if 3 <= position <= 6 else (0, 0))
         return np.stack([np.pad(a, [(0, longest - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in arrays])
 
     return LiftTests(
@@ -93,9 +104,11 @@ def prepare_lift_tests(experiments: pl.DataFrame, design: Design, max_lag: int) 
         geo=padded(2).astype(np.int64),
         lags=padded(3),
         lags_without=padded(4),
-        weight=padded(5),
-        effect=np.array([item[6] for item in kept]),
-        std_error=np.array([item[7] for item in kept]),
+        people=padded(5),
+        people_without=padded(6),
+        weight=padded(7),
+        effect=np.array([item[8] for item in kept]),
+        std_error=np.array([item[9] for item in kept]),
         notes=tuple(notes),
     )
 

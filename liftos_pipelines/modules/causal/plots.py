@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from liftos_pipelines.modules.causal.fit import predict
+from liftos_pipelines.modules.causal.backtest import predict
 from liftos_pipelines.modules.causal.results import Fitted
 from liftos_pipelines.tables import ALL
 

@@ -10,11 +10,11 @@ import polars as pl
 
 from liftos_pipelines.modules.causal.design import Design, build_design
 from liftos_pipelines.modules.causal.draws import Media, log_new_weeks
-from liftos_pipelines.modules.causal.fit import complete_draws, scales_of, spec_of
-from liftos_pipelines.modules.causal.model import effect_prior
+from liftos_pipelines.modules.causal.fit import draws_of, scales_of, spec_of
 from liftos_pipelines.modules.causal.monitor import Update, importance_update
 from liftos_pipelines.modules.causal.panel import PanelError
 from liftos_pipelines.modules.causal.results import Fitted
+from liftos_pipelines.modules.causal.structure import resolve
 
 if TYPE_CHECKING:
     import arviz as az
@@ -42,8 +42,8 @@ def read_fitted(data: az.InferenceData, panel: pl.DataFrame) -> Fitted:
     spec = spec_of(data)
     design = build_design(seen, spec, scales=scales_of(data))
     _require_same(data, design)
-    media = Media(design, spec.saturation, spec.max_lag)
-    return Fitted(design=design, media=media, draws=complete_draws(media, effect_prior(design, spec), data.posterior))
+    media = Media(design, resolve(spec, design.channels, design.frequency))
+    return Fitted(design=design, media=media, draws=draws_of(data, media, spec))
 
 
 def newest_update(data: az.InferenceData, panel: pl.DataFrame) -> tuple[str, Update, int, date] | None:
@@ -57,15 +57,14 @@ def newest_update(data: az.InferenceData, panel: pl.DataFrame) -> tuple[str, Upd
     if not fresh:
         if "predictions" not in data.groups():
             return None
-        predictions = data.predictions
-        held = int(predictions.sizes["week"])
-        weeks = panel["date"].unique().sort()
-        return "refit", importance_update(predictions["log_new_weeks"].to_numpy()), held, weeks[-held - 1]
+        fitted = read_fitted(data, panel)
+        held = int(data.predictions.sizes["ahead"])
+        return "refit", importance_update(-log_new_weeks(fitted.media, fitted.draws, held)), held, last
     fitted = read_fitted(data, panel)
     spec = spec_of(data)
     whole = panel.filter(pl.col("date") >= date.fromisoformat(data.attrs["first_week"]))
     design = build_design(whole, spec, scales=scales_of(data))
-    media = Media(design, spec.saturation, spec.max_lag)
+    media = Media(design, resolve(spec, design.channels, design.frequency))
     # The coefficients that turn ROI into response belong to the weeks of the fit: the draws are taken as they are.
     update = importance_update(log_new_weeks(media, fitted.draws, fresh))
     return "update" if update.trusted else "refit", update, fresh, last

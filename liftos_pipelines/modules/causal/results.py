@@ -26,11 +26,24 @@ class Fitted:
     media: Media
     draws: Draws
 
-    def value(self) -> FloatArray:
-        """(n_geos, n_weeks), what one unit of y is worth: revenue where it is known, else outcome."""
+    def gained(self, draws: Draws, channel: int, scale: float | FloatArray = 1.0) -> FloatArray:
+        """(n_draws, n_geos, n_weeks), outcome with the channel at `scale` times its spend, less that without it.
+
+        All else is as it was, the noise too. In the multiplicative form the parts of channels do not add up: each is
+        what would be lost without that one.
+        """
+        response = self.media.contribution(draws, channel, scale)
+        design = self.design
+        if not design.log:
+            return np.asarray(response * design.unit)
+        now = self.media.contribution(draws, channel)
+        spread = design.scales.spread
+        return np.asarray(design.outcome * (np.exp(spread * (response - now)) - np.exp(-spread * now)))
+
+    def worth(self) -> FloatArray:
+        """(n_geos, n_weeks), what one outcome is worth: revenue where it is known, else 1."""
         _, geos, weeks = self.design.shape
-        heads = np.broadcast_to(self.design.unit, (geos, weeks))
-        return np.asarray(heads if self.design.price is None else heads * self.design.price)
+        return np.ones((geos, weeks)) if self.design.price is None else self.design.price
 
 
 def interval(draws: FloatArray) -> tuple[float, float, float]:
@@ -46,13 +59,13 @@ def channel_results(fitted: Fitted) -> pl.DataFrame:
     where revenue is unknown or nothing was spent; mROI that of one more per cent everywhere.
     """
     design, draws = fitted.design, fitted.draws.thin(MOST_DRAWS)
-    heads, price = design.unit[None], design.price
+    price = design.price
     total_outcome = design.outcome.sum(axis=1)
     rows: list[dict[str, object]] = []
     for c, channel in enumerate(design.channels):
-        now = fitted.media.contribution(draws, c) * heads
+        now = fitted.gained(draws, c)
         paid = c < design.paid
-        more = fitted.media.contribution(draws, c, 1 + MARGIN) * heads - now if paid and price is not None else None
+        more = fitted.gained(draws, c, 1 + MARGIN) - now if paid and price is not None else None
         for g in (None, *range(len(design.geos))):
             chosen = slice(None) if g is None else slice(g, g + 1)
             contribution = now[:, chosen].sum(axis=(1, 2))
@@ -91,14 +104,14 @@ def _named(name: str, draws: FloatArray) -> dict[str, object]:
     return {name: mean, f"{name}_low": low, f"{name}_high": high}
 
 
-def response_at(fitted: Fitted, draws: Draws, channel: int, scale: float, weeks: int) -> FloatArray:
+def response_at(fitted: Fitted, draws: Draws, channel: int, scale: float | FloatArray, weeks: int) -> FloatArray:
     """(n_draws,), a channel's response in the newest `weeks` had all its spend been `scale` times what it was.
 
     The whole history is scaled, so that carry-over into the window is that of the scaled plan: its steady state.
     Units: revenue where known, else outcome.
     """
-    response = fitted.media.contribution(draws, channel, scale)[:, :, -weeks:]
-    return np.asarray((response * fitted.value()[None, :, -weeks:]).sum(axis=(1, 2)))
+    response = fitted.gained(draws, channel, scale)[:, :, -weeks:]
+    return np.asarray((response * fitted.worth()[None, :, -weeks:]).sum(axis=(1, 2)))
 
 
 def response_curves(fitted: Fitted, plan_weeks: int) -> pl.DataFrame:

@@ -91,7 +91,6 @@ class ModelSpec(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 20240101
     max_lag: Annotated[int, Field(ge=0, le=26)] = 8
     """Oldest week whose exposure still counts; the present week is lag 0."""
-    """With `none` as adstock nothing is carried over whatever this says."""
     form: Literal["additive", "multiplicative"] = "additive"
     """Multiplicative: the logarithm of the outcome is modelled, so effects are percentages of what there is."""
     adstock: Carry = "geometric"
@@ -159,8 +158,12 @@ class ModelSpec(BaseModel):
     holiday_geos: dict[str, tuple[str, ...]] = {}
     """Geos that a country's holidays hold for; a country that is not named holds for all."""
     events: tuple[Event, ...] = ()
+    lift_carry_out_weeks: Annotated[int, Field(ge=0, le=26)] = 0
+    """Weeks after a lift test's end whose outcome its `incremental_outcome` still counts."""
     holdout_weeks: Annotated[int, Field(ge=0, le=52)] | None = None
-    """Newest weeks kept out of the validation fit; by default a tenth of the weeks, 4 to 13. 0: no validation fit."""
+    """Weeks that each back-test predicts unseen; by default a tenth of the weeks, 4 to 13. 0: no back-test."""
+    folds: Annotated[int, Field(ge=0, le=12)] = 3
+    """Expanding-window back-tests, each of `holdout_weeks`."""
     plan_weeks: Annotated[int, Field(ge=4, le=260)] = 52
     """Newest weeks whose flighting and total spend the budget plan redistributes."""
     plan_band: Annotated[float, Field(gt=0, le=1)] = 0.3

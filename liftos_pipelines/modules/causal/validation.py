@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 
 from liftos_pipelines.modules.causal.design import YEAR_WEEKS, Design
-from liftos_pipelines.modules.causal.model import effect_prior
+from liftos_pipelines.modules.causal.prior import effect_scale
 from liftos_pipelines.modules.causal.results import Fitted
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.transforms import FloatArray, geometric_adstock
+from liftos_pipelines.modules.causal.transforms import FloatArray
 from liftos_pipelines.stats import cluster_bootstrap, percentile_interval
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ RESIDUAL_CORRELATION = 0.3
 SHIFT = 0.1
 """A channel learned something when its effect's posterior sd or mean moved by a tenth of the prior's sd."""
 TYPES = {"value": pl.Float64, "threshold": pl.Float64, "n": pl.Int64, "low": pl.Float64, "high": pl.Float64}
-SAMPLED = ("retention", "shape", "log_effect", "sigma", "geo_spread", "geo_effect")
+SAMPLED = ("share", "positive", "log_effect", "sigma", "week_sigma", "geo_spread", "geo_effect")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,17 +160,22 @@ def holdout_checks(data: az.InferenceData, design: Design) -> list[Check]:
     if "predictions" not in data.groups():
         reason = "causal.holdout_weeks is 0: no validation fit"
         return [_unknown(name, None, reason) for name in ("heldout_accuracy", "holdout_skill", "interval_coverage")]
-    predicted = data.predictions["outcome"].to_numpy()
-    held = predicted.shape[-1]
-    actual = design.outcome[:, -held:]
+    folds = data.predictions
+    predicted = np.concatenate(list(folds["outcome"].to_numpy()[::-1]), axis=-1)
+    begins = [design.weeks.index(date.fromisoformat(str(day))) for day in folds["first_week"].to_numpy()[::-1]]
+    ahead = int(folds.sizes["ahead"])
+    places = np.concatenate([np.arange(begin, begin + ahead) for begin in begins])
+    held = len(places)
+    actual = design.outcome[:, places]
     accuracy = _accuracy(actual.sum(axis=0), np.median(predicted.sum(axis=1), axis=0))
     year = round(YEAR_WEEKS)
-    label = f"{held} newest weeks, all geos together"
-    if design.outcome.shape[1] >= year + held:
-        naive = _accuracy(actual.sum(axis=0), design.outcome[:, -held - year : -year].sum(axis=0))
+    label = f"{held} weeks in {len(begins)} back-test(s), all geos together"
+    if places.min() >= year:
+        naive = _accuracy(actual.sum(axis=0), design.outcome[:, places - year].sum(axis=0))
         baseline = "the same weeks a year before"
     else:
-        naive = _accuracy(actual.sum(axis=0), np.repeat(design.outcome[:, -held - 1 : -held].sum(axis=0), held))
+        last = np.concatenate([np.full(ahead, begin - 1) for begin in begins])
+        naive = _accuracy(actual.sum(axis=0), design.outcome[:, last].sum(axis=0))
         baseline = "the last week seen"
     low, high = np.quantile(predicted, [0.05, 0.95], axis=0)
     inside = (actual >= low) & (actual <= high)
@@ -217,8 +223,7 @@ def _accuracy(actual: FloatArray, predicted: FloatArray) -> float:
 def negative_baseline(fitted: Fitted) -> Check:
     """Probability that media would explain more than all of the outcome over the whole time."""
     design, draws = fitted.design, fitted.draws.thin(500)
-    heads = np.repeat(design.unit[:, 0], len(design.weeks))
-    baseline = design.outcome.sum() - fitted.media.total(draws) @ heads
+    baseline = design.outcome.sum() - sum(fitted.gained(draws, c).sum(axis=(1, 2)) for c in range(len(design.channels)))
     probability = float((baseline < 0).mean())
     status: Status = "pass" if probability < NEGATIVE_BASELINE[0] else "warn"
     if probability > NEGATIVE_BASELINE[1]:
@@ -236,7 +241,8 @@ def multicollinearity(fitted: Fitted) -> Check:
     """Largest variance inflation factor of carried-over media, given the baseline and the other channels."""
     design = fitted.design
     channels, geos, weeks = design.shape
-    carried = geometric_adstock(design.x, fitted.draws.retention.mean(axis=0), fitted.media.max_lag)
+    few = fitted.draws.thin(50)
+    carried = np.stack([fitted.media.saturated(few, c).mean(axis=0) for c in range(channels)])
     media = carried.reshape(channels, geos * weeks).T
     centred = media - media.mean(axis=0)
     worst, name = 0.0, ""
@@ -259,7 +265,7 @@ def multicollinearity(fitted: Fitted) -> Check:
 
 def prior_posterior_shift(data: az.InferenceData, design: Design, spec: ModelSpec) -> Check:
     """Share of channels whose effect the data moved or narrowed against its prior; names those it did not."""
-    prior = effect_prior(design, spec)
+    prior = effect_scale(design, spec)
     effect = data.posterior["log_effect"].to_numpy().reshape(-1, len(design.channels))
     moved = np.abs(effect.mean(axis=0) - prior.mu) / prior.sd > SHIFT
     narrowed = effect.std(axis=0) < (1 - SHIFT) * prior.sd
@@ -279,8 +285,9 @@ def residual_autocorrelation(fitted: Fitted) -> Check:
     """Lag-1 correlation of the posterior mean's residuals within geos; the model assumes there is none."""
     design, draws = fitted.design, fitted.draws.thin(300)
     assert draws.beta is not None
-    mean = (fitted.media.total(draws) + draws.beta @ design.baseline.T).mean(axis=0).reshape(design.y.shape)
-    residual = design.y - mean
+    residual = fitted.media.residual(draws).mean(axis=0) - (draws.beta @ design.baseline.T).mean(axis=0).reshape(
+        design.y.shape
+    )
     residual -= residual.mean(axis=1, keepdims=True)
     correlation = float((residual[:, 1:] * residual[:, :-1]).sum() / (residual**2).sum())
     return Check(
