@@ -13,13 +13,15 @@ from typing import Annotated, Any
 
 import dagster as dg
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from liftos_pipelines.settings import clients_folder
 from liftos_pipelines.text import Name
 
 clients_partitions = dg.DynamicPartitionsDefinition(name="clients")
 
+CURRENCY = re.compile(r"[A-Z]{3}")
+"""What stands for a currency itself; any other text names a column."""
 CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -57,10 +59,23 @@ class FileSource(_Model):
 
 
 class MediaColumns(_Model):
-    """Columns of one paid channel; without `exposure`, spend stands for exposure."""
+    """Columns of one paid channel; without `exposure`, reach x frequency or else spend stands for exposure."""
 
     spend: str
     exposure: str | None = None
+    reach: str | None = None
+    """People reached in the row's time, each counted once."""
+    frequency: str | None = None
+    """How often each of them was reached, on average."""
+    currency: str | None = None
+    """Currency of this channel's spend, where it has its own: a code or a column."""
+
+    @model_validator(mode="after")
+    def _reach_with_frequency(self) -> MediaColumns:
+        if (self.reach is None) != (self.frequency is None):
+            said, missing = ("reach", "frequency") if self.reach else ("frequency", "reach")
+            raise ValueError(f"{said} needs {missing} beside it: name both columns or neither")
+        return self
 
 
 class OrganicColumns(_Model):
@@ -75,6 +90,8 @@ class MarketingSource(FileSource):
     outcome: str
     revenue_per_outcome: str | float | None = None
     population: str | float | None = None
+    currency: str | None = None
+    """Currency of revenue and spend: a code such as USD, or the column that says it."""
     channels: Annotated[dict[str, MediaColumns], Field(min_length=1)]
     organic: dict[str, OrganicColumns] = {}
     controls: list[str] = []
@@ -112,6 +129,22 @@ class ClientConfig(_Model):
     @classmethod
     def _safe_name(cls, value: str) -> str:
         return check_client_id(value)
+
+    @model_validator(mode="after")
+    def _one_currency(self) -> ClientConfig:
+        marketing = self.sources.marketing
+        if marketing is None:
+            return self
+        said = {"currency": marketing.currency} | {
+            f"channels.{name}.currency": channel.currency for name, channel in marketing.channels.items()
+        }
+        for place, currency in said.items():
+            if currency and CURRENCY.fullmatch(currency) and currency != self.currency:
+                raise ValueError(
+                    f"sources.marketing.{place} is {currency}, but the client's currency is {self.currency}: "
+                    "bring all money in one currency"
+                )
+        return self
 
 
 def check_client_id(client: str) -> str:

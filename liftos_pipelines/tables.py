@@ -90,8 +90,17 @@ _TABLES = [
     _source(
         "marketing_media",
         ("date", "geo", "channel"),
-        {"date": DATE, "geo": TEXT, "channel": TEXT, "spend": FLOAT, "exposure": FLOAT, "kind": TEXT},
-        optional="spend",
+        {
+            "date": DATE,
+            "geo": TEXT,
+            "channel": TEXT,
+            "spend": FLOAT,
+            "exposure": FLOAT,
+            "kind": TEXT,
+            "reach": FLOAT,
+            "frequency": FLOAT,
+        },
+        optional="spend reach frequency",
     ),
     _source(
         "marketing_controls",

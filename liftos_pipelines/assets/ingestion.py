@@ -21,7 +21,7 @@ from liftos_pipelines.checks.expectations import (
     judge_quarantine,
 )
 from liftos_pipelines.checks.suites import rules_of
-from liftos_pipelines.clients import ClientConfig, FileSource, MarketingSource
+from liftos_pipelines.clients import CURRENCY, ClientConfig, FileSource, MarketingSource
 from liftos_pipelines.modules.sources import calendar
 from liftos_pipelines.modules.sources.duplicates import Collapsed, collapse_duplicates
 from liftos_pipelines.modules.sources.marketing import (
@@ -111,7 +111,7 @@ def ingest_marketing(client: ClientConfig, configured: MarketingSource, now: dat
     """Read the wide marketing table once, map it, and judge its three tables."""
     where = f"clients/{client.client}/client.yaml: sources.marketing"
     outcome, media, controls = MARKETING
-    mapping = mapping_of(configured)
+    mapping = mapping_of(configured, client.currency)
     try:
         files = read_source(client, "sources.marketing.path", configured.path)
     except ClientFileError as error:
@@ -155,9 +155,15 @@ def ingest_marketing(client: ClientConfig, configured: MarketingSource, now: dat
     )
 
 
-def mapping_of(source: MarketingSource) -> MarketingMapping:
-    """The mapping of client.yaml as the module takes it."""
-    paid = [Channel(name=name, spend=spec.spend, exposure=spec.exposure) for name, spec in source.channels.items()]
+def mapping_of(source: MarketingSource, currency: str) -> MarketingMapping:
+    """The mapping of client.yaml as the module takes it; `currency` is the client's."""
+    paid = [
+        Channel(name=name, spend=spec.spend, exposure=spec.exposure, reach=spec.reach, frequency=spec.frequency)
+        for name, spec in source.channels.items()
+    ]
+    said = {"currency": source.currency} | {
+        f"channels.{name}.currency": spec.currency for name, spec in source.channels.items()
+    }
     organic = [Channel(name=name, spend=None, exposure=spec.exposure) for name, spec in source.organic.items()]
     return MarketingMapping(
         date=source.date,
@@ -167,6 +173,9 @@ def mapping_of(source: MarketingSource) -> MarketingMapping:
         population=source.population,
         channels=(*paid, *organic),
         controls=tuple(source.controls),
+        # A code was compared with the client's when client.yaml was read; a column has to be looked at.
+        currencies={place: named for place, named in said.items() if named and not CURRENCY.fullmatch(named)},
+        currency=currency,
     )
 
 
@@ -238,7 +247,7 @@ def _namer(mapping: MarketingMapping) -> ColumnNamer:
         if channel is not None and column == "spend":
             return channel.spend or column
         if channel is not None and column == "exposure":
-            return channel.exposure or channel.spend or column
+            return channel.exposure or channel.reach or channel.spend or column
         own = outcome.get(column)
         return own if isinstance(own, str) else column
 

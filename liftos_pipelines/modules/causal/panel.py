@@ -1,12 +1,13 @@
 """The model-ready weekly panel, from the three canonical marketing tables.
 
 Columns: `date, geo, outcome, revenue_per_outcome, population`, then for each paid channel `spend__<channel>` and
-`exposure__<channel>`, for each organic channel `organic__<channel>`, for each control `control__<control>`.
+`exposure__<channel>` (and `reach__<channel>` and `frequency__<channel>` where the client has them), for each organic
+channel `organic__<channel>`, for each control `control__<control>`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -59,36 +60,45 @@ def build_panel(
     channels: Sequence[str],
     organic: Sequence[str] = (),
     mediators: Sequence[str] = (),
+    roles: Mapping[str, str] | None = None,
 ) -> Panel:
     """Aggregate to weeks, widen, check.
 
     Parameters
     ----------
-    outcome, media, controls : the tables `sources/marketing_*`, daily or weekly
+    outcome, media, controls : the tables `sources/marketing_*`, daily or weekly; a control without geo holds for all
     channels, organic : what the client maps; other channels in the data are left out
     mediators : controls to leave out
+    roles : causal roles of controls; only their names are checked here
 
     Raises
     ------
-    PanelError : gaps, missing values, a negative outcome, spend or exposure, or no channel with variation
+    PanelError : gaps, repeated rows, missing values, a negative outcome, spend or exposure, a role of a control that
+        is not there, or no channel with variation
     """
     if outcome.is_empty():
         raise PanelError("marketing_outcome has no row: map sources.marketing in client.yaml")
     notes: list[str] = []
     geo = pl.col("geo").fill_null(NATIONAL)
-    outcome, media, controls = (frame.with_columns(geo) for frame in (outcome, media, controls))
-    unknown = sorted(set(mediators) - set(controls["control"].unique()))
-    if unknown:
-        raise PanelError(
-            f"causal.mediators names {', '.join(unknown)}, which are not controls of the data: "
-            f"{', '.join(sorted(controls['control'].unique())) or 'none'}"
-        )
+    outcome, media = outcome.with_columns(geo), media.with_columns(geo)
+    controls = _everywhere(controls, outcome["geo"].unique())
+    for field, named in (("mediators", mediators), ("roles", roles or {})):
+        unknown = sorted(set(named) - set(controls["control"].unique()))
+        if unknown:
+            raise PanelError(
+                f"causal.{field} names {', '.join(unknown)}, which are not controls of the data: "
+                f"{', '.join(sorted(controls['control'].unique())) or 'none'}"
+            )
     controls = controls.filter(~pl.col("control").is_in(list(mediators)))
     notes += [f"control {name} left out: named as a mediator" for name in mediators]
     _check_values(outcome, media)
+    _check_once(media, ["geo", "date", "channel", "kind"], "marketing_media")
+    _check_once(controls, ["geo", "date", "control"], "marketing_controls")
+    notes += _geos_without_outcome(outcome, media, "media") + _geos_without_outcome(outcome, controls, "controls")
 
     days = _cadence(outcome)
     if days == 1:
+        _check_once(outcome, ["geo", "date"], "marketing_outcome")
         outcome, media, controls, dropped = _to_weeks(outcome, media, controls)
         notes += dropped
     elif days != WEEK:
@@ -143,6 +153,30 @@ def _check_values(outcome: pl.DataFrame, media: pl.DataFrame) -> None:
             )
 
 
+def _check_once(frame: pl.DataFrame, key: list[str], name: str) -> None:
+    doubled = frame.group_by(key).len().filter(pl.col("len") > 1).sort(key)
+    if doubled.height:
+        row = doubled.row(0, named=True)
+        of = f" of {row.get('channel', row.get('control'))}" if len(key) > 2 else ""
+        raise PanelError(
+            f"{name} has {row['len']} rows{of} on {row['date']} in {row['geo']} ({doubled.height} such repeat(s)); "
+            "keep one"
+        )
+
+
+def _everywhere(controls: pl.DataFrame, geos: pl.Series) -> pl.DataFrame:
+    """Controls without geo, once for each geo of the outcome."""
+    if not controls["geo"].null_count():
+        return controls
+    common = controls.filter(pl.col("geo").is_null()).drop("geo").join(geos.to_frame(), how="cross")
+    return pl.concat([controls.filter(pl.col("geo").is_not_null()), common.select(controls.columns)])
+
+
+def _geos_without_outcome(outcome: pl.DataFrame, frame: pl.DataFrame, what: str) -> list[str]:
+    strange = sorted(set(frame["geo"].unique()) - set(outcome["geo"].unique()))
+    return [f"{what} of {', '.join(strange)} left out: the outcome does not have these geos"] if strange else []
+
+
 def _cadence(outcome: pl.DataFrame) -> int:
     dates = outcome["date"].unique().sort()
     if dates.len() < 2:
@@ -177,16 +211,57 @@ def _to_weeks(
 
     def total(column: str) -> pl.Expr:
         # A week's sum is known only where each of its days is.
-        return pl.when(pl.col(column).null_count() == 0).then(pl.col(column).sum()).alias(column)
+        known = (pl.col(column).null_count() == 0) & (pl.len() == WEEK)
+        return pl.when(known).then(pl.col(column).sum()).alias(column)
+
+    sums = [total("spend"), total("exposure")]
+    if {"reach", "frequency"} <= set(media.columns):
+        impressions = (pl.col("reach") * pl.col("frequency")).alias("impressions")
+        media = media.with_columns(impressions)
+        sums += [total("reach"), total("impressions")]
+        for name in media.filter(pl.col("reach").is_not_null())["channel"].unique().sort():
+            notes.append(
+                f"reach of {name} is summed over the days of a week: whoever was reached on two days counts twice"
+            )
 
     return (
         outcome.filter(whole)
         .group_by(week, "geo")
         .agg(pl.col("outcome").sum(), total("revenue"), pl.col("population").mean()),
-        media.filter(whole).group_by(week, "geo", "channel", "kind").agg(total("spend"), total("exposure")),
+        _frequency(media.filter(whole).group_by(week, "geo", "channel", "kind").agg(sums)),
         controls.filter(whole).group_by(week, "geo", "control").agg(pl.col("value").mean()),
         notes,
     )
+
+
+def _frequency(frame: pl.DataFrame) -> pl.DataFrame:
+    """Frequency from reach and impressions, 0 where nobody was reached."""
+    if "impressions" not in frame.columns:
+        return frame
+    mean = pl.when(pl.col("reach") > 0).then(pl.col("impressions") / pl.col("reach")).otherwise(pl.col("reach"))
+    return frame.with_columns(mean.alias("frequency")).drop("impressions")
+
+
+def roll_up_reach(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Reach and frequency of several rows together: reach adds up, frequency is impressions over reach.
+
+    Right where the rows are different people, as geos are.
+
+    Parameters
+    ----------
+    rows : columns of `by`, reach, frequency
+    """
+    counted = rows.with_columns((pl.col("reach") * pl.col("frequency")).alias("impressions"))
+    return _frequency(counted.group_by(by).agg(pl.col("reach").sum(), pl.col("impressions").sum()).sort(by))
+
+
+def panel_weeks(outcome: pl.DataFrame) -> list[date]:
+    """First days of the weeks that a panel of this outcome has, daily or weekly; ascending."""
+    days = outcome["date"].unique().sort().to_list()
+    if len(days) < 2 or _cadence(outcome) != 1:
+        return days
+    first = days[0] + timedelta(days=(-days[0].weekday()) % WEEK)
+    return [day for day in days if day >= first and day.weekday() == 0 and day + timedelta(days=WEEK - 1) <= days[-1]]
 
 
 def _base(outcome: pl.DataFrame) -> pl.DataFrame:
@@ -257,7 +332,25 @@ def _add_channel(frame: pl.DataFrame, rows: pl.DataFrame, name: str) -> tuple[pl
         return frame, [f"channel {name} left out: exposure without any spend; map it as organic if it is free"]
     if np.ptp(values) <= 1e-9 * np.max(values):
         return frame, [f"channel {name} left out: its exposure never changes, so it cannot be told from the baseline"]
+    if "reach" in rows.columns and rows["reach"].null_count() < rows.height:
+        wide = _attach(wide, rows, {"reach": REACH + name, "frequency": FREQUENCY + name})
+        _require_complete(wide, REACH + name, f"reach of {name}")
+        _require_complete(wide, FREQUENCY + name, f"frequency of {name}")
+        _check_reach(wide, name)
     return wide, []
+
+
+def _check_reach(frame: pl.DataFrame, name: str) -> None:
+    reach, frequency = pl.col(REACH + name), pl.col(FREQUENCY + name)
+    # Quotients of sums: a frequency of 1 may come back a rounding error below it.
+    wrong = frame.filter((reach < 0) | ((reach > 0) & (frequency < 1 - 1e-9)) | ((reach == 0) & (frequency != 0)))
+    if wrong.height:
+        row = wrong.sort("geo", "date").row(0, named=True)
+        raise PanelError(
+            f"reach of {name} is {row[REACH + name]:g} and its frequency {row[FREQUENCY + name]:g} in the week of "
+            f"{row['date']} in {row['geo']} ({wrong.height} such week(s)); frequency is 1 or more, "
+            "or 0 where reach is 0"
+        )
 
 
 def _add_organic(frame: pl.DataFrame, rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, list[str]]:

@@ -7,7 +7,7 @@ reason, and the gap it leaves is found by the check on continuous dates.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -26,11 +26,14 @@ class MappingError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """Columns of one channel; without `exposure` its spend stands for it, an organic one has no spend."""
+    """Columns of one channel; without `exposure`, reach x frequency stands for it, or else spend. An organic one has
+    no spend."""
 
     name: str
     spend: str | None
     exposure: str | None
+    reach: str | None = None
+    frequency: str | None = None
 
     @property
     def kind(self) -> str:
@@ -39,7 +42,8 @@ class Channel:
 
 @dataclass(frozen=True, kw_only=True)
 class MarketingMapping:
-    """Which column is what; `revenue_per_outcome` and `population` are a column or a number."""
+    """Which column is what; `revenue_per_outcome` and `population` are a column or a number. `currencies`: place in
+    client.yaml -> column that names a currency, to be `currency` in each row."""
 
     date: str
     outcome: str
@@ -48,6 +52,8 @@ class MarketingMapping:
     revenue_per_outcome: str | float | None = None
     population: str | float | None = None
     controls: tuple[str, ...] = ()
+    currencies: Mapping[str, str] = field(default_factory=dict)
+    currency: str | None = None
 
     def columns(self) -> dict[str, str]:
         """Place in client.yaml (below `sources.marketing.`) -> column it names."""
@@ -62,7 +68,9 @@ class MarketingMapping:
             group = "organic" if channel.kind == "organic" else "channels"
             named[f"{group}.{channel.name}.spend"] = channel.spend
             named[f"{group}.{channel.name}.exposure"] = channel.exposure
-        named |= {f"controls[{index}]": control for index, control in enumerate(self.controls)}
+            named[f"{group}.{channel.name}.reach"] = channel.reach
+            named[f"{group}.{channel.name}.frequency"] = channel.frequency
+        named |= {f"controls[{index}]": control for index, control in enumerate(self.controls)} | dict(self.currencies)
         return {place: column for place, column in named.items() if isinstance(column, str)}
 
 
@@ -96,12 +104,14 @@ def map_marketing(raw: pl.DataFrame, mapping: MarketingMapping) -> Panel:
 
     Raises
     ------
-    MappingError : a channel is mapped twice, or a control is neither numbers nor a few events
+    MappingError : a channel is mapped twice, a control is neither numbers nor a few events, or money is in another
+        currency than the client's
     """
     names = [channel.name for channel in mapping.channels]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise MappingError(f'channel "{doubled[0]}" is both in channels and in organic; give one another name')
+    _require_currency(raw, mapping)
     events, numeric, notes = _split_controls(raw, mapping.controls)
     wide, keep, quarantine = _type_wide(raw, mapping, numeric)
     wide, kept_events = wide.filter(keep), [event.filter(keep) for event in events]
@@ -122,7 +132,12 @@ def _type_wide(
     optional = {column for column in (mapping.revenue_per_outcome, mapping.population) if isinstance(column, str)}
     measures = [
         mapping.outcome,
-        *(column for channel in mapping.channels for column in (channel.spend, channel.exposure) if column),
+        *(
+            column
+            for channel in mapping.channels
+            for column in (channel.spend, channel.exposure, channel.reach, channel.frequency)
+            if column
+        ),
         *numeric_controls,
     ]
     typed: dict[str, tuple[str, pl.DataType]] = {"date": (mapping.date, DATE)}
@@ -141,6 +156,10 @@ def _type_wide(
             keep &= ~empty
         values.append(series.alias(name))
     wide = pl.DataFrame([*values, raw[FILE], raw[ROW]])
+    for channel in mapping.channels:
+        for column, reason, wrong in _reach_problems(wide, channel):
+            bad.append(_problems(raw, column, wrong & keep, reason, raw[column]))
+            keep &= ~wrong
     if not mapping.geo:
         wide = wide.with_columns(pl.lit(NATIONAL).alias("geo"))
     return wide, keep, pl.concat(bad) if bad else pl.DataFrame(schema=QUARANTINE)
@@ -170,14 +189,57 @@ def _media(wide: pl.DataFrame, ids: pl.DataFrame, channels: Sequence[Channel]) -
             *ids.columns[:2],
             pl.lit(channel.name).alias("channel"),
             (pl.col(f"#{channel.spend}") if channel.spend else nothing).alias("spend"),
-            pl.col(f"#{channel.exposure or channel.spend}").alias("exposure"),
+            _exposure(channel).alias("exposure"),
             pl.lit(channel.kind).alias("kind"),
+            (pl.col(f"#{channel.reach}") if channel.reach else nothing).alias("reach"),
+            (pl.col(f"#{channel.frequency}") if channel.frequency else nothing).alias("frequency"),
             FILE,
             ROW,
         )
         for channel in channels
     ]
     return pl.concat(parts)
+
+
+def _exposure(channel: Channel) -> pl.Expr:
+    if channel.exposure is None and channel.reach and channel.frequency:
+        return pl.col(f"#{channel.reach}") * pl.col(f"#{channel.frequency}")
+    return pl.col(f"#{channel.exposure or channel.spend}")
+
+
+def _reach_problems(wide: pl.DataFrame, channel: Channel) -> list[tuple[str, str, pl.Series]]:
+    """Column, reason and rows where reach and frequency cannot be what they are called."""
+    if channel.reach is None or channel.frequency is None:
+        return []
+    reach, frequency = wide[f"#{channel.reach}"], wide[f"#{channel.frequency}"]
+    never = "says {}, but "
+    found = [
+        (channel.reach, never + "people reached cannot be fewer than 0", reach < 0),
+        (
+            channel.frequency,
+            never + f"whoever is reached is reached at least once: 1 or more where {channel.reach} is above 0",
+            (reach > 0) & (frequency < 1),
+        ),
+        (
+            channel.frequency,
+            never + f"nobody was reached in this row: write 0 where {channel.reach} is 0",
+            (reach == 0) & (frequency != 0),
+        ),
+    ]
+    return [(column, reason, wrong.fill_null(False)) for column, reason, wrong in found]
+
+
+def _require_currency(raw: pl.DataFrame, mapping: MarketingMapping) -> None:
+    for place, column in mapping.currencies.items():
+        said = raw[column].str.strip_chars().str.to_uppercase()
+        strange = raw.filter(said.ne_missing(pl.lit(mapping.currency))) if mapping.currency else raw.head(0)
+        if strange.height:
+            row = strange.row(0, named=True)
+            raise MappingError(
+                f'{place}: column "{column}" says {row[column] or "nothing"} in row {row[ROW]} of {row[FILE]} '
+                f"({strange.height} such row(s)), but the client's currency is {mapping.currency}. Bring all money in "
+                "one currency"
+            )
 
 
 def _controls(
