@@ -89,6 +89,8 @@ class Template(_Model):
     metrics: list[str] = []
     targets: Targets
     slos: dict[str, Any] = {}
+    causal: dict[str, Any] = {}
+    """Defaults of the marketing-mix model, in the shape of `causal` in client.yaml; see `with_template`."""
 
     @field_validator("audit_weights")
     @classmethod
@@ -131,6 +133,15 @@ def load_template(industry: str | None = None, client_folder: Path | None = None
         content = _merge(_packaged(str(parent), own), override)
         origin = own
     return _validate(content, origin)
+
+
+def with_template(template: Template, client_causal: Mapping[str, Any]) -> dict[str, Any]:
+    """The `causal` section of a client on top of its template's: a field that the client says is the client's whole.
+
+    Nothing is merged below a field: half of one prior and half of another would be nobody's. Whether the whole is a
+    model is judged where the model is read (`ModelSpec.from_config`).
+    """
+    return dict(template.causal) | dict(client_causal)
 
 
 def prompt_panel(
@@ -215,8 +226,8 @@ def _merge(parent: Mapping[str, Any], child: Mapping[str, Any], field: str = "")
         inherited = merged.get(key)
         if not field and key == "prompts" and isinstance(value, list) and isinstance(inherited, list):
             merged[key] = _merge_prompts(inherited, value)
-        # Weights are one decision: half of one vector and half of another would not sum to 1.
-        elif isinstance(value, dict) and isinstance(inherited, dict) and key != "audit_weights":
+        # Weights are one decision: half of one vector and half of another would not sum to 1. So is a prior.
+        elif isinstance(value, dict) and isinstance(inherited, dict) and key != "audit_weights" and field != "causal":
             merged[key] = _merge(inherited, value, key)
         else:
             merged[key] = value

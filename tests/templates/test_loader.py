@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from liftos_pipelines.modules.causal.spec import ROI_PRIOR, ModelSpec, SpecError
 from liftos_pipelines.modules.surfacing import DIMENSIONS, METRICS
 from liftos_pipelines.templates.loader import (
     TemplateError,
     load_template,
     prompt_panel,
     template_names,
+    with_template,
 )
 
 
@@ -108,3 +110,23 @@ def test_the_panel_fills_every_prompt_with_stable_ids() -> None:
     assert not any(
         row["prompt_id"].startswith("versus-") for row in prompt_panel(template, brand="Acme", competitors=[])
     )
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_a_packaged_template_gives_a_model(name: str) -> None:
+    spec = ModelSpec.from_config(with_template(load_template(name), {}))
+    assert spec.roi_prior == ROI_PRIOR
+    assert not (spec.channels or spec.roi_priors or spec.roles or spec.holidays), "a template cannot know these"
+
+
+def test_what_the_client_says_of_its_model_replaces_the_template_field_by_field() -> None:
+    travel = load_template("travel")
+    spec = ModelSpec.from_config(with_template(travel, {"seasonality": 2, "roi_prior": {"median": 2, "sigma": 0.4}}))
+    assert (spec.seasonality, spec.max_lag, spec.roi_prior.median) == (2, 13, 2)
+    with pytest.raises(SpecError, match=r"roi_prior\.sigma"):
+        ModelSpec.from_config(with_template(travel, {"roi_prior": {"median": 2}}))
+
+
+def test_a_clients_own_template_replaces_a_prior_whole(tmp_path: Path) -> None:
+    own = load_template("retail", override(tmp_path, "causal: {roi_prior: {median: 3, sigma: 0.5}}\n"))
+    assert own.causal == {"roi_prior": {"median": 3, "sigma": 0.5}, "holidays_each": True}
