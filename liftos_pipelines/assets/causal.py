@@ -16,11 +16,9 @@ from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules.causal.design import build_design, require_enough_weeks
 from liftos_pipelines.modules.causal.impact import ImpactUnknown, Series, estimate_impact, national_series
 from liftos_pipelines.modules.causal.lift import prepare_lift_tests
-from liftos_pipelines.modules.causal.monitor import monitor_row
 from liftos_pipelines.modules.causal.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.resources.mlflow import MlflowResource
-from liftos_pipelines.resources.posterior_io import ABSENT, UNKNOWN
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Event
 from liftos_pipelines.spine.payloads import CausalImpactIdentified, SentimentDropDetected
@@ -226,36 +224,6 @@ def validation(
     values = dict(checks.filter(pl.col("value").is_not_null()).select("check", "value").iter_rows())
     tally = {f"checks_{status}": count.get(status, 0) for status in ("pass", "warn", "fail", "unknown")}
     return result(checks, **tally, **values)
-
-
-@lift_asset(
-    "causal/monitor",
-    # Watched each day, also before a new client's first weekly fit.
-    ins=inputs("causal/panel")
-    | {"mmm_posterior": dg.AssetIn(key=["causal", "mmm_posterior"], metadata={ABSENT: UNKNOWN})},
-    kinds={"arviz"},
-    code_version="1",
-)
-def monitor(
-    context: dg.AssetExecutionContext, panel: pl.DataFrame, mmm_posterior: Any
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """Whether the last full fit still stands for the newest weeks: k-hat and effective draws of importance weights."""
-    from liftos_pipelines.modules.causal import reading
-
-    if panel.is_empty():
-        return skipped("causal/monitor", "marketing")
-    if not reading.is_fitted(mmm_posterior):
-        return result(table("causal/monitor").empty(), status=str(mmm_posterior.attrs["status"]))
-    found = reading.newest_update(mmm_posterior, panel)
-    if found is None:
-        return result(table("causal/monitor").empty(), status="unknown: no newer week and no validation fit")
-    method, update, weeks, fitted_until = found
-    as_of = panel["date"].max()
-    assert isinstance(as_of, date)
-    row = monitor_row(as_of, method, update, weeks=weeks, fitted_until=fitted_until)
-    return result(
-        row, method=method, k_hat=update.k_hat, ess=update.ess, new_weeks=weeks, drift_flag=not update.trusted
-    )
 
 
 @lift_asset(

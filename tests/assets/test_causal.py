@@ -12,6 +12,7 @@ import pytest
 from modules.causal.causal_worlds import World, make_world
 
 from liftos_pipelines.assets import causal as room
+from liftos_pipelines.assets import causal_monitor
 from liftos_pipelines.checks.causal import GATES, causal_publish_gate
 from liftos_pipelines.modules.causal.validation import NAMES
 from liftos_pipelines.resources.lake import Lake, LakeIOManager
@@ -48,7 +49,7 @@ def write_client(home: Path, name: str, world: World | None, causal: dict[str, o
 @pytest.fixture
 def run(home: Path, instance: dg.DagsterInstance) -> Run:
     """Materialise causal's assets (all, or some) of a client on the test's instance."""
-    assets = dg.load_assets_from_modules([room])
+    assets = dg.load_assets_from_modules([room, causal_monitor])
     outside = [
         dg.AssetSpec(["sources", s], partitions_def=room.panel.partitions_def) for s in (*MARKETING, "experiments")
     ]
