@@ -1,12 +1,16 @@
-"""Sampled fits on worlds with known truth: recovery, coverage, and what lift tests add. Slow: each compiles a model."""
+"""Sampled fits on worlds with known truth: recovery and coverage, and the two samplers beside each other."""
 
+import json
+
+import arviz as az
 import numpy as np
 import polars as pl
 import pytest
 from modules.causal.causal_worlds import World, make_world
 
+from liftos_pipelines.modules.causal.backtest import backtest, predict, unforeseen
 from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.fit import fit
+from liftos_pipelines.modules.causal.fit import Engine, fit
 from liftos_pipelines.modules.causal.panel import build_panel
 from liftos_pipelines.modules.causal.reading import newest_update, read_fitted
 from liftos_pipelines.modules.causal.results import channel_results
@@ -35,7 +39,7 @@ def test_intervals_hold_the_true_roi_and_beat_equal_credit(geos: int) -> None:
             held.append(row["roi_low"] <= true <= row["roi_high"])
             ours.append(abs(row["roi"] / true - 1))
             equal.append(abs(np.mean(list(world.roi.values())) / true - 1))
-        retained.append(np.abs(fitted.draws.retention.mean(axis=0) - [0.6, 0.1, 0.4]).max())
+        retained.append(np.abs(fitted.draws.form[:, :, 0].mean(axis=0) - [0.6, 0.1, 0.4]).max())
         verdicts = dict(validate(data, fitted, SPEC).select("check", "status").iter_rows())
         assert verdicts["r_hat"] != "fail"
         assert verdicts["divergences"] != "fail"
@@ -50,20 +54,70 @@ def test_intervals_hold_the_true_roi_and_beat_equal_credit(geos: int) -> None:
     assert np.median(retained) < 0.25
 
 
+def effects(data: az.InferenceData) -> np.ndarray:
+    """(n_draws, n_channels), log ROI."""
+    return data.posterior["log_effect"].to_numpy().reshape(-1, 3)
+
+
 @pytest.mark.slow
-def test_the_marginal_model_and_its_twin_have_the_same_posterior() -> None:
+@pytest.mark.parametrize("geos", [1, 2])
+def test_the_fused_sampler_and_the_pymc_graph_have_the_same_posterior(geos: int) -> None:
+    world = make_world(seed=1, geos=geos)
+    design = build_design(panel_of(world), SPEC)
+    fused = effects(fit(design, SPEC.model_copy(update={"draws": 1000, "tune": 600, "folds": 0})))
+    graph = effects(fit(design, SPEC.model_copy(update={"draws": 1000, "tune": 600, "folds": 0, "sampler": "pymc"})))
+    sd = fused.std(axis=0)
+    # About 1,500 effective draws each: a mean is known to .026 sd, a difference of two to .037.
+    assert np.abs((fused.mean(axis=0) - graph.mean(axis=0)) / sd).max() < 0.15
+    np.testing.assert_allclose(sd / graph.std(axis=0), 1, atol=0.15)
+
+
+@pytest.mark.slow
+def test_the_unmarginalised_twin_has_the_same_posterior() -> None:
     import nutpie
 
     from liftos_pipelines.modules.causal.model import build_model
 
     world = make_world(seed=1, geos=1)
     design = build_design(panel_of(world), SPEC)
-    summaries = []
-    for marginal in (True, False):
-        compiled = nutpie.compile_pymc_model(build_model(design, SPEC, marginal=marginal), freeze_model=False)
-        drawn = nutpie.sample(compiled, draws=1000, tune=1000, chains=2, cores=2, seed=1, progress_bar=False).posterior
-        effect = drawn["log_effect"].to_numpy().reshape(-1, 3)
-        summaries.append((effect.mean(axis=0), effect.std(axis=0)))
-    (mean, sd), (twin_mean, twin_sd) = summaries
-    assert np.abs((mean - twin_mean) / sd).max() < 0.2
-    np.testing.assert_allclose(sd / twin_sd, 1, atol=0.2)
+    ours = effects(fit(design, SPEC.model_copy(update={"draws": 1000, "folds": 0})))
+    compiled = nutpie.compile_pymc_model(build_model(design, SPEC, marginal=False))
+    twin = effects(nutpie.sample(compiled, draws=1000, tune=1000, chains=2, cores=2, seed=1, progress_bar=False))
+    assert np.abs((ours.mean(axis=0) - twin.mean(axis=0)) / ours.std(axis=0)).max() < 0.2
+    np.testing.assert_allclose(ours.std(axis=0) / twin.std(axis=0), 1, atol=0.2)
+
+
+def test_a_back_test_by_weights_foresees_what_a_refit_foresees() -> None:
+    """Leaving weeks out by importance weights is the same as sampling without them."""
+    world = make_world(seed=3, geos=1)
+    design = build_design(panel_of(world), SPEC)
+    engine = Engine.of(design, SPEC)
+    sampled = engine.sample(engine.window(), seed=1)
+    draws = engine.complete(sampled, engine.window(), 1)
+    [newest, *_] = backtest(engine, sampled, draws)
+    assert newest.method == "reweighted"
+    held = newest.outcome.shape[-1]
+    fresh = engine.sample(engine.window(held), seed=2)
+    _, noisy = predict(
+        engine.media,
+        unforeseen(engine.complete(fresh, engine.window(held), 2), design),
+        np.random.default_rng(3),
+    )
+    refitted = noisy[:, 0, -held:]
+    sd = refitted.std(axis=0)
+    assert np.abs((newest.outcome[:, 0].mean(axis=0) - refitted.mean(axis=0)) / sd).max() < 0.3
+    full = predict(engine.media, draws, np.random.default_rng(4))[1][:, 0, -held:]
+    seen = design.outcome[0, -held:]
+    # The fit that has seen those weeks is nearer to them: leaving out does something.
+    assert np.abs(full.mean(axis=0) - seen).mean() < np.abs(refitted.mean(axis=0) - seen).mean()
+
+
+def test_remedies_are_tried_and_told_when_draws_are_not_good_enough() -> None:
+    world = make_world(seed=1, geos=1, weeks=60)
+    short = ModelSpec(seasonality=1, draws=100, tune=100, folds=0)
+    data = fit(build_design(panel_of(world), short), short)
+    attempts = json.loads(data.attrs["attempts"])
+    assert len(attempts) > 1, "100 draws of 4 chains cannot give 400 effective ones"
+    assert attempts[0]["ess"] < 400
+    assert attempts[-1]["ess"] > attempts[0]["ess"]
+    assert data.posterior.sizes["draw"] > 100
