@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from liftos_pipelines.modules.causal.plan_spec import PlanSpec
+from liftos_pipelines.modules.causal.gate import AtMost, Gate
 from liftos_pipelines.modules.causal.transforms import Carry, Curve
 
 
@@ -168,6 +170,10 @@ class ModelSpec(BaseModel):
     """Newest weeks whose flighting and total spend the budget plan redistributes."""
     plan_band: Annotated[float, Field(gt=0, le=1)] = 0.3
     """Largest relative change of a channel's budget."""
+    gate: Gate = Gate()
+    """From where on each check of `causal/validation` warns, and from where on it keeps a model from being served."""
+    plan: PlanSpec = PlanSpec()
+    """All else that a budget plan can be asked for, and scenarios."""
 
     def role(self, control: str) -> Role:
         """Causal role of a control or feature."""
@@ -225,7 +231,7 @@ class ModelSpec(BaseModel):
             for problem in error.errors():
                 field = ".".join(("causal", *(str(part) for part in problem["loc"])))
                 if problem["type"] == "extra_forbidden":
-                    nested: dict[str, type[BaseModel]] = {"events": Event, "channels": ChannelSpec}
+                    nested: dict[str, type[BaseModel]] = {"events": Event, "channels": ChannelSpec, "plan": PlanSpec}
                     inside = nested.get(str(problem["loc"][0]), Prior) if len(problem["loc"]) > 1 else cls
                     allowed = list(inside.model_fields)
                     close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
