@@ -80,3 +80,31 @@ def test_folders_with_hostile_names_are_not_listed(home: Path) -> None:
     write(home, "acme", GOOD)
     write(home, "Bad Name", GOOD)
     assert list_clients() == ["acme"]
+
+
+@pytest.mark.parametrize(
+    ("channel", "said"),
+    [
+        ("{spend: tv_spend, reach: people}", "channels.tv: reach needs frequency"),
+        ("{spend: tv_spend, frequency: times}", "channels.tv: frequency needs reach"),
+        ("{spend: tv_spend, currency: USD}", "channels.tv.currency is USD, but the client's currency is EUR"),
+    ],
+)
+def test_a_channel_that_contradicts_itself_or_the_client_is_named(home: Path, channel: str, said: str) -> None:
+    file = write(home, "acme", GOOD.replace("{spend: tv_spend}", channel))
+    with pytest.raises(ClientError) as error:
+        load_client("acme")
+    assert said in str(error.value)
+    assert str(file) in str(error.value)
+
+
+def test_a_currency_is_the_clients_own_or_a_column(home: Path) -> None:
+    write(home, "acme", GOOD.replace("    channels:", "    currency: EUR\n    channels:"))
+    write(home, "beta", GOOD.replace("acme", "beta").replace("{spend: tv_spend}", "{spend: tv_spend, currency: money}"))
+    for client, currency in (("acme", "EUR"), ("beta", None)):
+        marketing = load_client(client).sources.marketing
+        assert marketing is not None
+        assert marketing.currency == currency
+    write(home, "gamma", GOOD.replace("acme", "gamma").replace("    channels:", "    currency: USD\n    channels:"))
+    with pytest.raises(ClientError, match=r"sources\.marketing\.currency is USD"):
+        load_client("gamma")

@@ -152,8 +152,8 @@ def build_baseline(
     terms = freeze_terms(geos, weeks, controls, values, spec) if scales.terms is None else scales.terms
     builder = _Builder(n_geos=len(geos), n_weeks=len(weeks), geos=tuple(geos))
     elapsed = np.array([(week - scales.origin).days / WEEK_DAYS for week in weeks])
-    # The level that media are added to may be anywhere between nothing and twice the outcome's level; a logarithm has no
-    # such nothing.
+    # The level that media are added to may be anywhere between nothing and twice the outcome's level; of a logarithm
+    # there is no nothing.
     least = np.full(len(geos), spec.baseline_sd)
     own_level = least if spec.form == "multiplicative" else np.maximum(scales.centre / scales.spread, least)
     level_sd = own_level if spec.level_sd is None else np.full(len(geos), spec.level_sd)

@@ -168,3 +168,67 @@ def test_repeats_collapse_later_files_win_and_conflicts_in_one_file_stay() -> No
 )
 def test_a_page_says_its_own_address(html: str, url: str | None) -> None:
     assert canonical_url(html) == url
+
+
+VIDEO = Channel(name="video", spend="cost", exposure=None, reach="people", frequency="times")
+
+
+def test_reach_times_frequency_is_the_exposure_where_none_is_named() -> None:
+    table = raw(
+        week=WEEKS, sales=["1", "2", "3"], cost=["5", "6", "0"], people=["10", "20", "0"], times=["1", "2.5", "0"]
+    )
+    media = map_marketing(table, MarketingMapping(date="week", outcome="sales", channels=(VIDEO,))).media
+    assert media.select("spend", "exposure", "reach", "frequency").rows() == [
+        (5, 10, 10, 1),
+        (6, 50, 20, 2.5),
+        (0, 0, 0, 0),
+    ]
+    plain = raw(week=WEEKS, sales=["1", "2", "3"], tv=["1", "2", "3"])
+    without = map_marketing(plain, MarketingMapping(date="week", outcome="sales", channels=(TV,))).media
+    assert without["reach"].null_count() == without["frequency"].null_count() == 3
+
+
+@pytest.mark.parametrize(
+    ("people", "times", "column", "said"),
+    [
+        ("-1", "1", "people", "fewer than 0"),
+        ("10", "0.4", "times", "1 or more where people is above 0"),
+        ("0", "3", "times", "write 0 where people is 0"),
+        ("10", "", "times", "is empty"),
+    ],
+)
+def test_reach_and_frequency_that_cannot_be_are_set_aside_by_row(
+    people: str, times: str, column: str, said: str
+) -> None:
+    table = raw(
+        week=WEEKS, sales=["1", "2", "3"], cost=["5", "6", "7"], people=["10", people, "30"], times=["1", times, "2"]
+    )
+    panel = map_marketing(table, MarketingMapping(date="week", outcome="sales", channels=(VIDEO,)))
+    assert panel.quarantine.select("row", "column").rows() == [(3, column)]
+    assert said in panel.quarantine["reason"][0]
+    assert panel.media["reach"].to_list() == [10, 30]
+
+
+def test_money_of_another_currency_names_column_row_and_both_currencies() -> None:
+    table = raw(week=WEEKS, sales=["1", "2", "3"], tv=["1", "2", "3"], money=["EUR", "usd", "EUR"])
+    mapping = MarketingMapping(
+        date="week", outcome="sales", channels=(TV,), currencies={"channels.tv.currency": "money"}, currency="EUR"
+    )
+    with pytest.raises(MappingError, match=r'channels\.tv\.currency: column "money" says usd in row 3 of m\.csv .*EUR'):
+        map_marketing(table, mapping)
+    same = raw(week=WEEKS, sales=["1", "2", "3"], tv=["1", "2", "3"], money=["EUR", " eur", "EUR"])
+    assert map_marketing(same, mapping).media.height == 3
+    empty = raw(week=WEEKS, sales=["1", "2", "3"], tv=["1", "2", "3"], money=["EUR", "", "EUR"])
+    with pytest.raises(MappingError, match="says nothing in row 3"):
+        map_marketing(empty, mapping)
+
+
+def test_a_currency_column_that_is_not_there_is_named() -> None:
+    mapping = MarketingMapping(
+        date="week", outcome="sales", channels=(TV,), currencies={"currency": "curency"}, currency="EUR"
+    )
+    columns = {"data/media.csv": ["week", "sales", "tv", "currency"]}
+    (said,) = missing_marketing_columns("c: sources.marketing", mapping, columns)
+    assert said.startswith(
+        'c: sources.marketing.currency: column "curency" is not in data/media.csv (closest: "currency")'
+    )
