@@ -17,6 +17,7 @@ from rich.console import Console
 
 from liftos_pipelines import settings
 from liftos_pipelines.clients import ClientError, list_clients, load_client
+from liftos_pipelines.experiment_cli import experiment_app
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -31,6 +32,7 @@ ledger_app = typer.Typer(no_args_is_help=True, help="The tamper-evident record o
 train_app = typer.Typer(no_args_is_help=True, help="Train the models that come with LiftOS.")
 app.add_typer(client_app, name="client")
 app.add_typer(train_app, name="train")
+app.add_typer(experiment_app, name="experiment")
 app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(ledger_app, name="ledger")

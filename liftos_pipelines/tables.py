@@ -324,6 +324,24 @@ _TABLES = [
             "probability_harmful": FLOAT,
         },
     ),
+    _table(
+        "causal/experiment_readout",
+        "experiment_id method",
+        {
+            "experiment_id": TEXT,
+            "channel": TEXT,
+            "method": TEXT,
+            "effect": FLOAT,
+            "effect_low": FLOAT,
+            "effect_high": FLOAT,
+            "p_value": FLOAT,
+            "p_placebo": FLOAT,
+            "reported_effect": FLOAT,
+            "reported_std_error": FLOAT,
+            "agrees": TEXT,
+            "detail": TEXT,
+        },
+    ),
     # --- sentiment ---------------------------------------------------------------------------------------
     _table(
         "sentiment/model",
