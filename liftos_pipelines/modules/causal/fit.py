@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -130,6 +131,7 @@ def fit(
             "first_week": design.weeks[0].isoformat(),
             "last_week": design.weeks[-1].isoformat(),
             "weeks": len(design.weeks),
+            "inputs": inputs_digest(design),
             "revenue_known": int(design.money),
             "experiments": json.dumps(lift.ids if lift else ()),
             "notes": json.dumps([*notes, *(lift.notes if lift else ())]),
@@ -238,11 +240,14 @@ def _inference_data(sampled: Sampled, draws: Draws, engine: Engine) -> az.Infere
             "control_spread": ("control", scales.control_spread),
             "spread": scales.spread,
             "knots": scales.knots,
+            # What the fit saw: a later panel that says otherwise of these weeks was restated.
+            "outcome": (("geo", "week"), design.outcome),
         },
         coords={"geo": list(design.geos), "channel": list(design.channels), "control": list(design.controls)},
         attrs={
             "origin": scales.origin.isoformat(),
             "shocks": json.dumps([week.isoformat() for week in scales.shocks]),
+            "scales": scales.to_json(),
         },
     )
     out = az.InferenceData(posterior=posterior, sample_stats=stats, constant_data=constant)
@@ -272,6 +277,8 @@ def _predictions(folds: Sequence[Fold], design: Design) -> Any:
 def scales_of(data: az.InferenceData) -> Scales:
     """The frozen units a posterior was fitted in."""
     constant = data.constant_data
+    if "scales" in constant.attrs:
+        return Scales.from_json(constant.attrs["scales"])
     return Scales(
         size=constant["size"].to_numpy(),
         spread=float(constant["spread"]),
@@ -284,6 +291,16 @@ def scales_of(data: az.InferenceData) -> Scales:
         knots=int(constant["knots"]),
         shocks=tuple(date.fromisoformat(week) for week in json.loads(constant.attrs["shocks"])),
     )
+
+
+def inputs_digest(design: Design) -> str:
+    """Fingerprint of what a model is given beside the outcome: exposure, spend, price and baseline columns."""
+    arrays = [design.x, design.multiplier, design.spend, design.baseline]
+    digest = hashlib.sha256()
+    for array in [*arrays, *([] if design.price is None else [design.price])]:
+        # Nine digits: the same numbers read from another format are the same numbers.
+        digest.update("\n".join(f"{value:.9g}" for value in array.ravel()).encode())
+    return digest.hexdigest()[:24]
 
 
 def spec_of(data: az.InferenceData) -> ModelSpec:
