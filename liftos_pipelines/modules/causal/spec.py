@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from liftos_pipelines.modules.causal.plan_spec import PlanSpec
 from liftos_pipelines.modules.causal.gate import AtMost, Gate
+from liftos_pipelines.modules.causal.plan_spec import PlanSpec
 from liftos_pipelines.modules.causal.transforms import Carry, Curve
 
 
@@ -232,6 +232,7 @@ class ModelSpec(BaseModel):
                 field = ".".join(("causal", *(str(part) for part in problem["loc"])))
                 if problem["type"] == "extra_forbidden":
                     nested: dict[str, type[BaseModel]] = {"events": Event, "channels": ChannelSpec, "plan": PlanSpec}
+                    nested["gate"] = Gate if len(problem["loc"]) == 2 else AtMost
                     inside = nested.get(str(problem["loc"][0]), Prior) if len(problem["loc"]) > 1 else cls
                     allowed = list(inside.model_fields)
                     close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
