@@ -16,6 +16,8 @@ from liftos_pipelines.modules.sources.rows import FILE, QUARANTINE, ROW, _proble
 from liftos_pipelines.tables import DATE, FLOAT, TEXT
 
 NATIONAL = "national"
+LEAST_FREQUENCY = 0.95
+"""A frequency below 1 cannot be, but reach is estimated: quotients a little below 1 are in published data too."""
 MOST_EVENTS = 20
 """A text-valued control with more different texts than this is not a control but a label."""
 
@@ -218,7 +220,7 @@ def _reach_problems(wide: pl.DataFrame, channel: Channel) -> list[tuple[str, str
         (
             channel.frequency,
             never + f"whoever is reached is reached at least once: 1 or more where {channel.reach} is above 0",
-            (reach > 0) & (frequency < 1),
+            (reach > 0) & (frequency < LEAST_FREQUENCY),
         ),
         (
             channel.frequency,

@@ -221,6 +221,13 @@ def test_reach_and_frequency_that_cannot_be_are_refused(world: World, frequency:
         build(world, media=with_reach(world, frequency))
 
 
+def test_a_frequency_a_little_below_one_is_an_estimates_error_and_said(world: World) -> None:
+    near = pl.when(pl.col("exposure") > 0).then(0.97).otherwise(0.0)
+    panel = build(world, media=with_reach(world, near))
+    assert any("frequency of social is below 1" in note and "least 0.970" in note for note in panel.notes)
+    assert not [note for note in build(world, media=with_reach(world, SEEN)).notes if "below 1" in note]
+
+
 def test_reach_of_geos_adds_up_and_frequency_is_impressions_over_reach(shared_data: Path) -> None:
     raw = pl.read_csv(shared_data / "mmm/meridian/geo_media_rf.csv", try_parse_dates=True)
     rows = raw.select("geo", date="time", reach="Channel3_reach", frequency="Channel3_frequency")
