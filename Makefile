@@ -14,7 +14,7 @@ export GX_ANALYTICS_ENABLED = false
 export HF_HUB_OFFLINE = 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo up test test-slow lint format check bench clean
+.PHONY: help install demo up test test-slow lint format check bench peers clean
 
 help:
 	@echo "make demo       build the demo client, run every module, print findings beside the truth"
@@ -22,6 +22,7 @@ help:
 	@echo "make up         Dagster web UI and daemon, MLflow UI"
 	@echo "make test-slow  statistical runs over many simulated worlds"
 	@echo "make bench      measure the project's figures on this machine"
+	@echo "make peers      install PyMC-Marketing and Meridian apart, so that bench causal measures them too"
 	@echo "make format     format the code"
 	@echo "make clean      remove .liftos (all data) and .venv"
 
@@ -60,6 +61,13 @@ test-slow: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/liftos bench
+
+# Each in an environment of its own, found there by the benchmark. Versions are those the recorded figures are of.
+peers:
+	test -x .peers/pymc-marketing/bin/python || $(PYTHON) -m venv .peers/pymc-marketing
+	.peers/pymc-marketing/bin/python -m pip install --quiet --disable-pip-version-check pymc-marketing==0.19.2 nutpie==0.16.8
+	test -x .peers/meridian/bin/python || $(PYTHON) -m venv .peers/meridian
+	.peers/meridian/bin/python -m pip install --quiet --disable-pip-version-check google-meridian==2.1.0
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
