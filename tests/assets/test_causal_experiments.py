@@ -112,6 +112,45 @@ def test_an_interval_that_holds_nothing_and_twice_the_effect_says_nothing() -> N
     assert "too wide to tell" in found["detail"][0]
 
 
+def test_a_holdout_is_held_against_what_was_lost(world: tuple[GeoPanel, float, float]) -> None:
+    quiet = history(23, geos=12, weeks=70, sd=0.015)
+    rows = [int(geo[1:]) for geo in TREATED]
+    spend, outcome = quiet * 2, quiet * 1.2
+    spend[rows, WINDOW] = 0
+    outcome[rows, WINDOW] = quiet[rows, WINDOW]
+    lost, money = float((quiet[rows, WINDOW] * 0.2).sum()), float((quiet[rows, WINDOW] * 2).sum())
+    reported = lift_reports(
+        incremental_outcome=[lost, -lost, 3 * lost], std_error=[lost / 10] * 3, spend=[money, None, money]
+    )
+    panel = panel_of(outcome, spend)
+    assert agrees(panel, reported) == {"e0": ["yes", "yes"], "e1": ["yes", "yes"], "e2": ["no", "no"]}
+    assert "a holdout" in past_experiments(frame_of(panel), reported)["detail"][0]
+
+
+def test_geos_in_which_another_test_ran_are_not_compared_with(world: tuple[GeoPanel, float, float]) -> None:
+    panel, truth, money = world
+    others = ["g00", "g02", "g03", "g06"]
+    outcome = panel.outcome.copy()
+    outcome[[int(geo[1:]) for geo in others], WINDOW] *= 1.4
+    reported = lift_reports(
+        incremental_outcome=[truth, truth, 1.0],
+        std_error=[truth / 10] * 3,
+        spend=[money, None, None],
+        geos=[TREATED, others, TREATED[:1]],
+        channel=["tv", "radio", "search"],
+    )
+    both = past_experiments(frame_of(panel_of(outcome, panel.spend)), reported)
+    first = both.filter(pl.col("experiment_id") == "e0")
+    assert first["agrees"].to_list() == ["yes", "yes"]
+    assert first["n_control"].to_list() == [4, 4]
+    assert "g00, g02, g03, g06 left out" in first["detail"][0]
+    assert "e2 ran in the same geos" in first["detail"][0]
+    assert first["effect"][0] == pytest.approx(truth, rel=0.2)
+    # Without the second row nobody knows that four of the comparison's geos were under another test.
+    alone = past_experiments(frame_of(panel_of(outcome, panel.spend)), reported[:1])
+    assert alone["effect"][0] < 0.5 * truth
+
+
 @pytest.fixture
 def run(home: Path, instance: dg.DagsterInstance) -> Run:
     """Materialise the readout of a client on the test's instance."""

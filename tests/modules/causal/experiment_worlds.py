@@ -11,15 +11,26 @@ START = date(2023, 1, 2)
 
 
 def history(
-    seed: int, *, geos: int = 20, weeks: int = 58, rho: float = 0.6, sd: float = 0.05, sizes: float = 0.7
+    seed: int,
+    *,
+    geos: int = 20,
+    weeks: int = 58,
+    rho: float = 0.6,
+    sd: float = 0.05,
+    sizes: float = 0.7,
+    uneven: float = 0,
 ) -> np.ndarray:
-    """(geos, weeks): level * (1 + season + common shocks + AR(1) error of the geo's own)."""
+    """(geos, weeks): level * (1 + season + common shocks + AR(1) error of the geo's own).
+
+    `uneven` is the power of size by which small geos are noisier: 0 none, 0.5 as counts are.
+    """
     rng = np.random.default_rng([seed, 11])
     level = np.exp(rng.normal(7, sizes, geos))
     error = np.empty((geos, weeks))
     error[:, 0] = rng.normal(0, sd, geos)
     for week in range(1, weeks):
         error[:, week] = rho * error[:, week - 1] + rng.normal(0, sd * np.sqrt(1 - rho**2), geos)
+    error *= (np.exp(7) / level[:, None]) ** uneven
     season = 0.1 * np.sin(2 * np.pi * np.arange(weeks) / 52)
     common = season + rng.normal(0, 0.05, weeks) + np.cumsum(rng.normal(0, 0.01, weeks))
     return level[:, None] * (1 + common + error)

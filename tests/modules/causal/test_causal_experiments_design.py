@@ -4,14 +4,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from modules.causal.experiment_worlds import history, panel_of
+from modules.causal.experiment_worlds import geo_test, history, panel_of
 from scipy import stats
 
 from liftos_pipelines.modules.causal.experiments.assign import assign_geos, draw_ways, imbalance
 from liftos_pipelines.modules.causal.experiments.contrast import contrast_weights
 from liftos_pipelines.modules.causal.experiments.design import GeoDesign, NationalDesign, design_test
+from liftos_pipelines.modules.causal.experiments.did import difference_in_differences
 from liftos_pipelines.modules.causal.experiments.geo_panel import ExperimentError
-from liftos_pipelines.modules.causal.experiments.power import simulate_power, smallest_found
+from liftos_pipelines.modules.causal.experiments.power import lifted, rejections, simulate_power, smallest_found
 from liftos_pipelines.modules.causal.experiments.sample_size import did_power_iid
 from liftos_pipelines.modules.causal.experiments.switchback import read_switchback, schedule, switchback_power
 
@@ -69,6 +70,18 @@ def test_power_rises_with_the_lift_and_false_alarms_are_told(method: str) -> Non
     assert curve.at(curve.mde) == pytest.approx(0.8, abs=0.02)
     assert (curve.low <= curve.power).all()
     assert (curve.power <= curve.high).all()
+
+
+@pytest.mark.parametrize("n_treated", [2, 9])
+def test_the_simulation_s_short_cut_decides_as_the_readout_does(n_treated: int) -> None:
+    for seed in range(8):
+        placed, _ = geo_test(seed, n_treated=n_treated, sizes=0.3)
+        quick = rejections(placed, (0.0, 0.05, 0.1, 0.3), "did")
+        whole = [
+            difference_in_differences(lifted(placed, lift), limit=200)[0].p_value <= 0.05
+            for lift in (0.0, 0.05, 0.1, 0.3)
+        ]
+        assert quick.tolist() == whole
 
 
 def test_longer_tests_in_more_geos_find_smaller_lifts() -> None:

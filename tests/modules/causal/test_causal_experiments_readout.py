@@ -26,7 +26,14 @@ from liftos_pipelines.modules.causal.experiments.synthetic import (
 )
 
 FEW_TREATED = {"n_treated": 2}
-SETTINGS = ({"n_treated": 8}, {}, FEW_TREATED, {"n_treated": 1}, {"geos": 8, "n_treated": 3})
+SETTINGS = (
+    {"n_treated": 8},
+    {},
+    FEW_TREATED,
+    {"n_treated": 1},
+    {"geos": 8, "n_treated": 3},
+    {"n_treated": 3, "uneven": 0.5},
+)
 
 
 def plain_clustered_p(placed: Placed) -> float:

@@ -45,12 +45,17 @@ def difference_in_differences(
     ways = assignments(placed.treated, seed=seed, limit=limit)
     randomised, contrasts = randomisation_contrast(change, base, ways, level)
     estimate = cluster_contrast(change, base, placed.treated, level)
-    weights = contrast_weights(base, placed.treated)
-    # Geos of unequal size count for fewer (Kish, 1965, Survey sampling: effective size).
-    smaller = min(1 / float((weights[group] ** 2).sum()) for group in (placed.treated, ~placed.treated))
-    if smaller < FEW and len(ways) >= ENOUGH_WAYS:
+    if randomisation_is_better(base, ways):
         estimate = randomised
     return estimate, randomised.p_value, contrasts[1:]
+
+
+def randomisation_is_better(base: FloatArray, ways: BoolArray) -> bool:
+    """Whether a group counts for too few geos for a t interval, and the assignments (actual first) are enough."""
+    weights = contrast_weights(base, ways[0])
+    # Geos of unequal size count for fewer (Kish, 1965, Survey sampling: effective size).
+    smaller = min(1 / float((weights[group] ** 2).sum()) for group in (ways[0], ~ways[0]))
+    return smaller < FEW and len(ways) >= ENOUGH_WAYS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -31,6 +31,16 @@ class GeoPanel:
     weeks: tuple[date, ...]
     outcome: FloatArray
     spend: FloatArray | None = None
+
+    def without(self, geos: Collection[str]) -> GeoPanel:
+        """The panel less some geos."""
+        keep = [row for row, geo in enumerate(self.geos) if geo not in geos]
+        return GeoPanel(
+            geos=tuple(self.geos[row] for row in keep),
+            weeks=self.weeks,
+            outcome=self.outcome[keep],
+            spend=None if self.spend is None else self.spend[keep],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftos_pipelines.modules.causal.experiments.assign import DRAWS, accepted, draw_ways, imbalance
-from liftos_pipelines.modules.causal.experiments.did import difference_in_differences
+from liftos_pipelines.modules.causal.experiments.contrast import (
+    TIE,
+    assignments,
+    cluster_contrast,
+    contrast_weights,
+)
+from liftos_pipelines.modules.causal.experiments.did import changes, randomisation_is_better
 from liftos_pipelines.modules.causal.experiments.geo_panel import (
     MAX_PRE_WEEKS,
     BoolArray,
@@ -110,7 +116,7 @@ def simulate_power(
             treated=ways[rng.choice(balanced[start])],
             n_pre=start - begin,
         )
-        rejected[trial] = [rejects(lifted(quiet, lift), method, alpha, seed) for lift in tried]
+        rejected[trial] = rejections(quiet, tried, method, alpha, seed)
     rate = rejected.mean(axis=0)
     # Windows that overlap are not independent trials: whole stretches of history are resampled (Field and Welsh, 2007).
     low, high = _interval(starts // weeks, rejected, seed)
@@ -134,13 +140,25 @@ def lifted(placed: Placed, lift: float) -> Placed:
     return replace(placed, outcome=outcome)
 
 
-def rejects(placed: Placed, method: Method, alpha: float = ALPHA, seed: int = 0) -> bool:
-    """Whether the method's own test finds an effect at `alpha`; a test that cannot be made finds none."""
-    if method == "did":
-        return difference_in_differences(placed, seed=seed, limit=WAYS)[0].p_value <= alpha
+def rejections(
+    placed: Placed, lifts: Sequence[float], method: Method, alpha: float = ALPHA, seed: int = 0
+) -> BoolArray:
+    """(n_lifts,): whether the method's own test finds each lift at `alpha`; a test that cannot be made finds none."""
+    if method == "synthetic_control":
+        return np.array([_conformal_of(lifted(placed, lift)) <= alpha for lift in lifts])
+    change, base, treated = changes(placed), placed.base, placed.treated
+    raised = [change + lift * (1 + change) * treated for lift in lifts]
+    ways = assignments(treated, seed=seed, limit=WAYS)
+    if not randomisation_is_better(base, ways):
+        return np.array([cluster_contrast(moved, base, treated).p_value <= alpha for moved in raised])
+    size = np.abs(contrast_weights(base, ways) @ np.stack(raised, axis=1))
+    return np.asarray((size >= size[0] - TIE).mean(axis=0) <= alpha)
+
+
+def _conformal_of(placed: Placed) -> float:
     scaled = placed.scaled
     target = treated_series(scaled, placed.base, placed.treated)
-    return conformal_p(target, scaled[~placed.treated], placed.n_pre) <= alpha
+    return conformal_p(target, scaled[~placed.treated], placed.n_pre)
 
 
 def smallest_found(lifts: Sequence[float], power: FloatArray, wanted: float) -> float | None:

@@ -10,6 +10,7 @@ and robust conformal inference method for counterfactual and synthetic controls.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,9 +100,8 @@ def synthetic_control(placed: Placed, *, level: float = 0.9) -> tuple[Estimate, 
     return Estimate(effect=effect, low=low, high=high, p_value=p_value, inference="conformal, moving blocks"), fit
 
 
-def _end(inside: object, centre: float, step: float) -> float:
+def _end(inside: Callable[[float], bool], centre: float, step: float) -> float:
     """Where the supposed effect stops being compatible, going out from the estimate."""
-    assert callable(inside)
     reach = step
     for _ in range(DOUBLINGS):
         if not inside(centre + reach):
