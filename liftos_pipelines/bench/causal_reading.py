@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from liftos_pipelines.modules.causal.design import Design, build_design
-from liftos_pipelines.modules.causal.fit import fit, holdout_length
+from liftos_pipelines.modules.causal.fit import fit
 from liftos_pipelines.modules.causal.panel import build_panel
 from liftos_pipelines.modules.causal.plan import budget_plan
 from liftos_pipelines.modules.causal.reading import read_fitted
@@ -89,13 +91,12 @@ def read_world(family: str, seed: int, spec: ModelSpec) -> Reading:
     """Generate, fit, check, plan and compare one simulated world."""
     world = make_world(family, seed)
     began = time.perf_counter()
-    fitted, table, statuses, values = _run(world.outcome, world.media, world.controls, world.names, spec)
-    plan = budget_plan(fitted, plan_weeks=spec.plan_weeks, band=spec.plan_band, seed=spec.seed)
+    answer = answer_of(world.outcome, world.media, world.controls, world.names, spec)
+    plan = budget_plan(answer.fitted, plan_weeks=spec.plan_weeks, band=spec.plan_band, seed=spec.seed)
     seconds = time.perf_counter() - began
     truth = dict(zip(world.names, world.contribution.sum(axis=(1, 2)).tolist(), strict=True))
-    return _reading(
-        family, seed, fitted, table, statuses, values, truth, spec, seconds, _regret(world, plan, table, spec)
-    )
+    regret = _regret(world, plan, answer.results, spec)
+    return reading_of(family, seed, answer, truth, seconds=seconds, regret=regret)
 
 
 def read_tables(
@@ -106,39 +107,44 @@ def read_tables(
     truth: dict[str, float],
     spec: ModelSpec,
 ) -> Reading:
-    """The same for a published data set whose contributions by channel are known."""
+    """The same for a published data set whose contributions by channel are known; no plan, for no optimum is known."""
     began = time.perf_counter()
-    fitted, table, statuses, values = _run(outcome, media, controls, list(truth), spec)
-    return _reading(name, 0, fitted, table, statuses, values, truth, spec, time.perf_counter() - began, {})
+    answer = answer_of(outcome, media, controls, list(truth), spec)
+    return reading_of(name, 0, answer, truth, seconds=time.perf_counter() - began, regret={})
 
 
-def _run(
-    outcome: pl.DataFrame, media: pl.DataFrame, controls: pl.DataFrame, channels: list[str], spec: ModelSpec
-) -> tuple[Fitted, pl.DataFrame, dict[str, str], dict[str, float | None]]:
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A checked posterior: `results` for all geos together, `held` the first week and length of each back-test."""
+
+    fitted: Fitted
+    results: pl.DataFrame
+    checks: pl.DataFrame
+    held: tuple[tuple[date, int], ...]
+
+
+def answer_of(
+    outcome: pl.DataFrame, media: pl.DataFrame, controls: pl.DataFrame, channels: Sequence[str], spec: ModelSpec
+) -> Answer:
+    """What a client would be told of these tables."""
     panel = build_panel(outcome, media, controls, channels=channels, mediators=spec.mediators).frame
     data = fit(build_design(panel, spec), spec, cores=1)
     fitted = read_fitted(data, panel)
-    checks = validate(data, fitted, spec)
-    statuses = dict(checks.select("check", "status").iter_rows())
-    values = dict(checks.select("check", "value").iter_rows())
-    return fitted, channel_results(fitted).filter(pl.col("geo") == ALL), statuses, values
+    held: tuple[tuple[date, int], ...] = ()
+    if "predictions" in data.groups():
+        ahead = int(data.predictions.sizes["ahead"])
+        held = tuple((date.fromisoformat(str(day)), ahead) for day in data.predictions["first_week"].to_numpy())
+    results = channel_results(fitted).filter(pl.col("geo") == ALL)
+    return Answer(fitted=fitted, results=results, checks=validate(data, fitted, spec), held=held)
 
 
-def _reading(
-    family: str,
-    seed: int,
-    fitted: Fitted,
-    table: pl.DataFrame,
-    statuses: dict[str, str],
-    values: dict[str, float | None],
-    truth: dict[str, float],
-    spec: ModelSpec,
-    seconds: float,
-    regret: dict[str, float],
+def reading_of(
+    family: str, seed: int, answer: Answer, truth: dict[str, float], *, seconds: float, regret: dict[str, float]
 ) -> Reading:
-    rows = {row["channel"]: row for row in table.iter_rows(named=True)}
+    """An answer beside the truth: true contributions by channel, in outcome."""
+    rows = {row["channel"]: row for row in answer.results.iter_rows(named=True)}
+    values = dict(answer.checks.select("check", "value").iter_rows())
     accuracy, skill = values.get("heldout_accuracy"), values.get("holdout_skill")
-    held = holdout_length(len(fitted.design.weeks), spec)
     return Reading(
         family=family,
         seed=seed,
@@ -152,12 +158,12 @@ def _reading(
             )
             for name, true in truth.items()
         ),
-        total=_total(fitted, sum(truth.values())),
-        statuses=statuses,
+        total=_total(answer.fitted, sum(truth.values())),
+        statuses=dict(answer.checks.select("check", "status").iter_rows()),
         values=values,
         accuracy=accuracy,
         naive=None if accuracy is None or skill is None else accuracy - skill,
-        no_media=no_media_accuracy(fitted.design, held) if held else None,
+        no_media=no_media_accuracy(answer.fitted.design, answer.held) if answer.held else None,
         regret=regret,
         seconds=seconds,
     )
@@ -167,18 +173,33 @@ def _total(fitted: Fitted, true: float) -> ChannelReading:
     draws = fitted.draws.thin(2000)
     summed = np.zeros(len(draws))
     for c in range(len(fitted.design.channels)):
-        summed += (fitted.media.contribution(draws, c) * fitted.design.unit[None]).sum(axis=(1, 2))
+        summed += fitted.gained(draws, c).sum(axis=(1, 2))
     low, high = np.quantile(summed, [TOTAL_TAIL, 1 - TOTAL_TAIL])
     return ChannelReading(name=ALL, true=true, mean=float(summed.mean()), low=float(low), high=float(high))
 
 
-def no_media_accuracy(design: Design, held: int) -> float:
-    """1 - wMAPE on the newest `held` weeks of the same baseline without any media, all geos together.
+def no_media_accuracy(design: Design, held: Sequence[tuple[date, int]]) -> float:
+    """1 - wMAPE of the same baseline without any media on the weeks of the back-tests, all geos together.
 
-    Ridge regression under the model's own prior of the baseline; the noise by greatest marginal likelihood.
+    Ridge regression on the weeks before each, under the model's own prior of the baseline.
+
+    Parameters
+    ----------
+    held : first week and number of weeks of each back-test
     """
+    actual, foreseen = [], []
+    for first, ahead in held:
+        begin = design.weeks.index(first)
+        foreseen.append(_without_media(design, begin)[:, begin : begin + ahead].sum(axis=0))
+        actual.append(design.outcome[:, begin : begin + ahead].sum(axis=0))
+    seen = np.concatenate(actual)
+    return 1 - float(np.abs(seen - np.concatenate(foreseen)).sum() / np.abs(seen).sum())
+
+
+def _without_media(design: Design, begin: int) -> FloatArray:
+    """(n_geos, n_weeks), the baseline as the weeks before `begin` show it; noise by greatest marginal likelihood."""
     geos, weeks = design.y.shape
-    seen = np.tile(np.arange(weeks) < weeks - held, geos)
+    seen = np.tile(np.arange(weeks) < begin, geos)
     u, d, vt = np.linalg.svd(design.baseline[seen], full_matrices=False)
     y = design.y.ravel()[seen]
     projected = u.T @ y
@@ -191,10 +212,7 @@ def no_media_accuracy(design: Design, held: int) -> float:
 
     variance = max(np.geomspace(1e-4, 10, 200), key=density)
     beta = vt.T @ (d * projected / (d**2 + variance))
-    centre = design.scales.centre[:, None] * design.scales.size[:, None]
-    foreseen = ((design.baseline @ beta).reshape(geos, weeks) * design.unit + centre)[:, -held:].sum(axis=0)
-    actual = design.outcome[:, -held:].sum(axis=0)
-    return 1 - float(np.abs(actual - foreseen).sum() / np.abs(actual).sum())
+    return design.to_outcome((design.baseline @ beta).reshape(geos, weeks))
 
 
 def _regret(world: World, plan: pl.DataFrame, table: pl.DataFrame, spec: ModelSpec) -> dict[str, float]:

@@ -77,7 +77,7 @@ def test_the_baseline_without_media_foresees_what_it_can() -> None:
     world = make_world("clean", 1)
     frame = build_panel(world.outcome, world.media, world.controls, channels=world.names).frame
     design = build_design(frame, ModelSpec())
-    found = no_media_accuracy(design, 13)
+    found = no_media_accuracy(design, [(design.weeks[-13], 13)])
     held = design.outcome[:, -13:].sum(axis=0)
     flat = 1 - np.abs(held - design.outcome[:, :-13].mean()).sum() / held.sum()
     assert flat - 0.02 < found < 1
