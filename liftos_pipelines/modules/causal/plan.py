@@ -1,4 +1,8 @@
-"""The same budget, better spread: a bounded reallocation on the posterior mean of the response."""
+"""The budget plan: the newest weeks' spend, spread better, as tables.
+
+The plan redoes the newest weeks: what those weeks' media would have returned, all else as it was. Its parts stand in
+`plan_spec` (what may be asked), `plan_program` (responses), `plan_problem` (bounds) and `plan_solve` (the search).
+"""
 
 from __future__ import annotations
 
@@ -7,139 +11,145 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from liftos_pipelines.modules.causal.results import Fitted, interval, response_at
+from liftos_pipelines.modules.causal.design import Design
+from liftos_pipelines.modules.causal.plan_problem import PlanError, Problem, build_problem
+from liftos_pipelines.modules.causal.plan_program import Program, Simulation, build_program
+from liftos_pipelines.modules.causal.plan_solve import Solution, risk_value, solve
+from liftos_pipelines.modules.causal.plan_spec import PlanSpec
+from liftos_pipelines.modules.causal.results import Fitted, interval
 from liftos_pipelines.modules.causal.transforms import FloatArray
 from liftos_pipelines.tables import ALL, table
 
-GRID = 13
-"""Points at which each channel's response is computed; between them it is interpolated."""
-STARTS = 8
-MOST_DRAWS = 500
-
-
-class PlanError(RuntimeError):
-    """No allocation was found; the message says what the optimiser reported."""
+__all__ = ["Plan", "PlanError", "budget_plan", "make_plan"]
+MOST_DRAWS, LEAST_DRAWS = 500, 100
+MOST_CELLS = 1_500_000
+"""Geo-weeks times draws of one channel that a response with steps may take."""
+MARGIN = 0.01
+EDGE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Allocation:
-    """`scales` (n_channels,) multiples of current spend, each within `low` and `high`."""
+class Plan:
+    """`channels`: the table `causal/budget_plan`; `steps`: the table `causal/plan_steps`, empty without steps;
+    `scales` (n_channels, n_steps) of the program; `solution` None where nothing was spent."""
 
+    channels: pl.DataFrame
+    steps: pl.DataFrame
+    program: Program
     scales: FloatArray
-    low: FloatArray
-    high: FloatArray
+    solution: Solution | None
 
 
-def allocate(
-    spend: FloatArray, low: FloatArray, high: FloatArray, grid: FloatArray, mean: FloatArray, *, seed: int
-) -> Allocation:
-    """Maximise total response at fixed total spend by SLSQP from several starts.
+def budget_plan(
+    fitted: Fitted, *, plan_weeks: int, band: float, seed: int, plan: PlanSpec | None = None
+) -> pl.DataFrame:
+    """The table `causal/budget_plan` (see `make_plan`)."""
+    return make_plan(fitted, plan_weeks=plan_weeks, band=band, seed=seed, plan=plan).channels
+
+
+def make_plan(fitted: Fitted, *, plan_weeks: int, band: float, seed: int, plan: PlanSpec | None = None) -> Plan:
+    """A plan for the newest weeks, one row a paid channel and one for `all`; empty when nothing was spent.
+
+    Without steps each channel's whole flighting is scaled, carry-over into and out of the weeks at its steady state.
+    With steps the weeks before stay as they were, and what the plan leaves for the weeks after is counted, where spend
+    goes on as in the plan's first weeks. A channel's mean week (of a step) stays at or below its highest observed week
+    unless that is allowed. Where no better plan than the current one is found and that keeps the bounds, it stays.
+
+    In the multiplicative form the row `all` is the joint response, from which the channels' own do not add up.
+
+    Extra columns: scale, bound (lower, upper, observed, none; of `all`: fixed or flexible), beyond_observed,
+    probability_better, roi_current, roi_planned, mroi_planned (per currency, in `unit`), objective (the risk measure),
+    certificate_gap, kkt_residual, unit, weeks, carry (steady or simulated).
 
     Parameters
     ----------
-    spend : (n_channels,), current, > 0
-    low, high : (n_channels,), bounds of the multiples; 1 lies within
-    grid : (n_channels, n_points), multiples; mean : (n_channels, n_points), response there
+    plan_weeks, band : used where `plan` does not say
 
     Raises
     ------
-    PlanError : no start converged to a feasible point
+    PlanError : bounds that contradict each other, a target that cannot be reached, or the search failed
     """
-    from scipy.interpolate import PchipInterpolator
-    from scipy.optimize import LinearConstraint, minimize
-
-    curves = [PchipInterpolator(points, values) for points, values in zip(grid, mean, strict=True)]
-    slopes = [curve.derivative() for curve in curves]
-    unit = float(sum(curve(1.0) for curve in curves)) or 1.0
-    share = spend / spend.sum()
-
-    def loss(scales: FloatArray) -> float:
-        return -float(sum(curve(scale) for curve, scale in zip(curves, scales, strict=True))) / unit
-
-    def gradient(scales: FloatArray) -> FloatArray:
-        return -np.array([float(slope(scale)) for slope, scale in zip(slopes, scales, strict=True)]) / unit
-
-    rng = np.random.default_rng(seed)
-    now = np.ones_like(spend)
-    starts = [now, *(_project(rng.uniform(low, high), share, low, high) for _ in range(STARTS - 1))]
-    best, found = now, loss(now)
-    reports = []
-    for start in starts:
-        solution = minimize(
-            loss,
-            start,
-            jac=gradient,
-            method="SLSQP",
-            bounds=list(zip(low, high, strict=True)),
-            constraints=LinearConstraint(share, 1.0, 1.0),
-            options={"ftol": 1e-12, "maxiter": 300},
+    plan = plan or PlanSpec()
+    if plan.flexible is not None and not fitted.design.money:
+        raise PlanError(
+            "causal.plan.flexible asks for a return on spend, but revenue is unknown: map revenue_per_outcome, or give "
+            "causal.plan.budget"
         )
-        reports.append(str(solution.message))
-        scales = _project(np.asarray(solution.x), share, low, high)
-        if solution.success and loss(scales) < found:
-            best, found = scales, loss(scales)
-    if not any("success" in report.lower() for report in reports):
-        raise PlanError(f"the optimiser converged from none of {STARTS} starts: {'; '.join(sorted(set(reports)))}")
-    return Allocation(scales=best, low=low, high=high)
-
-
-def _project(scales: FloatArray, share: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """The nearest multiples within the bounds whose spend is the budget, by bisection on a common shift."""
-    below, above = -2.0, 2.0
-    for _ in range(100):
-        shift = (below + above) / 2
-        if float(share @ np.clip(scales + shift, low, high)) > 1.0:
-            above = shift
-        else:
-            below = shift
-    return np.clip(scales + (below + above) / 2, low, high)
-
-
-def budget_plan(fitted: Fitted, *, plan_weeks: int, band: float, seed: int) -> pl.DataFrame:
-    """The table `causal/budget_plan` for the newest `plan_weeks`, one row a paid channel and one for `all`.
-
-    The total stays fixed; each channel moves by at most `band`, and never so far that its mean week would exceed its
-    highest observed week. Where no better allocation is found, the plan is the current one. Extra columns: scale,
-    bound (lower, upper, observed, none), probability_better, unit, weeks.
-
-    Raises
-    ------
-    PlanError : the optimiser failed
-    """
-    design, draws = fitted.design, fitted.draws.thin(MOST_DRAWS)
-    weeks = min(plan_weeks, len(design.weeks))
-    totals = design.spend[: design.paid, :, -weeks:].sum(axis=(1, 2))
-    channels = [c for c in range(design.paid) if totals[c] > 0]
-    if not channels:
-        return table("causal/budget_plan").empty()
-    spend = totals[channels]
-    highest = design.spend[channels].sum(axis=1).max(axis=1)
-    observed = highest / (spend / weeks)
-    low, high = np.full(len(channels), 1 - band), np.minimum(1 + band, observed)
-    grid = np.stack([np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True)])
-    responses = np.stack(
-        [
-            np.stack([response_at(fitted, draws, c, float(scale), weeks) for scale in points], axis=1)
-            for c, points in zip(channels, grid, strict=True)
-        ]
+    program = build_program(fitted, plan.weeks or plan_weeks, plan.steps)
+    if not program.channels:
+        nothing = table("causal/budget_plan").empty()
+        return Plan(channels=nothing, steps=_no_steps(), program=program, scales=program.spend * 0, solution=None)
+    simulation = Simulation(fitted, fitted.draws.thin(draws_for(program)), program)
+    band_name = "causal.plan_band" if plan.band is None else "causal.plan.band"
+    problem = build_problem(
+        fitted.design, program, plan, band=band if plan.band is None else plan.band, band_name=band_name
     )
-    chosen = allocate(spend, low, high, grid, responses.mean(axis=1), seed=seed)
-    now = np.stack([response_at(fitted, draws, c, 1.0, weeks) for c in channels])
-    planned = np.stack(
-        [response_at(fitted, draws, c, float(scale), weeks) for c, scale in zip(channels, chosen.scales, strict=True)]
+    solution = solve(problem, simulation, starts=plan.starts, seed=seed)
+    scales = problem.scales(solution.spend)
+    channels = _channel_rows(fitted.design, problem, simulation, solution, scales)
+    steps = _no_steps() if plan.steps is None else _step_rows(fitted.design, problem, program, solution)
+    return Plan(channels=channels, steps=steps, program=program, scales=scales, solution=solution)
+
+
+def draws_for(program: Program) -> int:
+    """Fewer draws where geos and weeks are many and the response has to be simulated at every step of the search."""
+    cells = program.weight.size
+    return MOST_DRAWS if program.spend.shape[1] == 1 else int(np.clip(MOST_CELLS // cells, LEAST_DRAWS, MOST_DRAWS))
+
+
+def _channel_rows(
+    design: Design, problem: Problem, simulation: Simulation, solution: Solution, scales: FloatArray
+) -> pl.DataFrame:
+    program = simulation.program
+    spend, now = problem.by_channel(solution.spend), program.spend_now.sum(axis=1)
+    low, high = problem.by_channel(problem.low), problem.by_channel(problem.high)
+    observed = problem.by_channel(problem.observed)
+    over = problem.by_channel((solution.spend > problem.observed * (1 + EDGE)).astype(float)) > 0
+    planned = simulation.by_channel(scales)
+    total = simulation.values(scales)
+    rows = []
+    for c, name in enumerate(problem.channels):
+        more = scales.copy()
+        more[c] *= 1 + MARGIN
+        margin = (simulation.values(more) - total).mean() / (MARGIN * spend[c]) if spend[c] > 0 else None
+        rows.append(
+            _row(name, now[c], spend[c], simulation.current_by_channel[c], planned[c])
+            | {
+                "scale": float(spend[c] / now[c]),
+                "bound": _bound(spend[c], low[c], high[c], observed[c], now[c]),
+                "beyond_observed": bool(over[c]),
+                "mroi_planned": None if margin is None else float(margin),
+            }
+        )
+    whole = _row(ALL, now.sum(), spend.sum(), simulation.current, total)
+    whole |= {
+        "scale": float(spend.sum() / now.sum()),
+        "bound": "fixed" if problem.total is not None else "flexible",
+        "beyond_observed": bool(over.any()),
+        "mroi_planned": None,
+        "objective": risk_value(total, problem.risk),
+        "certificate_gap": solution.certificate_gap,
+        "kkt_residual": solution.kkt_residual,
+    }
+    schema = {name: kind for name, kind in table("causal/budget_plan").columns.items()} | {
+        "probability_better": pl.Float64(),
+        "roi_current": pl.Float64(),
+        "roi_planned": pl.Float64(),
+        "mroi_planned": pl.Float64(),
+        "scale": pl.Float64(),
+        "bound": pl.String(),
+        "beyond_observed": pl.Boolean(),
+        "objective": pl.Float64(),
+        "certificate_gap": pl.Float64(),
+        "kkt_residual": pl.Float64(),
+    }
+    frame = pl.DataFrame([{name: row.get(name) for name in schema} for row in (*rows, whole)], schema=schema)
+    return frame.with_columns(
+        unit=pl.lit("revenue" if design.money else "outcome"),
+        weeks=pl.lit(program.weeks),
+        carry=pl.lit("steady" if program.steady else "simulated"),
+        risk=pl.lit(problem.risk.measure),
     )
-    scales = chosen.scales
-    if planned.sum(axis=0).mean() < now.sum(axis=0).mean():  # interpolation promised what the model does not keep
-        scales, planned = np.ones_like(scales), now
-    rows = [
-        _row(design.channels[c], spend[i], spend[i] * scales[i], now[i], planned[i])
-        | {"scale": float(scales[i]), "bound": _bound(scales[i], low[i], high[i], observed[i])}
-        for i, c in enumerate(channels)
-    ]
-    total = _row(ALL, spend.sum(), spend @ scales, now.sum(axis=0), planned.sum(axis=0))
-    rows.append(total | {"scale": 1.0, "bound": "fixed"})
-    unit = "revenue" if design.money else "outcome"
-    return pl.DataFrame(rows).with_columns(unit=pl.lit(unit), weeks=pl.lit(weeks))
 
 
 def _row(name: str, spend: float, planned_spend: float, now: FloatArray, planned: FloatArray) -> dict[str, object]:
@@ -154,12 +164,54 @@ def _row(name: str, spend: float, planned_spend: float, now: FloatArray, planned
         "uplift_low": low,
         "uplift_high": high,
         "probability_better": float((planned > now).mean()),
+        "roi_current": float(now.mean() / spend),
+        "roi_planned": float(planned.mean() / planned_spend) if planned_spend > 0 else None,
     }
 
 
-def _bound(scale: float, low: float, high: float, observed: float) -> str:
-    if scale <= low + 1e-6:
+def _bound(spend: float, low: float, high: float, observed: float, now: float) -> str:
+    if spend <= low + EDGE * now:
         return "lower"
-    if scale >= high - 1e-6:
-        return "observed" if observed <= high + 1e-9 else "upper"
+    if spend >= high - EDGE * now:
+        return "observed" if observed <= high * (1 + EDGE) else "upper"
     return "none"
+
+
+STEP_COLUMNS: dict[str, pl.DataType] = {
+    "channel": pl.String(),
+    "step": pl.Int64(),
+    "week_start": pl.Date(),
+    "week_end": pl.Date(),
+    "spend_current": pl.Float64(),
+    "spend_planned": pl.Float64(),
+    "scale": pl.Float64(),
+    "bound": pl.String(),
+    "beyond_observed": pl.Boolean(),
+}
+
+
+def _no_steps() -> pl.DataFrame:
+    return pl.DataFrame(schema=STEP_COLUMNS)
+
+
+def _step_rows(design: Design, problem: Problem, program: Program, solution: Solution) -> pl.DataFrame:
+    """One row a channel and step; dates are those of the weeks that the plan redoes."""
+    first = len(design.weeks) - program.weeks
+    rows = []
+    for i, (c, k) in enumerate(problem.place):
+        a, b = program.step_weeks[k]
+        spend, now = float(solution.spend[i]), float(program.spend_now[c, k])
+        rows.append(
+            {
+                "channel": problem.channels[c],
+                "step": int(k) + 1,
+                "week_start": design.weeks[first + a],
+                "week_end": design.weeks[first + b - 1],
+                "spend_current": now,
+                "spend_planned": spend,
+                "scale": spend / now if now > 0 else None,
+                "bound": _bound(spend, problem.low[i], problem.high[i], problem.observed[i], problem.unit[i]),
+                "beyond_observed": bool(spend > problem.observed[i] * (1 + EDGE)),
+            }
+        )
+    return pl.DataFrame(rows, schema=STEP_COLUMNS)
