@@ -16,8 +16,11 @@ import typer
 from rich.console import Console
 
 from liftos_pipelines import settings
-from liftos_pipelines.clients import ClientError, list_clients, load_client
-from liftos_pipelines.experiment_cli import experiment_app
+
+settings.ease_imports()
+
+from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
+from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -108,10 +111,15 @@ def run(
     ] = None,
 ) -> None:
     """Materialise a client's assets; exit code 1 when the run or a blocking check fails."""
-    from liftos_pipelines.definitions import defs
-    from liftos_pipelines.running import print_report, run_client
+    from liftos_pipelines.helper import SUITES, helping
 
-    report = run_client(client, select, defs=defs, instance=_instance(), console=console)
+    load_client(client)
+    # Judged by the text, so that the helper begins before the code location loads; beyond sources it has less to do.
+    with helping([SUITES] if select is None or "+" in select or "sources" in select else []):
+        from liftos_pipelines.definitions import defs
+        from liftos_pipelines.running import print_report, run_client
+
+        report = run_client(client, select, defs=defs, instance=_instance(), console=console)
     print_report(report, console)
     raise typer.Exit(0 if report.success else 1)
 

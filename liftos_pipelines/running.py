@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from liftos_pipelines import helper
 from liftos_pipelines.clients import load_client
 from liftos_pipelines.resources.lake import PLATFORM_WIDE
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from dagster import EventLogEntry
 
 
+POSTERIOR = "causal/mmm_posterior"
+IMPORTED = ("numba", "arviz", "nutpie", "liftos_pipelines.modules.causal.fit")
+"""What the posterior imports, for the time in which this process waits for its helper."""
 _SHORT_FORM = re.compile(r"(\+*)([a-z_]+)/(\*|[a-z_]+)(\+*)")
 
 
@@ -132,6 +136,8 @@ def _execute(
     partition: str | None,
 ) -> None:
     run_id = str(uuid.uuid4())
+    if dg.AssetKey(POSTERIOR.split("/")) in keys:
+        helper.foresee(prepare=[helper.TRACKING], imports=IMPORTED)
     job = defs.resolve_implicit_global_asset_job_def()
     began = time.monotonic()
     with _progress(instance, run_id, len(keys), console, report.client):
@@ -218,9 +224,20 @@ def _message(failure: dg.StepFailureData | object) -> str:
     return str(error.message).strip() if error is not None else "no message"
 
 
+STEPS = {
+    dg.DagsterEventType.STEP_START,
+    dg.DagsterEventType.STEP_SUCCESS,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.STEP_SKIPPED,
+}
+
+
 @contextmanager
 def _progress(instance: dg.DagsterInstance, run_id: str, steps: int, console: Console, client: str) -> Iterator[None]:
     """A bar that follows the run's event log from a second thread."""
+    if not console.is_terminal:
+        yield  # nobody watches a bar in a file or a pipe
+        return
     done = threading.Event()
     columns = (
         SpinnerColumn(),
@@ -234,15 +251,17 @@ def _progress(instance: dg.DagsterInstance, run_id: str, steps: int, console: Co
         task = progress.add_task("starting", total=steps, client=client)
 
         def follow() -> None:
+            finished, cursor = 0, None
             while not done.wait(0.4):
-                finished, current = 0, ""
-                for entry in instance.all_logs(run_id):
-                    event = entry.dagster_event
+                news = instance.get_records_for_run(run_id, cursor=cursor, of_type=STEPS)
+                cursor, current = news.cursor, None
+                for record in news.records:
+                    event = record.event_log_entry.dagster_event
                     if event is None:
                         continue
-                    if event.event_type_value == "STEP_START":
+                    if event.event_type is dg.DagsterEventType.STEP_START:
                         current = (event.step_key or "").replace("__", "/")
-                    elif event.event_type_value in ("STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED"):
+                    else:
                         finished += 1
                 progress.update(task, completed=min(finished, steps), description=current)
 

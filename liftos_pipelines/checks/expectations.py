@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +11,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from liftos_pipelines import helper
+from liftos_pipelines.checks.evaluation import Answer, evaluate
 from liftos_pipelines.checks.suites import Rule, rules_of
 from liftos_pipelines.modules.sources.rows import FILE, ROW
-from liftos_pipelines.tables import DATE, TIME, table
+from liftos_pipelines.tables import table
 
 EXAMPLES = 5
 QUARANTINE_LIMIT = 0.2
@@ -53,46 +53,12 @@ def judge(
     -------
     one verdict a rule, in their order; a failed one names file, row, column, value and the fix
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import (
-        DataContextConfig,
-        InMemoryStoreBackendDefaults,
-        ProgressBarsConfig,
-    )
-    from great_expectations.expectations.registry import get_expectation_impl
-
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    # Without its documentation site, which would leave a folder behind at every validation.
-    stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
-    context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores))
-    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    frame = _for_great_expectations(rows, rules, table(name).key)
-    batch = (
-        context.data_sources.add_pandas("rows")
-        .add_dataframe_asset(name.replace("/", "_"))
-        .add_batch_definition_whole_dataframe("all")
-        .get_batch({"dataframe": frame})
-    )
-    suite = gx.ExpectationSuite(
-        name=name,
-        expectations=[
-            get_expectation_impl(rule.type)(**rule.arguments, meta={"position": position})
-            for position, rule in enumerate(rules)
-        ],
-    )
-    validation = batch.validate(
-        suite,
-        result_format={
-            "result_format": "SUMMARY",
-            "partial_unexpected_count": EXAMPLES,
-            "unexpected_index_column_names": [
-                column for column in (FILE, ROW, *table(name).key, "previous_date") if column in frame.columns
-            ],
-        },
-    )
-    results = {result.expectation_config.meta["position"]: result for result in validation.results}
-    return [_verdict(rule, results[position], named) for position, rule in enumerate(rules)]
+    key = table(name).key
+    needed = dict.fromkeys([*(column for rule in rules for column in rule.columns), *key, FILE, ROW])
+    frame = rows.select(column for column in needed if column in rows.columns)
+    index = [column for column in (FILE, ROW, *key, "previous_date") if column in frame.columns]
+    answers = helper.call(evaluate, name, frame, list(rules), index, EXAMPLES)
+    return [_verdict(rule, answer, named) for rule, answer in zip(rules, answers, strict=True)]
 
 
 def judge_columns(name: str, required: Sequence[str], present: Sequence[str], sentences: Sequence[str]) -> Verdict:
@@ -173,29 +139,17 @@ def check_specs(name: str, *, of_files: bool = True) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def _for_great_expectations(rows: pl.DataFrame, rules: Sequence[Rule], key: Sequence[str]) -> Any:
-    """The columns that the rules need, as pandas; times lose their zone (all UTC), as GX compares them."""
-    needed = dict.fromkeys([*(column for rule in rules for column in rule.columns), *key, FILE, ROW])
-    frame = rows.select(column for column in needed if column in rows.columns)
-    casts = [
-        pl.col(column).dt.replace_time_zone(None) if dtype == TIME else pl.col(column).cast(pl.Datetime("us"))
-        for column, dtype in frame.schema.items()
-        if dtype in (TIME, DATE)
-    ]
-    return frame.with_columns(casts).to_pandas()
-
-
-def _verdict(rule: Rule, result: Any, named: ColumnNamer) -> Verdict:
-    if result.exception_info.get("raised_exception"):
-        raise RuntimeError(f"check {rule.check}: {result.exception_info.get('exception_message')}")
-    found = result.result
+def _verdict(rule: Rule, answer: Answer, named: ColumnNamer) -> Verdict:
+    if answer["error"] is not None:
+        raise RuntimeError(f"check {rule.check}: {answer['error']}")
+    found = answer["result"]
     metadata: dict[str, Any] = {"expectation": rule.type}
     for label, name in (("rows", "element_count"), ("unexpected", "unexpected_count")):
         if found.get(name) is not None:
             metadata[label] = float(found[name])
     if found.get("observed_value") is not None:
         metadata["observed"] = str(found["observed_value"])
-    passed = bool(result.success)
+    passed = bool(answer["success"])
     if rule.check == "freshness" and str(found.get("observed_value")) in ("None", "NaT"):
         passed = True  # no row at all: `not_empty` says so
     if passed:

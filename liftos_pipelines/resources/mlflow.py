@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from liftos_pipelines import settings
+from liftos_pipelines import helper, settings
+from liftos_pipelines.resources.mlflow_store import experiment_of, open_store, record_run
 
 
 class MlflowResource(dg.ConfigurableResource):
@@ -28,38 +29,39 @@ class MlflowResource(dg.ConfigurableResource):
         asset key and the client.
         """
         mlflow = self.open()
-        client = context.partition_key
-        mlflow.set_experiment(experiment_id=self._experiment(client))
-        asset = "/".join(context.asset_key.path)
-        labels = {"dagster.run_id": context.run.run_id, "dagster.asset": asset, "liftos.client": client} | tags
-        with mlflow.start_run(run_name=name, tags=labels) as run:
+        mlflow.set_experiment(experiment_id=experiment_of(mlflow, context.partition_key))
+        with mlflow.start_run(run_name=name, tags=_tags(context) | tags) as run:
             yield run
+
+    def record(
+        self,
+        context: dg.AssetExecutionContext,
+        name: str,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        files: Sequence[Path] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> Callable[[], str]:
+        """Begin to log a whole run at once, beside this process where `liftos run` has a helper.
+
+        Returns a function that waits for the run's id; `files` must stay until then. This process need not import
+        MLflow.
+        """
+        labels = _tags(context) | dict(tags or {})
+        paths = [str(file) for file in files]
+        return helper.submit(
+            record_run, self.uri(), context.partition_key, name, labels, dict(params), dict(metrics), paths
+        )
 
     def open(self) -> Any:
         """The `mlflow` module, pointed at this store."""
-        import logging
+        return open_store(self.uri())
 
-        import mlflow
 
-        # The first use of a store tells of each of its migrations.
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        uri = self.uri()
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        mlflow.set_tracking_uri(uri)
-        return mlflow
-
-    def _experiment(self, client: str) -> str:
-        mlflow = self.open()
-        known = mlflow.get_experiment_by_name(client)
-        if known is not None:
-            return str(known.experiment_id)
-        artifacts = settings.mlflow_artifacts()
-        location = artifacts if "://" in artifacts else Path(artifacts).resolve().as_uri()
-        try:
-            return str(mlflow.create_experiment(client, artifact_location=f"{location}/{client}"))
-        except mlflow.exceptions.MlflowException:  # two runs of one client began together
-            known = mlflow.get_experiment_by_name(client)
-            if known is None:
-                raise
-            return str(known.experiment_id)
+def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:
+    return {
+        "dagster.run_id": context.run.run_id,
+        "dagster.asset": "/".join(context.asset_key.path),
+        "liftos.client": context.partition_key,
+    }
