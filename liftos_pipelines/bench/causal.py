@@ -16,7 +16,7 @@ import polars as pl
 from scipy.stats import lognorm, truncnorm
 
 from liftos_pipelines import settings
-from liftos_pipelines.bench.causal_runs import CLIENT, Run, Sampling, cold, two_cores, warm
+from liftos_pipelines.bench.causal_runs import CLIENT, Run, Sampling, cold, two_cores, uncompiled, warm
 from liftos_pipelines.bench.figure import Figure, NoData, unmeasured
 from liftos_pipelines.bench.rivals import MERIDIAN, PYMC_MARKETING, PeerFit
 from liftos_pipelines.modules.causal.transforms import CURVE
@@ -48,11 +48,23 @@ def measure(data: Path) -> Iterator[Figure]:
 
 def _national(file: Path) -> Iterator[Figure]:
     client = example("meridian-default")
+    first = uncompiled(file, client)
     ours, again = cold(file, client, times=COLD_RUNS), warm(file, client)
     meridian = MERIDIAN.fit(file, "national", "--knots", "10")
     pymc = PYMC_MARKETING.fit(file, "national", "--knots", "10")
     what = "156 weeks, 4 channels, 2 controls, 10 knots"
     yield from _speed("national MMM", what, ours, "<= 8 s", ">= 400 ESS/s", [meridian, pymc])
+    if first.sampling is not None:
+        yield Figure(
+            benchmark=BENCHMARK,
+            name="national MMM, first fit after an installation",
+            value=first.seconds[0],
+            unit="s",
+            n=1,
+            method=f"nothing compiled yet: compilation {first.sampling.compile_seconds:.1f} s, with it "
+            f"{first.sampling.ess_per_second:,.0f} ESS/s; all other rows read the compiled log-density from disk; "
+            f"load average before: {first.load:.1f}",
+        )
     yield Figure(
         benchmark=BENCHMARK,
         name="national MMM, the same in a warm process",

@@ -98,6 +98,15 @@ def cold(file: Path, client: str, *, times: int = 1) -> Run:
         return _read(Path(home), tuple(seconds), load)
 
 
+def uncompiled(file: Path, client: str) -> Run:
+    """The first fit after an installation: the log-density is compiled in the run, not read from disk."""
+    load = os.getloadavg()[0]
+    command = [sys.executable, "-m", "liftos_pipelines.cli", "run", CLIENT, "--select", SELECT]
+    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as cache:
+        seconds, _ = _execute(command, file, client, Path(home), {"NUMBA_CACHE_DIR": cache})
+        return _read(Path(home), (seconds,), load)
+
+
 def warm(file: Path, client: str) -> Run:
     """The second of two such runs in one process."""
     load = os.getloadavg()[0]
@@ -107,14 +116,16 @@ def warm(file: Path, client: str) -> Run:
         return _read(Path(home), (float(json.loads(told)["warm_seconds"]),), load)
 
 
-def _execute(command: list[str], file: Path, client: str, home: Path) -> tuple[float, str]:
+def _execute(
+    command: list[str], file: Path, client: str, home: Path, settled: dict[str, str] | None = None
+) -> tuple[float, str]:
     """Seconds of a process on a fresh home, and the last line it printed."""
     folder = home / "clients" / CLIENT
     (folder / "data").mkdir(parents=True)
     shutil.copy(file, folder / "data" / file.name)
     (folder / "client.yaml").write_text(client, encoding="utf-8")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LIFTOS_", "DAGSTER_"))}
-    environment["LIFTOS_HOME"] = str(home)
+    environment |= {"LIFTOS_HOME": str(home)} | (settled or {})
     began = time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=settings.PROJECT)
     seconds = time.perf_counter() - began
