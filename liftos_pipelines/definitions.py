@@ -19,7 +19,19 @@ settings.set_defaults()
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from liftos_pipelines import checks as checks_room  # noqa: E402
-from liftos_pipelines.assets import agentic, causal, causal_experiments, causal_monitor, llm, memory, sentiment, sources, surfacing  # noqa: E402
+from liftos_pipelines.assets import (  # noqa: E402
+    agentic,
+    causal,
+    causal_answers,
+    causal_experiments,
+    causal_impact,
+    causal_monitor,
+    llm,
+    memory,
+    sentiment,
+    sources,
+    surfacing,
+)
 from liftos_pipelines.assets import eval as eval_assets  # noqa: E402
 from liftos_pipelines.resources.embedder import EmbedderResource  # noqa: E402
 from liftos_pipelines.resources.lake import LakeIOManager, LakeResource  # noqa: E402
@@ -32,7 +44,20 @@ from liftos_pipelines.sensors.intake import new_files, register_clients  # noqa:
 from liftos_pipelines.sensors.reactions import reaction_sensors  # noqa: E402
 from liftos_pipelines.sensors.schedules import daily_job, every_day, every_week, platform_job, refit_job, roll_up  # noqa: E402
 
-ASSET_ROOMS = (sources, causal, causal_experiments, causal_monitor, sentiment, surfacing, llm, agentic, memory, eval_assets)
+ASSET_ROOMS = (
+    sources,
+    causal,
+    causal_answers,
+    causal_impact,
+    causal_experiments,
+    causal_monitor,
+    sentiment,
+    surfacing,
+    llm,
+    agentic,
+    memory,
+    eval_assets,
+)
 
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:

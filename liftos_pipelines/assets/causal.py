@@ -1,10 +1,9 @@
-"""Lift Causal's assets: the weekly panel, the marketing-mix posterior, what follows from it, and impacts of events."""
+"""Lift Causal's model: the weekly panel, its posterior, whether it may be published, and which one serves."""
 
 import json
 import tempfile
 import time
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as clock
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +12,66 @@ import polars as pl
 
 from liftos_pipelines.assets.common import SKIPPED, client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.clients import ClientConfig
-from liftos_pipelines.modules.causal.design import build_design, require_enough_weeks
-from liftos_pipelines.modules.causal.impact import ImpactUnknown, Series, estimate_impact, national_series
+from liftos_pipelines.modules.causal.design import Design, build_design, require_enough_weeks
+from liftos_pipelines.modules.causal.features import feature_controls
 from liftos_pipelines.modules.causal.lift import prepare_lift_tests
-from liftos_pipelines.modules.causal.panel import build_panel
+from liftos_pipelines.modules.causal.panel import build_panel, panel_weeks
 from liftos_pipelines.modules.causal.spec import ModelSpec
+from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.mlflow import MlflowResource
-from liftos_pipelines.resources.spine import SpineResource
-from liftos_pipelines.spine.database import Event
-from liftos_pipelines.spine.payloads import CausalImpactIdentified, SentimentDropDetected
-from liftos_pipelines.tables import ALL, table
+from liftos_pipelines.templates.loader import load_template, with_template
 
-REACTION = "causal/impact"
-TRIGGERS = ("sentiment_drop_detected", "visibility_shift_detected", "algorithm_change_detected")
-SHIFT_WINDOW_DAYS = 28
-"""A shift of visibility has a date, not an end: its effect is looked for in the four weeks that follow."""
-FITTED = inputs("causal/panel", "causal/mmm_posterior")
 MARKETING = ("sources/marketing_outcome", "sources/marketing_media", "sources/marketing_controls")
+FITTED = inputs("causal/panel", "causal/mmm_posterior")
+STAGES = ("compile_seconds", "sampling_seconds", "validation_seconds")
 
 
 def spec_for(client: ClientConfig) -> ModelSpec:
-    """The client's model specification; errors name client.yaml and the field."""
-    return ModelSpec.from_config(client.causal, where=str(client.folder / "client.yaml"))
+    """The client's model specification on top of its industry's; errors name client.yaml and the field."""
+    template = load_template(client.industry, client.folder)
+    return ModelSpec.from_config(with_template(template, client.causal), where=str(client.folder / "client.yaml"))
 
 
-@lift_asset("causal/panel", ins=inputs(*MARKETING), kinds={"polars"}, code_version="1")
+@lift_asset("causal/panel", ins=inputs(*MARKETING), kinds={"polars"}, code_version="2")
 def panel(
     context: dg.AssetExecutionContext,
     marketing_outcome: pl.DataFrame,
     marketing_media: pl.DataFrame,
     marketing_controls: pl.DataFrame,
+    lake: LakeResource,
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """One row a week and geo: outcome, spend and exposure of each mapped channel, controls; complete and checked."""
+    """One row a week and geo: outcome, spend and exposure of each mapped channel, controls; complete and checked.
+
+    Where causal.features asks for them, the newest tables of sentiment and visibility in AI answers are read too.
+    """
     client = client_of(context)
     mapped = client.sources.marketing
     if mapped is None or marketing_outcome.is_empty():
         return skipped("causal/panel", "marketing")
+    spec = spec_for(client)
+    notes: tuple[str, ...] = ()
+    if spec.features:
+        store = lake.get()
+        measured = feature_controls(
+            {str(name): role for name, role in spec.features.items()},
+            panel_weeks(marketing_outcome),
+            sentiment=store.read(client.client, "sentiment/daily_index"),
+            visibility=store.read(client.client, "surfacing/visibility"),
+            brand=client.brand.name if client.brand else None,
+        )
+        marketing_controls = pl.concat([marketing_controls, measured.rows], how="diagonal_relaxed")
+        notes = measured.notes
     built = build_panel(
         marketing_outcome,
         marketing_media,
         marketing_controls,
         channels=list(mapped.channels),
         organic=list(mapped.organic),
-        mediators=spec_for(client).mediators,
+        mediators=spec.mediators,
+        roles=spec.roles,
     )
-    for note in built.notes:
+    notes = (*notes, *built.notes)
+    for note in notes:
         context.log.warning(note)
     return result(
         built.frame,
@@ -65,7 +79,7 @@ def panel(
         geos=built.frame["geo"].n_unique(),
         channels=len(built.channels),
         controls=len(built.controls),
-        left_out="; ".join(built.notes) or "nothing",
+        left_out="; ".join(notes) or "nothing",
     )
 
 
@@ -74,12 +88,16 @@ def panel(
     ins=inputs("causal/panel", "sources/experiments"),
     io_manager_key="posterior_io",
     kinds={"pymc", "mlflow"},
-    code_version="1",
+    code_version="2",
 )
 def mmm_posterior(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, experiments: pl.DataFrame, mlflow: MlflowResource
 ) -> dg.MaterializeResult[Any]:
-    """Posterior of the marketing-mix model: carry-over, saturation, ROI priors, geos pooled, lift tests as evidence."""
+    """The newest fit of the marketing-mix model, a candidate: it serves only when no check keeps it back.
+
+    Carry-over, saturation, ROI priors, geos pooled, lift tests as evidence; in the units of the model that serves, so
+    that fits are comparable. Every fit is a version in the MLflow Model Registry, also one that fails.
+    """
     import arviz as az
 
     if panel.is_empty():
@@ -88,11 +106,14 @@ def mmm_posterior(
     from liftos_pipelines.modules.causal.fit import fit
     from liftos_pipelines.modules.causal.plots import fit_plot
     from liftos_pipelines.modules.causal.reading import read_fitted
-    from liftos_pipelines.modules.causal.validation import sampling_checks
+    from liftos_pipelines.modules.causal.validation import remedies, sampling_checks
+    from liftos_pipelines.resources.model_registry import GATE, ModelRegistry
 
     spec = spec_for(client_of(context))
     design = build_design(panel, spec)
     require_enough_weeks(design)
+    registry = ModelRegistry(context.partition_key, mlflow)
+    design, reference, units = _in_served_units(context, registry, panel, design, spec)
     lift = prepare_lift_tests(experiments, design, spec.max_lag, spec.lift_carry_out_weeks)
     for note in lift.notes:
         context.log.warning(note)
@@ -104,22 +125,47 @@ def mmm_posterior(
         for check in sampling_checks(data)
         if check.value is not None and check.value == check.value
     }
-    stages = ("compile_seconds", "sampling_seconds", "validation_seconds")
-    measured |= {"seconds": seconds} | {name: float(data.attrs[name]) for name in stages}
+    measured |= {"seconds": seconds} | {name: float(data.attrs[name]) for name in STAGES}
     run_id = _log_to_mlflow(context, mlflow, data, spec, measured)
+    version = registry.register(run_id, {GATE: "not checked yet", "last_week": str(data.attrs["last_week"])})
+    data.attrs |= {"version": version.number, "mlflow_run_id": run_id, "reference": reference}
     shocks = [week.isoformat() for week in design.scales.shocks]
     return dg.MaterializeResult(
         value=data,
         metadata={name: dg.MetadataValue.float(float(value)) for name, value in measured.items()}
         | {
             "status": "ok",
+            "version": float(version.number),
             "mlflow_run_id": run_id,
+            "units": units,
+            "sampling": "; ".join(remedies(data)),
             "experiments_used": ", ".join(lift.ids) or "none",
             "weeks_set_apart": ", ".join(shocks) or "none",
             "left_out": "; ".join(lift.notes) or "nothing",
             "fit": dg.MetadataValue.md(fit_plot(read_fitted(data, panel), spec.seed)),
         },
     )
+
+
+def _in_served_units(
+    context: dg.AssetExecutionContext, registry: Any, panel: pl.DataFrame, design: Design, spec: ModelSpec
+) -> tuple[Design, str, str]:
+    """The design in the served model's frozen units where it fits them, that model's effects, and words on both."""
+    from liftos_pipelines.modules.causal.champion import comparable_scales, reference_of
+    from liftos_pipelines.resources.model_registry import ModelGone
+
+    serving = registry.champion()
+    if serving is None:
+        return design, "null", "its own: no model is served yet"
+    try:
+        served = registry.load(serving)
+    except ModelGone as gone:
+        context.log.warning(str(gone))
+        return design, "null", f"its own: {gone}"
+    scales, why = comparable_scales(design, served, spec.form)
+    if scales is None:
+        return design, json.dumps({"why": why}), f"its own: {why}"
+    return build_design(panel, spec, scales=scales), reference_of(served), f"those of version {serving.number}"
 
 
 def _log_to_mlflow(
@@ -130,191 +176,115 @@ def _log_to_mlflow(
     measured: dict[str, float],
 ) -> str:
     """Parameters, metrics and the NetCDF file in one MLflow run; returns its id."""
+    from liftos_pipelines.resources.model_registry import FILE
+
     with mlflow.run(context, "mmm_posterior", model="mmm", last_week=str(data.attrs["last_week"])) as run:
         import mlflow as tracking
 
         settings = spec.model_dump(mode="json")
-        tracking.log_params(
-            {
-                name: value if isinstance(value, (int, float, str)) else json.dumps(value)
-                for name, value in settings.items()
-            }
-        )
-        tracking.log_params({name: data.attrs[name] for name in ("channels", "geos", "weeks", "experiments")})
+        logged = {
+            name: value if isinstance(value, (int, float, str)) else json.dumps(value)
+            for name, value in settings.items()
+        }
+        names = ("channels", "geos", "weeks", "experiments")
+        tracking.log_params(logged | {f"data_{name}": data.attrs[name] for name in names})
         tracking.log_metrics(measured)
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "mmm_posterior.nc"
+            file = Path(folder) / FILE
             data.to_netcdf(str(file))
             tracking.log_artifact(str(file))
         return str(run.info.run_id)
 
 
-@lift_asset("causal/channel_results", ins=FITTED, kinds={"arviz"}, code_version="1")
-def channel_results(
-    context: dg.AssetExecutionContext, panel: pl.DataFrame, mmm_posterior: Any
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """What each channel contributed, its ROI and marginal ROI, per geo and in total, with 90 % intervals."""
-    from liftos_pipelines.modules.causal import plots, reading, results
-
-    if not reading.is_fitted(mmm_posterior):
-        return skipped("causal/channel_results", "marketing")
-    estimated = results.channel_results(reading.read_fitted(mmm_posterior, panel))
-    total = estimated.filter(pl.col("geo") == ALL)
-    picture = plots.forest_plot(estimated)
-    paid = total.filter(pl.col("kind") == "paid")
-    described: dict[str, Any] = {f"roi_{name}": roi for name, roi in paid.select("channel", "roi").iter_rows()}
-    if picture:
-        described["roi"] = dg.MetadataValue.md(picture)
-    return result(estimated, media_share=total["contribution_share"].sum(), **described)
-
-
-@lift_asset("causal/response_curves", ins=FITTED, kinds={"arviz"}, code_version="1")
-def response_curves(
-    context: dg.AssetExecutionContext, panel: pl.DataFrame, mmm_posterior: Any
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """Response of each channel to its spend over the plan's weeks, with carry-over at steady state; 90 % intervals."""
-    from liftos_pipelines.modules.causal import reading, results
-
-    if not reading.is_fitted(mmm_posterior):
-        return skipped("causal/response_curves", "marketing")
-    spec = spec_for(client_of(context))
-    curves = results.response_curves(reading.read_fitted(mmm_posterior, panel), spec.plan_weeks)
-    beyond = curves["beyond_observed"].sum() if curves.height else None
-    return result(curves, points_beyond_observed=beyond)
-
-
-@lift_asset("causal/budget_plan", ins=FITTED, kinds={"scipy"}, code_version="1")
-def budget_plan(
-    context: dg.AssetExecutionContext, panel: pl.DataFrame, mmm_posterior: Any
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """The same budget better spread, within bounds and what was observed, with the uplift's 90 % interval."""
-    from liftos_pipelines.modules.causal import plan, reading
-
-    if not reading.is_fitted(mmm_posterior):
-        return skipped("causal/budget_plan", "marketing")
-    spec = spec_for(client_of(context))
-    fitted = reading.read_fitted(mmm_posterior, panel)
-    planned = plan.budget_plan(fitted, plan_weeks=spec.plan_weeks, band=spec.plan_band, seed=spec.seed)
-    if planned.is_empty():
-        context.log.warning("no channel spent anything in the plan's weeks: there is no budget to spread")
-        return result(planned, status="unknown: nothing was spent in the plan's weeks")
-    whole = planned.filter(pl.col("channel") == ALL).row(0, named=True)
-    return result(
-        planned,
-        uplift=whole["uplift"],
-        uplift_low=whole["uplift_low"],
-        uplift_high=whole["uplift_high"],
-        uplift_share=whole["uplift"] / whole["response_current"],
-        unit=planned["unit"][0],
-    )
-
-
-@lift_asset("causal/validation", ins=FITTED, kinds={"arviz"}, code_version="1")
+@lift_asset("causal/validation", ins=FITTED, kinds={"arviz"}, code_version="2")
 def validation(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, mmm_posterior: Any
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """Whether the fit may be published: convergence, held-out weeks, baseline, collinearity, what the data said."""
+    """Whether the newest fit may be published: convergence, held-out weeks, residuals, baseline, assumptions.
+
+    Levels are those of causal.gate as it stands now; a failed check keeps the last champion serving.
+    """
     from liftos_pipelines.modules.causal import reading
-    from liftos_pipelines.modules.causal.validation import validate
+    from liftos_pipelines.modules.causal.validation import failed, validate
 
     if not reading.is_fitted(mmm_posterior):
         return skipped("causal/validation", "marketing")
-    checks = validate(mmm_posterior, reading.read_fitted(mmm_posterior, panel), reading.spec_of(mmm_posterior))
+    gate = spec_for(client_of(context)).gate
+    spec = reading.spec_of(mmm_posterior).model_copy(update={"gate": gate})
+    checks = validate(mmm_posterior, reading.read_fitted(mmm_posterior, panel), spec)
+    checks = checks.with_columns(version=pl.lit(mmm_posterior.attrs.get("version"), dtype=pl.Int64))
     count = dict(checks["status"].value_counts().iter_rows())
     values = dict(checks.filter(pl.col("value").is_not_null()).select("check", "value").iter_rows())
     tally = {f"checks_{status}": count.get(status, 0) for status in ("pass", "warn", "fail", "unknown")}
-    return result(checks, **tally, **values)
+    return result(checks, failed=", ".join(failed(checks)) or "none", **tally, **values)
 
 
 @lift_asset(
-    "causal/impact",
-    ins=inputs(*MARKETING),
-    deps=[dg.AssetKey(["sentiment", "alerts"]), dg.AssetKey(["surfacing", "shifts"])],
-    kinds={"polars"},
+    "causal/champion",
+    ins=inputs("causal/panel", "causal/mmm_posterior", "causal/validation"),
+    io_manager_key="posterior_io",
+    kinds={"arviz", "mlflow"},
     code_version="1",
 )
-def impact(
+def champion(
     context: dg.AssetExecutionContext,
-    marketing_outcome: pl.DataFrame,
-    marketing_media: pl.DataFrame,
-    marketing_controls: pl.DataFrame,
-    spine: SpineResource,
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """What each sentiment drop and visibility shift did to the outcome, against what would have been without it."""
-    client = client_of(context)
-    store = spine.get()
-    triggers = store.events(client.client, types=TRIGGERS)
-    series: Series | str
-    if marketing_outcome.is_empty():
-        series = f"{SKIPPED} (marketing)"
-    else:
-        try:
-            series = national_series(
-                marketing_outcome, marketing_media, marketing_controls, mediators=spec_for(client).mediators
-            )
-        except ImpactUnknown as reason:
-            series = f"unknown: {reason}"
-    rows, unknown = [], []
-    for trigger in triggers:
-        row = series if isinstance(series, str) else _impact_row(series, trigger)
-        if isinstance(row, str):
-            unknown.append(f"{trigger.type} {trigger.event_id[:8]}: {row}")
-            context.log.warning(unknown[-1])
-        else:
-            rows.append(row)
-            _raise_impact(spine, trigger, row)
-    frame = _impact_table(rows)
-    status = series if isinstance(series, str) and series.startswith(SKIPPED) else "ok"
-    described = result(
-        frame,
-        status=status,
-        triggers=len(triggers),
-        estimated=len(rows),
-        unknown="; ".join(unknown) or "none",
-        revenue_at_risk=frame["revenue_at_risk"].sum() if frame["revenue_at_risk"].count() else None,
+    panel: pl.DataFrame,
+    mmm_posterior: Any,
+    validation: pl.DataFrame,
+    mlflow: MlflowResource,
+) -> dg.MaterializeResult[Any]:
+    """The posterior that answers are given from: the newest fit when no check failed, else the last one that passed.
+
+    The MLflow alias `champion` of the model `<client>-mmm` says which version serves. Moved by hand it is followed at
+    the next run; the tag `hold` = `true` on the version keeps it until it is taken off.
+    """
+    import arviz as az
+
+    from liftos_pipelines.modules.causal.champion import NONE_PASSED, choose
+    from liftos_pipelines.modules.causal.reading import is_fitted, last_week
+    from liftos_pipelines.modules.causal.validation import failed
+    from liftos_pipelines.resources.model_registry import GATE, HOLD, PROMOTED, ModelRegistry
+
+    if not is_fitted(mmm_posterior):
+        return dg.MaterializeResult(value=mmm_posterior, metadata={"status": str(mmm_posterior.attrs["status"])})
+    registry = ModelRegistry(context.partition_key, mlflow)
+    serving = registry.champion()
+    number = mmm_posterior.attrs.get("version")
+    candidate = None if number is None else registry.version(int(number))
+    judged = validation["version"].max() if "version" in validation.columns else None
+    keep_back = failed(validation)
+    verdict = choose(
+        candidate=candidate.number if candidate else None,
+        judged=judged if isinstance(judged, int) else None,
+        failed=keep_back,
+        promoted_before=candidate is not None and PROMOTED in candidate.tags,
+        champion=serving.number if serving else None,
+        held=serving is not None and serving.tags.get(HOLD) == "true",
     )
-    # Noted last: a run that dies before this is asked for again, and does the same once more without harm.
-    for trigger in triggers:
-        store.mark_handled(trigger.event_id, REACTION)
-    return described
-
-
-def _window_of(trigger: Event) -> tuple[date, date]:
-    if isinstance(trigger.payload, SentimentDropDetected):
-        return trigger.payload.window_start, trigger.payload.window_end
-    start = getattr(trigger.payload, "detected_at", trigger.occurred_at).date()
-    return start, start + timedelta(days=SHIFT_WINDOW_DAYS - 1)
-
-
-def _impact_row(series: Series, trigger: Event) -> dict[str, Any] | str:
-    """The row of one event, or why there is none."""
-    start, end = _window_of(trigger)
-    try:
-        estimated = estimate_impact(series, start, end)
-    except ImpactUnknown as reason:
-        return f"unknown: {reason}"
-    campaign = getattr(trigger.payload, "campaign_id", None) or ALL
-    return {"event_id": trigger.event_id, "campaign_id": campaign, "trigger": trigger.type} | vars(estimated)
-
-
-def _raise_impact(spine: SpineResource, trigger: Event, row: dict[str, Any]) -> None:
-    payload = CausalImpactIdentified(
-        trigger_event_id=trigger.event_id,
-        **{name: row[name] for name in CausalImpactIdentified.model_fields if name != "trigger_event_id"},
+    now = datetime.now(UTC)
+    if candidate and judged == candidate.number:
+        registry.tag(candidate.number, GATE, f"failed: {', '.join(keep_back)}" if keep_back else "passed")
+    if candidate and verdict.promote:
+        registry.promote(candidate.number, now)
+    context.log.info(f"{verdict.serve} serves: {verdict.why}")
+    described: dict[str, Any] = {"why": verdict.why, "candidate": float(number) if number is not None else "unknown"}
+    if verdict.serve == "nothing":
+        data = az.InferenceData(attrs={"status": NONE_PASSED, "why": verdict.why})
+        return dg.MaterializeResult(value=data, metadata={"status": NONE_PASSED} | described)
+    version = candidate if verdict.serve == "candidate" else serving
+    assert version is not None
+    data = mmm_posterior if verdict.serve == "candidate" else registry.load(version)
+    unseen = panel.filter(pl.col("date") > last_week(data))["date"].n_unique()
+    data.attrs |= {"why": verdict.why, "candidate": int(number) if number is not None else -1, "weeks_unseen": unseen}
+    return dg.MaterializeResult(
+        value=data,
+        metadata=described
+        | {
+            "status": "ok",
+            "version": float(version.number),
+            "last_week": last_week(data).isoformat(),
+            "weeks_unseen": float(unseen),
+            "age_days": (now - version.created).total_seconds() / 86_400,
+            "mlflow_run_id": version.run_id,
+        },
     )
-    happened = datetime.combine(row["window_end"], clock(), tzinfo=UTC)
-    spine.get().raise_event(
-        trigger.client,
-        payload,
-        occurred_at=max(happened, trigger.occurred_at),
-        causation_id=trigger.event_id,
-        correlation_id=trigger.correlation_id,
-    )
-
-
-def _impact_table(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    whole = ("n_pre", "n_window", "n_placebo")
-    extra = {"campaign_id": pl.String(), "trigger": pl.String(), "expected": pl.Float64(), "observed": pl.Float64()}
-    schema = table("causal/impact").columns | extra | {name: pl.Int64() for name in whole}
-    schema |= {"placebo_ratio": pl.Float64(), "placebo_p": pl.Float64()}
-    return pl.DataFrame(rows, schema=schema)

@@ -20,7 +20,8 @@ DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=3), warn_windo
 WEEKLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=15), warn_window=timedelta(days=8))
 """What the weekly refit makes."""
 FITTED_WEEKLY = frozenset(
-    f"causal/{name}" for name in ("mmm_posterior", "channel_results", "response_curves", "budget_plan", "validation")
+    f"causal/{name}"
+    for name in ("mmm_posterior", "champion", "channel_results", "response_curves", "budget_plan", "validation")
 )
 READ_AGAIN = dg.RetryPolicy(max_retries=1, delay=1)
 """For what reads other people's stores; a source's own verdict on its data is not tried again."""

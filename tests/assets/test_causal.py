@@ -1,82 +1,29 @@
 """Causal's assets on a real instance: a small world goes through, an absent source is skipped, events are answered."""
 
-import json
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import polars as pl
 import pytest
+from assets.causal_running import Run, checks_of, metadata_of, runner, write_client
 from modules.causal.causal_worlds import World, make_world
 
-from liftos_pipelines.assets import causal as room
-from liftos_pipelines.assets import causal_monitor
-from liftos_pipelines.checks.causal import GATES, causal_publish_gate
+from liftos_pipelines.checks.causal import GATES
 from liftos_pipelines.modules.causal.validation import NAMES
-from liftos_pipelines.resources.lake import Lake, LakeIOManager
+from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.posterior_io import PosteriorAbsent, PosteriorIOManager
-from liftos_pipelines.resources.spine import SpineResource, open_spine
+from liftos_pipelines.resources.spine import open_spine
 from liftos_pipelines.spine.payloads import AlgorithmChangeDetected, SentimentDropDetected
-from liftos_pipelines.tables import SOURCES, table
+from liftos_pipelines.tables import table
 
-MARKETING = ("marketing_outcome", "marketing_media", "marketing_controls")
-Run = Callable[..., dg.ExecuteInProcessResult]
-
-
-def write_client(home: Path, name: str, world: World | None, causal: dict[str, object]) -> None:
-    """A client folder; its source tables are written straight to the lake, as ingestion would."""
-    folder = home / "clients" / name
-    folder.mkdir()
-    mapping = ""
-    lake = Lake(str(home / "lake"))
-    frames = {source: table(f"sources/{source}").empty() for source in SOURCES}
-    if world is not None:
-        channels = "".join(f"      {c}: {{spend: {c}, exposure: {c}}}\n" for c in world.channels)
-        mapping = f"sources:\n  marketing:\n    path: m.csv\n    date: d\n    outcome: o\n    channels:\n{channels}"
-        frames |= {
-            "marketing_outcome": world.outcome,
-            "marketing_media": world.media,
-            "marketing_controls": world.controls,
-        }
-    for source, frame in frames.items():
-        lake.write(name, f"sources/{source}", frame)
-    (folder / "client.yaml").write_text(f"client: {name}\n{mapping}causal: {json.dumps(causal)}\n")
+TABLES = ("panel", "channel_results", "response_curves", "budget_plan", "validation", "impact")
 
 
 @pytest.fixture
 def run(home: Path, instance: dg.DagsterInstance) -> Run:
-    """Materialise causal's assets (all, or some) of a client on the test's instance."""
-    assets = dg.load_assets_from_modules([room, causal_monitor])
-    outside = [
-        dg.AssetSpec(["sources", s], partitions_def=room.panel.partitions_def) for s in (*MARKETING, "experiments")
-    ]
-    outside = [spec.with_io_manager_key("lake_io") for spec in outside]
-    defs = dg.Definitions(
-        assets=[*assets, *outside],
-        asset_checks=[causal_publish_gate],
-        resources={
-            "lake_io": LakeIOManager(),
-            "posterior_io": PosteriorIOManager(),
-            "spine": SpineResource(),
-            "mlflow": MlflowResource(),
-        },
-        executor=dg.in_process_executor,
-    )
-
-    def _run(client: str, *names: str, expect: bool = True) -> dg.ExecuteInProcessResult:
-        instance.add_dynamic_partitions("clients", [client])
-        keys = [dg.AssetKey(["causal", name]) for name in names] or [asset.key for asset in assets]
-        job = defs.resolve_implicit_global_asset_job_def()
-        result = job.execute_in_process(
-            instance=instance, partition_key=client, asset_selection=keys, raise_on_error=expect
-        )
-        assert result.success == expect
-        return result
-
-    return _run
+    return runner(instance)
 
 
 @pytest.fixture(scope="module")
@@ -84,54 +31,75 @@ def world() -> World:
     return make_world(seed=3, geos=2, weeks=80)
 
 
-QUICK = {"chains": 2, "draws": 300, "tune": 300, "max_lag": 4, "seasonality": 1, "holdout_weeks": 6}
+QUICK = {"chains": 2, "draws": 400, "tune": 300, "max_lag": 4, "seasonality": 1, "holdout_weeks": 6}
 
 
-def test_a_world_goes_through_every_asset_and_its_gate(run: Run, home: Path, world: World) -> None:
+@pytest.mark.parametrize("geos", [1, 2])
+def test_a_world_goes_through_every_asset_and_its_gate(run: Run, home: Path, geos: int) -> None:
+    world = make_world(seed=3, geos=geos, weeks=80)
     write_client(home, "acme", world, QUICK)
     result = run("acme")
     lake = Lake(str(home / "lake"))
     results = lake.read("acme", "causal/channel_results")
-    assert set(results["geo"]) == {"all", *world.geos}
+    assert set(results["geo"]) >= {"all", *world.geos}
     assert (results["roi_low"] < results["roi"]).all()
     plan = lake.read("acme", "causal/budget_plan")
     whole = plan.filter(pl.col("channel") == "all").row(0, named=True)
     parts = plan.filter(pl.col("channel") != "all")
     assert parts["spend_planned"].sum() == pytest.approx(whole["spend_current"])
-    assert set(lake.read("acme", "causal/validation")["check"]) == set(NAMES) == set(GATES)
-    assert lake.read("acme", "causal/monitor").height == 1
     curves = lake.read("acme", "causal/response_curves")
     assert curves.filter(pl.col("scale") == 0)["response"].abs().max() < 1e-6
-    checks = result.get_asset_check_evaluations()
-    assert {check.check_name for check in checks} == set(GATES)
-    metadata = result.asset_materializations_for_node("causal__mmm_posterior")[0].metadata
-    assert metadata["seconds"].value > 0
-    assert "data:image/png;base64" in metadata["fit"].value
+    assert set(lake.read("acme", "causal/validation")["check"]) == set(NAMES) == set(GATES)
+    checks = checks_of(result)
+    assert set(checks) == {*GATES, "served_model_is_current"}
+    assert checks["served_model_is_current"].passed
+    said = metadata_of(result, "mmm_posterior")
+    assert float(str(said["seconds"])) > 0
+    assert "R-hat" in str(said["sampling"])
+    assert "data:image/png;base64" in str(said["fit"])
+    assert metadata_of(result, "champion")["version"] == said["version"] == 1
 
     mlflow = MlflowResource().open()
-    logged = mlflow.get_run(metadata["mlflow_run_id"].value)
+    logged = mlflow.get_run(said["mlflow_run_id"])
     assert logged.data.tags["liftos.client"] == "acme"
-    assert logged.data.metrics["r_hat"] == pytest.approx(metadata["r_hat"].value)
+    assert logged.data.metrics["r_hat"] == pytest.approx(said["r_hat"])
     assert [file.path for file in mlflow.MlflowClient().list_artifacts(logged.info.run_id)] == ["mmm_posterior.nc"]
-    # New weeks without a refit: the stored posterior is held against them.
-    longer = make_world(seed=3, geos=2, weeks=83)
-    for name, frame in zip(MARKETING, (longer.outcome, longer.media, longer.controls), strict=True):
-        lake.write("acme", f"sources/{name}", frame)
-    run("acme", "panel", "monitor")
-    newest = lake.read("acme", "causal/monitor").sort("as_of").row(-1, named=True)
-    assert newest["as_of"] == max(longer.outcome["date"])
-    assert newest["new_weeks"] == 3
-    assert np.isfinite(newest["k_hat"])
 
 
 def test_without_a_source_every_table_is_there_empty_and_says_why(run: Run, home: Path) -> None:
     write_client(home, "quiet", None, {})
     result = run("quiet")
     lake = Lake(str(home / "lake"))
-    for name in ("panel", "channel_results", "response_curves", "budget_plan", "validation", "monitor", "impact"):
+    for name in TABLES:
         assert lake.read("quiet", f"causal/{name}").is_empty()
         assert lake.status("quiet", f"causal/{name}") == "skipped: no source (marketing)"
+    assert metadata_of(result, "champion")["status"] == "skipped: no source (marketing)"
     assert all(check.passed for check in result.get_asset_check_evaluations())
+
+
+def test_an_industrys_defaults_and_asked_features_reach_the_panel(run: Run, home: Path) -> None:
+    world = make_world(seed=3, geos=1, weeks=80)
+    write_client(home, "acme", world, QUICK | {"features": {"sentiment_index": "confounder", "ai_visibility": "noise"}})
+    index = table("sentiment/daily_index").empty()
+    rows = pl.DataFrame(
+        {
+            "date": world.weeks,
+            "campaign_id": "all",
+            "source": "all",
+            "n": 10,
+            "net_sentiment": [0.01 * i for i in range(len(world.weeks))],
+            "low": -1.0,
+            "high": 1.0,
+        },
+        schema=index.schema,
+    )
+    Lake(str(home / "lake")).write("acme", "sentiment/daily_index", rows)
+    said = metadata_of(run("acme", "panel"), "panel")
+    panel = Lake(str(home / "lake")).read("acme", "causal/panel")
+    assert panel["control__sentiment_index"].to_list() == pytest.approx(rows["net_sentiment"].to_list())
+    # Visibility was never measured: no control is invented for it.
+    assert "control__ai_visibility" not in panel.columns
+    assert "ai_visibility left out" in str(said["left_out"])
 
 
 def test_an_event_becomes_an_impact_and_an_event_and_is_handled(run: Run, home: Path, world: World) -> None:

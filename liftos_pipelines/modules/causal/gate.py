@@ -98,6 +98,8 @@ class Gate(BaseModel):
     placebo_channels: AtLeast = P_VALUE
     entangled_effects: AtLeast = AtLeast(warn=-0.7)
     outlier_leverage: AtMost = AtMost(warn=1.0)
+    steeper_curve: AtMost = AtMost(warn=3.0)
+    """Logarithm of a Bayes factor."""
 
     served_weeks: AtMost = Field(default=AtMost(warn=6))
     """Weeks of data that the served model has not seen; a check of `causal/champion`, not of a fit."""
