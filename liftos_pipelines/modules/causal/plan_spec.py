@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -103,15 +102,13 @@ class ControlPath(_Frozen):
 
 
 class Scenario(_Frozen):
-    """Weeks after the last one fitted: what is spent, and what else will be the case.
+    """Weeks after the last one of the data: what is spent, and what else will be the case.
 
     `spend` per channel is currency a week (one number, or one a week) for all geos together, or `scale` times the
     current plan; a channel that is not named keeps the current plan. Every control needs a future of its own.
     """
 
     weeks: Annotated[int, Field(ge=1, le=104)]
-    start: date | None = None
-    """First week; by default the one after the last week fitted. Weeks between keep the current plan."""
     spend: dict[str, float | tuple[float, ...]] = {}
     scale: dict[str, Multiple] = {}
     controls: dict[str, ControlPath] = {}

@@ -28,6 +28,7 @@ def place(
     n: int = 200,
     wobble: float = 0.0,
     sigma: float = 0.2,
+    week_sigma: float = 0.0,
     seed: int = 0,
 ) -> Fitted:
     """A posterior whose draws have `form` (n_channels, 4) and `coefficient` (n_channels,), the outcome per head that a
@@ -49,7 +50,7 @@ def place(
         geo_effect=np.broadcast_to(own, (n, channels, geos)).copy(),
         coefficient=near(coefficient) / design.scales.spread,
         sigma=np.full(n, sigma),
-        week_sigma=np.zeros(n),
+        week_sigma=np.full(n, week_sigma),
     )
     _, geos, weeks = design.shape
     return Fitted(
@@ -78,4 +79,9 @@ def of_mmm_world(world: mmm_worlds.World, spec: ModelSpec, **how: Any) -> Fitted
     """A world of `simulate.mmm_worlds`; with a free slope in `spec` where its curves are S-shaped."""
     panel = build_panel(world.outcome, world.media, world.controls, channels=world.names).frame
     form = np.array([[c.retention, 1.0, c.half, c.slope] for c in world.channels])
+    # Noise of geos and of weeks, as the world has it.
+    noise = world.noise / world.heads[:, None] / build_design(panel, spec).scales.spread
+    own = float((noise - noise.mean(axis=0)).std(ddof=1)) if len(world.heads) > 1 else float(noise.std())
+    shared = float(np.sqrt(max(noise.mean(axis=0).var() - own**2 / len(world.heads), 0.0)))
+    how = {"sigma": own, "week_sigma": shared if len(world.heads) > 1 else 0.0} | how
     return place(panel, spec, form, np.array([c.ceiling for c in world.channels]), geo_effect=world.effect, **how)
