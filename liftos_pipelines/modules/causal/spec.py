@@ -104,7 +104,7 @@ class ModelSpec(BaseModel):
     """Forms and priors of single channels, paid or organic, by name."""
     sampler: Literal["auto", "fused", "pymc"] = "auto"
     """`fused`: the compiled log-density; `pymc`: the PyMC graph through nutpie, minutes slower; `auto`: the first."""
-    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     week_sd: Annotated[float, Field(gt=0)] | None = 0.5
     """Scale of the half-normal prior of shocks that all geos share in a week, in units of the outcome's spread; null:
     geos are independent. National data have one noise only."""
