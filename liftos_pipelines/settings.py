@@ -54,6 +54,7 @@ def set_defaults() -> None:
         "DAGSTER_HOME": str(PROJECT),
         "LIFTOS_DAGSTER_STORAGE": str(root / "dagster"),
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "GX_ANALYTICS_ENABLED": "false",
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "HF_HUB_OFFLINE": "1",
