@@ -1,42 +1,96 @@
-"""Lift Causal's watch between full fits: whether the last fit stands for the newest weeks, and what follows."""
+"""Lift Causal's watch between full fits: new weeks update the last fit, breaks raise an alarm, fits are compared."""
 
-from datetime import date
+import time
+from datetime import UTC, date, datetime
+from datetime import time as clock
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import inputs, lift_asset, result, skipped
-from liftos_pipelines.modules.causal.monitor import monitor_row
 from liftos_pipelines.resources.posterior_io import ABSENT, UNKNOWN
+from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.payloads import DriftDetected
 from liftos_pipelines.tables import table
+
+POSTERIOR, SERVED = "causal/mmm_posterior", "causal/champion"
+# Watched each day, also before a new client's first weekly fit.
+WATCHED = {"champion": dg.AssetIn(key=SERVED.split("/"), metadata={ABSENT: UNKNOWN})}
 
 
 @lift_asset(
     "causal/monitor",
-    # Watched each day, also before a new client's first weekly fit.
-    ins=inputs("causal/panel")
-    | {"mmm_posterior": dg.AssetIn(key=["causal", "mmm_posterior"], metadata={ABSENT: UNKNOWN})},
+    ins=inputs("causal/panel", "sources/experiments") | WATCHED,
     kinds={"arviz"},
-    code_version="1",
+    code_version="2",
 )
 def monitor(
-    context: dg.AssetExecutionContext, panel: pl.DataFrame, mmm_posterior: Any
+    context: dg.AssetExecutionContext,
+    panel: pl.DataFrame,
+    experiments: pl.DataFrame,
+    champion: Any,
+    spine: SpineResource,
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """Whether the last full fit still stands for the newest weeks: k-hat and effective draws of importance weights."""
-    from liftos_pipelines.modules.causal import reading
+    """New weeks brought into the last full fit by Pareto-smoothed weights, moment matching or a short refit, whichever
+    first is good enough, for every published return too; and whether the weeks came as foreseen."""
+    from liftos_pipelines.modules.causal import monitor_table, reading
+    from liftos_pipelines.modules.causal.panel import PanelError
+    from liftos_pipelines.modules.causal.update import as_fitted, held_out, refresh
 
     if panel.is_empty():
         return skipped("causal/monitor", "marketing")
-    if not reading.is_fitted(mmm_posterior):
-        return result(table("causal/monitor").empty(), status=str(mmm_posterior.attrs["status"]))
-    found = reading.newest_update(mmm_posterior, panel)
-    if found is None:
-        return result(table("causal/monitor").empty(), status="unknown: no newer week and no validation fit")
-    method, update, weeks, fitted_until = found
+    if not reading.is_fitted(champion):
+        return result(table("causal/monitor").empty(), status=str(champion.attrs["status"]))
     as_of = panel["date"].max()
     assert isinstance(as_of, date)
-    row = monitor_row(as_of, method, update, weeks=weeks, fitted_until=fitted_until)
-    return result(
-        row, method=method, k_hat=update.k_hat, ess=update.ess, new_weeks=weeks, drift_flag=not update.trusted
+    began = time.perf_counter()
+    try:
+        found = refresh(champion, panel, experiments)
+        if found is None:
+            design, quantities = as_fitted(champion, panel)
+            seconds = time.perf_counter() - began
+            row = monitor_table.fitted_row(as_of, held_out(champion), design, quantities, seconds)
+        else:
+            row = monitor_table.updated_row(as_of, found)
+            if found.drift:
+                _raise_drift(spine, context.partition_key, row.row(0, named=True))
+    except PanelError as reason:
+        context.log.warning(str(reason))
+        row = monitor_table.impossible_row(as_of, reading.last_week(champion), str(reason))
+    said = row.row(0, named=True)
+    told = (
+        *("method", "tier", "k_hat", "ess", "functional_k_hat", "functional_ess", "roi_shift_sd", "new_weeks"),
+        *("restated_weeks", "break_score", "break_threshold", "drift_flag", "seconds", "detail"),
     )
+    return result(row, **{name: said[name] for name in told})
+
+
+def _raise_drift(spine: SpineResource, client: str, row: dict[str, Any]) -> None:
+    """Ask for a refit; the same weeks give the same event, so asking again changes nothing."""
+    broken = row["break_from"] is not None
+    spine.get().raise_event(
+        client,
+        DriftDetected(
+            dataset=POSTERIOR,
+            column="outcome",
+            as_of=row["as_of"],
+            test="level_break_scan" if broken else "pareto_k_hat",
+            statistic=row["break_score"] if broken else row["k_hat"],
+            p_value_adjusted=row["break_p_value"],
+        ),
+        occurred_at=datetime.combine(row["as_of"], clock(), tzinfo=UTC),
+    )
+
+
+@lift_asset("causal/channel_update", ins=inputs("causal/monitor"), kinds={"polars"}, code_version="1")
+def channel_update(context: dg.AssetExecutionContext, monitor: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
+    """Each channel's return on all weeks to date, beside what the last full fit said; null where no update is good
+    enough to be published."""
+    from liftos_pipelines.modules.causal import monitor_table
+
+    fresh = monitor_table.channel_update(monitor)
+    if fresh.is_empty():
+        return result(fresh, status="unknown: no fit to update")
+    newest = fresh.row(0, named=True)
+    return result(fresh, as_of=str(newest["as_of"]), method=newest["method"], tier=newest["tier"])

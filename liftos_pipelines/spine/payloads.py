@@ -116,6 +116,19 @@ class DriftDetected(Payload):
     estimated_performance_loss: float | None = None
 
 
+class CausalPatternDetected(Payload):
+    type: ClassVar[str] = "causal_pattern_detected"
+    cause: ClassVar[tuple[str, ...]] = ("pattern_id",)
+    pattern_id: str
+    kind: str
+    channel: str
+    first_seen: date
+    last_seen: date
+    strength: float
+    p_value: float
+    detail: str = ""
+
+
 class PolicyViolationDetected(Payload):
     type: ClassVar[str] = "policy_violation_detected"
     cause: ClassVar[tuple[str, ...]] = ("run_id", "step", "policy")
@@ -159,6 +172,7 @@ PAYLOADS: dict[str, type[Payload]] = {
         AlgorithmChangeDetected,
         TrustDegraded,
         DriftDetected,
+        CausalPatternDetected,
         PolicyViolationDetected,
         BudgetExhausted,
         ApprovalGiven,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from liftos_pipelines.modules.causal.design import Design, build_design
-from liftos_pipelines.modules.causal.draws import Media, log_new_weeks
+from liftos_pipelines.modules.causal.draws import Media
 from liftos_pipelines.modules.causal.fit import draws_of, scales_of, spec_of
-from liftos_pipelines.modules.causal.monitor import Update, importance_update
 from liftos_pipelines.modules.causal.panel import PanelError
 from liftos_pipelines.modules.causal.results import Fitted
 from liftos_pipelines.modules.causal.structure import resolve
@@ -41,36 +40,18 @@ def read_fitted(data: az.InferenceData, panel: pl.DataFrame) -> Fitted:
     seen = panel.filter(pl.col("date").is_between(first, last))
     spec = spec_of(data)
     design = build_design(seen, spec, scales=scales_of(data))
-    _require_same(data, design)
+    require_same(data, design)
     media = Media(design, resolve(spec, design.channels, design.frequency))
     return Fitted(design=design, media=media, draws=draws_of(data, media, spec))
 
 
-def newest_update(data: az.InferenceData, panel: pl.DataFrame) -> tuple[str, Update, int, date] | None:
-    """How well stored draws stand for weeks they have not seen: method, update, number of new weeks, fitted until.
+def require_same(data: az.InferenceData, design: Design) -> None:
+    """Refuse a design whose weeks, geos, channels or controls are not the posterior's.
 
-    With weeks beyond the posterior: `update`, those weeks against the posterior. Without: `refit`, the held-out weeks
-    against the validation fit, which is the last fit that had not seen them. None when neither exists.
+    Raises
+    ------
+    PanelError : naming what differs
     """
-    last = last_week(data)
-    fresh = panel.filter(pl.col("date") > last)["date"].n_unique()
-    if not fresh:
-        if "predictions" not in data.groups():
-            return None
-        fitted = read_fitted(data, panel)
-        held = int(data.predictions.sizes["ahead"])
-        return "refit", importance_update(-log_new_weeks(fitted.media, fitted.draws, held)), held, last
-    fitted = read_fitted(data, panel)
-    spec = spec_of(data)
-    whole = panel.filter(pl.col("date") >= date.fromisoformat(data.attrs["first_week"]))
-    design = build_design(whole, spec, scales=scales_of(data))
-    media = Media(design, resolve(spec, design.channels, design.frequency))
-    # The coefficients that turn ROI into response belong to the weeks of the fit: the draws are taken as they are.
-    update = importance_update(log_new_weeks(media, fitted.draws, fresh))
-    return "update" if update.trusted else "refit", update, fresh, last
-
-
-def _require_same(data: az.InferenceData, design: Design) -> None:
     for what, stored, now in (
         ("channels", json.loads(data.attrs["channels"]), list(design.channels)),
         ("geos", json.loads(data.attrs["geos"]), list(design.geos)),

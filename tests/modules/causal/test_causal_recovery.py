@@ -12,9 +12,10 @@ from liftos_pipelines.modules.causal.backtest import backtest, predict, unforese
 from liftos_pipelines.modules.causal.design import build_design
 from liftos_pipelines.modules.causal.fit import Engine, fit
 from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.reading import newest_update, read_fitted
+from liftos_pipelines.modules.causal.reading import read_fitted
 from liftos_pipelines.modules.causal.results import channel_results
 from liftos_pipelines.modules.causal.spec import ModelSpec
+from liftos_pipelines.modules.causal.update import held_out, refresh
 from liftos_pipelines.modules.causal.validation import validate
 
 SPEC = ModelSpec(seasonality=1, draws=400, tune=400)
@@ -44,9 +45,8 @@ def test_intervals_hold_the_true_roi_and_beat_equal_credit(geos: int) -> None:
         assert verdicts["r_hat"] != "fail"
         assert verdicts["divergences"] != "fail"
         assert verdicts["heldout_accuracy"] == "pass"
-        found = newest_update(data, panel)
-        assert found is not None
-        assert found[0] == "refit"
+        assert refresh(data, panel) is None
+        assert held_out(data) is not None
     # 12 intervals of 90 %: two or fewer misses have probability 0.89, four or more 0.026.
     assert np.mean(held) >= 9 / 12
     assert np.median(ours) < 0.25
