@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import dagster as dg
 
 from liftos_pipelines import settings
 from liftos_pipelines.resources.lake import Lake
+
+HELD = 2
+"""Posteriors kept in memory: the newest fit and the one that serves."""
 
 
 class PosteriorAbsent(ValueError):
@@ -22,7 +26,7 @@ ABSENT, UNKNOWN = "absent", "unknown"
 
 
 class PosteriorIOManager(dg.ConfigurableIOManager):
-    """Stores what an asset returns as NetCDF in the client's folder of the lake; loading is lazy."""
+    """Stores what an asset returns as NetCDF in the client's folder of the lake."""
 
     root: str = ""
 
@@ -54,4 +58,23 @@ class PosteriorIOManager(dg.ConfigurableIOManager):
                 f"{module}/{asset} has not been materialised for client {context.partition_key}. "
                 f"Run it with what it needs: liftos run {context.partition_key} --select +{module}/{asset}"
             )
-        return az.from_netcdf(str(file))
+        return _read(file)
+
+
+_read_last: OrderedDict[Path, tuple[tuple[int, int, int], Any]] = OrderedDict()
+
+
+def _read(file: Path) -> Any:
+    """The posterior of a file, whole; several assets of one run read the same one, so the last few are kept."""
+    import arviz as az
+
+    found = file.stat()
+    identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+    held = _read_last.pop(file, None)
+    if held is None or held[0] != identity:
+        with az.rc_context({"data.load": "eager"}):  # which also closes the file
+            held = (identity, az.from_netcdf(str(file)))
+    _read_last[file] = held
+    while len(_read_last) > HELD:
+        _read_last.popitem(last=False)
+    return held[1].copy()  # deep, a few milliseconds: what one asset changes no other sees
