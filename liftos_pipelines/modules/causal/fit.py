@@ -17,7 +17,7 @@ from liftos_pipelines.modules.causal.design import Design, Scales
 from liftos_pipelines.modules.causal.draws import Draws, Media, complete, with_baseline
 from liftos_pipelines.modules.causal.lift import LiftTests
 from liftos_pipelines.modules.causal.marginal import Window, window
-from liftos_pipelines.modules.causal.packing import pack
+from liftos_pipelines.modules.causal.packing import has_week_shocks, pack
 from liftos_pipelines.modules.causal.prior import effect_scale
 from liftos_pipelines.modules.causal.sampling import Sampled, initial_point, sample_fused, sample_graph
 from liftos_pipelines.modules.causal.spec import ModelSpec
@@ -209,6 +209,7 @@ def _inference_data(sampled: Sampled, draws: Draws, engine: Engine) -> az.Infere
         variables["positive"] = ((*chained, "positive_of"), sampled.positives)
     if len(design.geos) > 1:
         variables["geo_spread"] = ((*chained, "channel"), sampled.geo_spread)
+    if has_week_shocks(design, engine.spec):
         variables["week_sigma"] = (chained, sampled.week_sigma)
     posterior = xr.Dataset(
         variables,
