@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.causal.design import Design, build_design
+from liftos_pipelines.modules.causal.design import build_design
 from liftos_pipelines.modules.causal.fit import fit
 from liftos_pipelines.modules.causal.panel import build_panel
 from liftos_pipelines.modules.causal.plan import budget_plan
@@ -115,12 +114,11 @@ def read_tables(
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A checked posterior: `results` for all geos together, `held` the first week and length of each back-test."""
+    """A checked posterior; `results` are of all geos together."""
 
     fitted: Fitted
     results: pl.DataFrame
     checks: pl.DataFrame
-    held: tuple[tuple[date, int], ...]
 
 
 def answer_of(
@@ -130,12 +128,8 @@ def answer_of(
     panel = build_panel(outcome, media, controls, channels=channels, mediators=spec.mediators).frame
     data = fit(build_design(panel, spec), spec, cores=1)
     fitted = read_fitted(data, panel)
-    held: tuple[tuple[date, int], ...] = ()
-    if "predictions" in data.groups():
-        ahead = int(data.predictions.sizes["ahead"])
-        held = tuple((date.fromisoformat(str(day)), ahead) for day in data.predictions["first_week"].to_numpy())
     results = channel_results(fitted).filter(pl.col("geo") == ALL)
-    return Answer(fitted=fitted, results=results, checks=validate(data, fitted, spec), held=held)
+    return Answer(fitted=fitted, results=results, checks=validate(data, fitted, spec))
 
 
 def reading_of(
@@ -144,7 +138,7 @@ def reading_of(
     """An answer beside the truth: true contributions by channel, in outcome."""
     rows = {row["channel"]: row for row in answer.results.iter_rows(named=True)}
     values = dict(answer.checks.select("check", "value").iter_rows())
-    accuracy, skill = values.get("heldout_accuracy"), values.get("holdout_skill")
+    accuracy, skill, beside = (values[name] for name in ("heldout_accuracy", "holdout_skill", "media_skill"))
     return Reading(
         family=family,
         seed=seed,
@@ -163,7 +157,7 @@ def reading_of(
         values=values,
         accuracy=accuracy,
         naive=None if accuracy is None or skill is None else accuracy - skill,
-        no_media=no_media_accuracy(answer.fitted.design, answer.held) if answer.held else None,
+        no_media=None if accuracy is None or beside is None else accuracy - beside,
         regret=regret,
         seconds=seconds,
     )
@@ -176,43 +170,6 @@ def _total(fitted: Fitted, true: float) -> ChannelReading:
         summed += fitted.gained(draws, c).sum(axis=(1, 2))
     low, high = np.quantile(summed, [TOTAL_TAIL, 1 - TOTAL_TAIL])
     return ChannelReading(name=ALL, true=true, mean=float(summed.mean()), low=float(low), high=float(high))
-
-
-def no_media_accuracy(design: Design, held: Sequence[tuple[date, int]]) -> float:
-    """1 - wMAPE of the same baseline without any media on the weeks of the back-tests, all geos together.
-
-    Ridge regression on the weeks before each, under the model's own prior of the baseline.
-
-    Parameters
-    ----------
-    held : first week and number of weeks of each back-test
-    """
-    actual, foreseen = [], []
-    for first, ahead in held:
-        begin = design.weeks.index(first)
-        foreseen.append(_without_media(design, begin)[:, begin : begin + ahead].sum(axis=0))
-        actual.append(design.outcome[:, begin : begin + ahead].sum(axis=0))
-    seen = np.concatenate(actual)
-    return 1 - float(np.abs(seen - np.concatenate(foreseen)).sum() / np.abs(seen).sum())
-
-
-def _without_media(design: Design, begin: int) -> FloatArray:
-    """(n_geos, n_weeks), the baseline as the weeks before `begin` show it; noise by greatest marginal likelihood."""
-    geos, weeks = design.y.shape
-    seen = np.tile(np.arange(weeks) < begin, geos)
-    u, d, vt = np.linalg.svd(design.baseline[seen], full_matrices=False)
-    y = design.y.ravel()[seen]
-    projected = u.T @ y
-    left = float(y @ y - projected @ projected)
-
-    def density(variance: float) -> float:
-        inside = d**2 + variance
-        quadratic = left / variance + float((projected**2 / inside).sum())
-        return -0.5 * (quadratic + float(np.log(inside).sum()) + (len(y) - len(d)) * np.log(variance))
-
-    variance = max(np.geomspace(1e-4, 10, 200), key=density)
-    beta = vt.T @ (d * projected / (d**2 + variance))
-    return design.to_outcome((design.baseline @ beta).reshape(geos, weeks))
 
 
 def _regret(world: World, plan: pl.DataFrame, table: pl.DataFrame, spec: ModelSpec) -> dict[str, float]:

@@ -1,14 +1,9 @@
 """When a world counts as broken, who counts as having said so, and that figures carry their n and interval."""
 
-import numpy as np
 import pytest
 
-from liftos_pipelines.bench.causal_reading import ChannelReading, Reading, no_media_accuracy
+from liftos_pipelines.bench.causal_reading import ChannelReading, Reading
 from liftos_pipelines.bench.causal_truth import family_figures, overall_figures
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.simulate.mmm_worlds import make_world
 
 
 def channel(error: float, half_width: float, true: float = 100.0) -> ChannelReading:
@@ -71,13 +66,3 @@ def test_coverage_is_resampled_by_world() -> None:
     coverage = figures["clean: coverage of 90 % intervals"]
     assert (coverage.value, coverage.n, coverage.low, coverage.high) == (50.0, 10, 0.0, 100.0)
     assert coverage.goal == "85 to 95 %"
-
-
-def test_the_baseline_without_media_foresees_what_it_can() -> None:
-    world = make_world("clean", 1)
-    frame = build_panel(world.outcome, world.media, world.controls, channels=world.names).frame
-    design = build_design(frame, ModelSpec())
-    found = no_media_accuracy(design, [(design.weeks[-13], 13)])
-    held = design.outcome[:, -13:].sum(axis=0)
-    flat = 1 - np.abs(held - design.outcome[:, :-13].mean()).sum() / held.sum()
-    assert flat - 0.02 < found < 1

@@ -1,8 +1,8 @@
 """Whether the data contradict what identifies the effects: exogenous spend, form of response, a steady baseline.
 
 The first five are score tests (see `scores`) at `LEVEL`, so that together they raise a false alarm on at most one sound
-model in ten; those of `checks_leverage` stand beside them. All warn and none fails: a contradicted assumption does not
-say how wrong the effects are.
+model in ten; those of `checks_leverage` and `checks_rivals` stand beside them. All warn and none fails: a contradicted
+assumption does not say how wrong the effects are.
 """
 
 from __future__ import annotations
@@ -11,16 +11,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from liftos_pipelines.modules.causal.check import Check
 from liftos_pipelines.modules.causal.checks_leverage import entangled_effects, outlier_leverage
+from liftos_pipelines.modules.causal.checks_rivals import steeper_curve
 from liftos_pipelines.modules.causal.results import Fitted
-from liftos_pipelines.modules.causal.scores import Leftover, Scores, largest_p_value, leftover, normal_draws, score
+from liftos_pipelines.modules.causal.scores import (
+    Leftover,
+    Scores,
+    largest_p_value,
+    leftover,
+    normal_draws,
+    score,
+    squares_p_value,
+)
+from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.modules.causal.transforms import FloatArray
-from liftos_pipelines.modules.causal.validation import Check
 
 LEVEL = 0.02
 FEW = 200
 EDGE = 0.12
 """Share of weeks at either end where no break is looked for."""
+LEADS = (1, 2)
 LAGS = 6
 SHIFTS = 16
 
@@ -33,22 +44,24 @@ IDENTIFICATION = (
     "placebo_channels",
     "entangled_effects",
     "outlier_leverage",
+    "steeper_curve",
 )
 """Names of the checks below, in their order."""
 
 
-def identification_checks(fitted: Fitted) -> list[Check]:
-    """One check a name of `IDENTIFICATION`; no refit, under a second for national data."""
+def identification_checks(fitted: Fitted, spec: ModelSpec | None = None) -> list[Check]:
+    """One check a name of `IDENTIFICATION`, the last only with the specification; nothing is sampled again."""
     left = leftover(fitted)
     tests = (leads_of_media, functional_form, baseline_break, serial_dependence, placebo_channels)
-    return [*(test(fitted, left) for test in tests), entangled_effects(fitted), outlier_leverage(fitted)]
+    checks = [*(test(fitted, left) for test in tests), entangled_effects(fitted), outlier_leverage(fitted)]
+    return [*checks, steeper_curve(fitted, spec)] if spec is not None else checks
 
 
 def leads_of_media(fitted: Fitted, left: Leftover) -> Check:
-    """Strict exogeneity: next week's spend must not explain this week's outcome.
+    """Strict exogeneity: spend of the next two weeks must not explain this week's outcome.
 
     What does is something that moves both, such as a demand that the planners see and the model does not, or spend
-    that follows the outcome. Tested for each channel and for all together.
+    that follows the outcome. Tested for each channel and for their sum, by the sum of squares.
 
     Source: Wooldridge (2010), Econometric analysis of cross section and panel data, section 10.7.1.
     """
@@ -56,12 +69,13 @@ def leads_of_media(fitted: Fitted, left: Leftover) -> Check:
     curved = x / (1 + x)
     curved = curved - curved.mean(axis=-1, keepdims=True)
     ahead = np.zeros_like(curved)
-    ahead[..., :-1] = curved[..., 1:]
+    for lead in LEADS:
+        ahead[..., :-lead] += curved[..., lead:]
     spread = ahead.std(axis=(1, 2), keepdims=True)
     ahead /= np.where(spread > 0, spread, 1)
     names = [*fitted.design.channels, "all channels"]
     scores = score(left, np.concatenate([ahead, ahead.sum(axis=0, keepdims=True)]))
-    return _verdict("leads_of_media", scores, names, "next week's exposure explains this week's outcome", seed=1)
+    return _verdict("leads_of_media", scores, names, "exposure of the next weeks explains this week's outcome", seed=1)
 
 
 def functional_form(fitted: Fitted, left: Leftover) -> Check:
@@ -101,7 +115,7 @@ def baseline_break(fitted: Fitted, left: Leftover) -> Check:
     bends = np.clip(time[None] - places[:, None], 0, None).astype(float)
     directions = np.repeat(np.concatenate([steps, bends])[:, None], geos, axis=1)
     names = [f"{kind} in the week of {fitted.design.weeks[t]}" for kind in ("a step", "a bend") for t in places]
-    return _verdict("baseline_break", score(left, directions), names, "the baseline breaks", seed=3)
+    return _verdict("baseline_break", score(left, directions), names, "the baseline breaks", seed=3, largest=True)
 
 
 def serial_dependence(fitted: Fitted, left: Leftover) -> Check:
@@ -165,10 +179,10 @@ def placebo_channels(fitted: Fitted, left: Leftover) -> Check:
     )
 
 
-def _verdict(name: str, scores: Scores, names: Sequence[str], claim: str, *, seed: int) -> Check:
+def _verdict(name: str, scores: Scores, names: Sequence[str], claim: str, *, seed: int, largest: bool = False) -> Check:
     if not len(scores.z):
         return _untested(name)
-    p = largest_p_value(scores, seed)
+    p = largest_p_value(scores, seed) if largest else squares_p_value(scores, seed)
     worst = int(np.argmax(np.abs(scores.z)))
     untested = len(names) - len(scores.rows)
     return Check(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from liftos_pipelines.modules.causal.check import Check
 from liftos_pipelines.modules.causal.results import Fitted
 from liftos_pipelines.modules.causal.transforms import FloatArray
-from liftos_pipelines.modules.causal.validation import Check
 
 DRAWS = 1000
 ENTANGLED = -0.7

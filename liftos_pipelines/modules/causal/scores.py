@@ -120,6 +120,17 @@ def largest_p_value(scores: Scores, seed: int) -> float:
     return float((1 + (drawn >= np.abs(scores.z).max()).sum()) / (SIMULATIONS + 1))
 
 
+def squares_p_value(scores: Scores, seed: int) -> float:
+    """P(sum of z squared is as large as seen), correlations kept; 1 without a direction.
+
+    Stronger than the largest where several directions are left out at once.
+    """
+    if not len(scores.z):
+        return 1.0
+    drawn = (normal_draws(scores.correlation, SIMULATIONS, seed) ** 2).sum(axis=1)
+    return float((1 + (drawn >= (scores.z**2).sum()).sum()) / (SIMULATIONS + 1))
+
+
 def normal_draws(covariance: FloatArray, count: int, seed: int) -> FloatArray:
     """(count, k), normal with this covariance, whose negative eigenvalues (of simulation error) count as 0."""
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
