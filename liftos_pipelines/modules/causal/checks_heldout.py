@@ -125,15 +125,19 @@ def _calibration_checks(held: Heldout, gate: Gate, seed: int) -> list[Check]:
     p = float((1 + (null <= coverage).sum()) / (1 + REPLICATES))
     level = limits("interval_coverage", gate).warn
     count = int(np.size(inside))
-    misfit = _distance(np.concatenate(ranks)[None])[0]
+    seen = np.array(_misfit(np.concatenate(ranks)[None]))[:, 0]
     # In steps: with many geos all replicates at once would be gigabytes.
-    misfits = np.concatenate(
+    alike = np.concatenate(
         [
-            _distance(np.concatenate([order[rows[i : i + 500]] for order, rows in ranks_null], axis=1))
+            np.array(_misfit(np.concatenate([order[rows[i : i + 500]] for order, rows in ranks_null], axis=1)))
             for i in range(0, REPLICATES, 500)
-        ]
+        ],
+        axis=1,
     )
-    p_ranks = float((1 + (misfits >= misfit).sum()) / (1 + REPLICATES))
+    above = (1 + (alike >= seen[:, None]).sum(axis=1)) / (1 + REPLICATES)
+    below = (1 + (alike <= seen[:, None]).sum(axis=1)) / (1 + REPLICATES)
+    # Far from uniform in shape, or too close to the middle or the ends: two questions, the second with two sides.
+    p_ranks = float(min(1.0, 2 * min(above[0], 2 * above[1], 2 * below[1])))
     middle = float(np.mean(np.concatenate(ranks)))
     return [
         judged(
@@ -155,8 +159,8 @@ def _calibration_checks(held: Heldout, gate: Gate, seed: int) -> list[Check]:
     ]
 
 
-def _distance(ranks: FloatArray) -> FloatArray:
-    """(n, k) -> (n,): Cramer-von Mises distance from uniform."""
+def _misfit(ranks: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(n, k) -> twice (n,): Cramer-von Mises distance from uniform, and mean distance from the middle."""
     k = ranks.shape[1]
     even = (np.arange(k) + 0.5) / k
-    return np.asarray(((np.sort(ranks, axis=1) - even) ** 2).mean(axis=1))
+    return ((np.sort(ranks, axis=1) - even) ** 2).mean(axis=1), np.abs(ranks - 0.5).mean(axis=1)

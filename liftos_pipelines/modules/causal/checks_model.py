@@ -56,7 +56,7 @@ def posterior_predictive(fitted: Fitted, gate: Gate, seed: int) -> Check:
     alike = rng.standard_normal((REPLICATES, national.shape[1]))
     p = _p_values(_over_time(national, level), _over_time(alike, level))
     if own.shape[1] > 1:
-        alike = rng.standard_normal((REPLICATES // 4, *own.shape[1:]))
+        alike = rng.standard_normal((REPLICATES, *own.shape[1:]))
         alike -= alike.mean(axis=1, keepdims=True)
         p |= _p_values(_over_geos(own), _over_geos(alike))
     worst = min(p, key=lambda name: p[name])

@@ -55,7 +55,7 @@ def remedies(data: az.InferenceData) -> list[str]:
 
 def _tried(data: az.InferenceData) -> str:
     count = len(remedies(data))
-    return f", after {count - 1} remedies" if count > 1 else ""
+    return f", after {count - 1} more attempt(s)" if count > 1 else ""
 
 
 def _extreme(values: Any, choose: Any) -> tuple[float, str]:
