@@ -21,6 +21,7 @@ settings.ease_imports()
 
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
+from liftos_pipelines.plan_cli import plan  # noqa: E402
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -36,6 +37,7 @@ train_app = typer.Typer(no_args_is_help=True, help="Train the models that come w
 app.add_typer(client_app, name="client")
 app.add_typer(train_app, name="train")
 app.add_typer(experiment_app, name="experiment")
+app.command("plan")(plan)
 app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(ledger_app, name="ledger")

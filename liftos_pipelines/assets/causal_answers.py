@@ -55,14 +55,17 @@ def response_curves(
 def budget_plan(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, champion: Any
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """The same budget better spread, within bounds and what was observed, with the uplift's 90 % interval."""
+    """The budget better spread, as causal.plan asks, within bounds and what was observed; uplift with a 90 % interval.
+
+    `certificate_gap` is the most that moving 1 % of the budget between two places would still gain, as a share.
+    """
     from liftos_pipelines.modules.causal import plan, reading
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/budget_plan", champion)
     spec = spec_for(client_of(context))
     fitted = reading.read_fitted(champion, panel)
-    planned = plan.budget_plan(fitted, plan_weeks=spec.plan_weeks, band=spec.plan_band, seed=spec.seed)
+    planned = plan.budget_plan(fitted, plan_weeks=spec.plan_weeks, band=spec.plan_band, seed=spec.seed, plan=spec.plan)
     if planned.is_empty():
         context.log.warning("no channel spent anything in the plan's weeks: there is no budget to spread")
         return result(planned, status="unknown: nothing was spent in the plan's weeks")
@@ -74,4 +77,6 @@ def budget_plan(
         uplift_high=whole["uplift_high"],
         uplift_share=whole["uplift"] / whole["response_current"],
         unit=planned["unit"][0],
+        certificate_gap=whole["certificate_gap"],
+        kkt_residual=whole["kkt_residual"],
     )

@@ -21,7 +21,19 @@ WEEKLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=15), warn_win
 """What the weekly refit makes."""
 FITTED_WEEKLY = frozenset(
     f"causal/{name}"
-    for name in ("mmm_posterior", "champion", "channel_results", "response_curves", "budget_plan", "validation")
+    for name in (
+        "mmm_posterior",
+        "champion",
+        "channel_results",
+        "response_curves",
+        "budget_plan",
+        "validation",
+        "contributions",
+        "returns",
+        "plan_steps",
+        "scenarios",
+        "scenario_weeks",
+    )
 )
 READ_AGAIN = dg.RetryPolicy(max_retries=1, delay=1)
 """For what reads other people's stores; a source's own verdict on its data is not tried again."""

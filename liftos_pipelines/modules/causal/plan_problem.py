@@ -18,7 +18,7 @@ SLACK = 1e-9
 """Relative: bounds that miss each other by less are taken as equal."""
 
 
-class PlanError(RuntimeError):
+class PlanError(ValueError):
     """No plan can keep what was asked; the message names the fields, or what the optimiser reported."""
 
 

@@ -77,8 +77,8 @@ class Objective:
     def __init__(self, problem: Problem, response: Simulation | Separable, exact: Simulation) -> None:
         self.problem, self.response, self.exact = problem, response, exact
         flexible = problem.flexible
-        self.price = flexible.target if flexible is not None and flexible.on == "mroi" else 0.0
-        self.target = flexible.target if flexible is not None and flexible.on == "roi" else None
+        self.price = (flexible.mroi or 0.0) if flexible is not None else 0.0
+        self.target = flexible.roi if flexible is not None else None
 
     def value(self, spend: FloatArray) -> float:
         """On the exact response."""
@@ -122,11 +122,11 @@ def solve(problem: Problem, simulation: Simulation, *, starts: int, seed: int) -
         found.append(start)
     reached = [spend for spend in found if objective.margin(spend) >= -TARGET_SLACK * problem.current]
     if not reached:
-        assert problem.flexible is not None
+        assert objective.target is not None
         best = max(found, key=objective.margin)
-        ratio = (objective.margin(best) / best.sum()) + problem.flexible.target
+        ratio = (objective.margin(best) / best.sum()) + objective.target
         raise PlanError(
-            f"causal.plan.flexible.target is {problem.flexible.target:g}, but within the bounds the best return found "
+            f"causal.plan.flexible.roi is {objective.target:g}, but within the bounds the best return found "
             f"is {ratio:.3g}: lower the target or the least that channels must spend"
         )
     converged = sum("success" in report.lower() for report in reports)

@@ -43,16 +43,24 @@ class Group(Bounds):
 
 
 class Flexible(_Frozen):
-    """The total is found: the largest response that still returns `target` per currency.
+    """The total is found: the largest response that still returns so much per currency.
 
     `roi`: over all of the spend. `mroi`: of the last currency of each channel that its bounds leave free.
     `least` and `most` bound the total.
     """
 
-    on: Literal["roi", "mroi"]
-    target: Annotated[float, Field(gt=0)]
+    roi: Annotated[float, Field(gt=0)] | None = None
+    mroi: Annotated[float, Field(gt=0)] | None = None
     least: Money | None = None
     most: Money | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Flexible:
+        if (self.roi is None) == (self.mroi is None):
+            raise ValueError("give one target: roi (of all the spend) or mroi (of the last currency)")
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise ValueError(f"least is {self.least:g}, above most, which is {self.most:g}")
+        return self
 
 
 class Steps(_Frozen):

@@ -166,9 +166,7 @@ def test_a_flexible_total_meets_its_target(clean: World, target: str) -> None:
     free = {name: {"low": 0.0, "high": 4.0} for name in clean.names}
     now = whole(planned(fitted))
     asked = now["roi_current"] * (1.1 if target == "roi" else 0.6)
-    plan = planned(
-        fitted, flexible={"on": target, "target": asked}, channels=free, allow_beyond_observed=True, budget=None
-    )
+    plan = planned(fitted, flexible={target: asked}, channels=free, allow_beyond_observed=True, budget=None)
     total, rows = whole(plan), parts(plan)
     assert total["bound"] == "flexible"
     if target == "roi":
@@ -188,8 +186,8 @@ def test_a_flexible_total_meets_its_target(clean: World, target: str) -> None:
 
 def test_a_target_out_of_reach_is_refused_and_says_what_is_in_reach(clean: World) -> None:
     fitted = of_mmm_world(clean, FREE, n=10)
-    with pytest.raises(PlanError, match=r"causal\.plan\.flexible\.target is 900"):
-        planned(fitted, flexible={"on": "roi", "target": 900.0})
+    with pytest.raises(PlanError, match=r"causal\.plan\.flexible\.roi is 900"):
+        planned(fitted, flexible={"roi": 900.0})
 
 
 def test_a_plan_against_risk_has_less_of_it(wide: Fitted) -> None:
@@ -356,5 +354,5 @@ def test_without_revenue_a_target_on_returns_is_refused(clean: World) -> None:
     silent = World(**vars(clean) | {"outcome": clean.outcome.with_columns(revenue=pl.lit(None, pl.Float64))})
     fitted = of_mmm_world(silent, FREE, n=4)
     with pytest.raises(PlanError, match="revenue is unknown"):
-        planned(fitted, flexible={"on": "roi", "target": 2.0})
+        planned(fitted, flexible={"roi": 2.0})
     assert planned(fitted).channels["unit"][0] == "outcome"
