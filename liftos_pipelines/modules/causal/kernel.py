@@ -13,139 +13,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from liftos_pipelines.modules.causal.kernel_forms import FAST, carry, curve, margin
 from liftos_pipelines.modules.causal.packing import HEADER
-from liftos_pipelines.modules.causal.transforms import TINY, FloatArray
+from liftos_pipelines.modules.causal.transforms import FloatArray
 
-FAST = {"reassoc", "contract", "arcp", "nsz"}
-"""Sums may be reordered, so that they use the vector unit; NaN and infinity keep their meaning."""
 FLOOR = 1e-300
 
 
-@numba.njit(cache=True, inline="always")
-def _carry(code, first, second, lags, out, d_first, d_second):  # type: ignore[no-untyped-def]
-    """Unit-sum weights of the lags and their derivatives by the family's two parameters."""
-    last = lags - 1.0
-    for lag in range(lags):
-        log, d1, d2 = 0.0, 0.0, 0.0
-        if code == 1:  # geometric
-            log, d1 = lag * np.log(max(first, TINY)), lag / max(first, TINY)
-        elif code == 2:  # delayed
-            gap = lag - second * last
-            log, d1 = gap * gap * np.log(max(first, TINY)), gap * gap / max(first, TINY)
-            d2 = -2.0 * gap * last * np.log(max(first, TINY))
-        elif code == 3:  # weibull_pdf
-            place = np.log((lag + 1.0) / second)
-            power = np.exp(min(first * place, 700.0))
-            log, d1 = (first - 1.0) * place - power, place - power * place
-            d2 = (1.0 - first + first * power) / second
-        elif code == 4:  # weibull_cdf
-            for week in range(1, lag + 1):
-                place = np.log(week / second)
-                power = np.exp(min(first * place, 700.0))
-                log -= power
-                d1 -= power * place
-                d2 += first * power / second
-        elif code == 5:  # binomial
-            base = np.log1p(-lag / lags)
-            share = max(first, TINY)
-            log, d1 = (1.0 / share - 1.0) * base, -base / (share * share)
-        elif lag > 0:
-            log = -np.inf
-        out[lag], d_first[lag], d_second[lag] = log, d1, d2
-    top = out[0]
-    for lag in range(1, lags):
-        top = max(top, out[lag])
-    total = 0.0
-    for lag in range(lags):
-        out[lag] = np.exp(out[lag] - top)
-        total += out[lag]
-    mean1, mean2 = 0.0, 0.0
-    for lag in range(lags):
-        out[lag] /= total
-        if out[lag] > 0.0:
-            mean1 += out[lag] * d_first[lag]
-            mean2 += out[lag] * d_second[lag]
-    for lag in range(lags):
-        if out[lag] > 0.0:
-            d_first[lag] = out[lag] * (d_first[lag] - mean1)
-            d_second[lag] = out[lag] * (d_second[lag] - mean2)
-        else:
-            d_first[lag], d_second[lag] = 0.0, 0.0
-
-
-@numba.njit(cache=True, inline="always")
-def _power(x, half, slope):  # type: ignore[no-untyped-def]
-    if x <= 0.0:
-        return 0.0, 0.0
-    log = np.log(x / half)
-    return np.exp(min(slope * log, 700.0)), log
-
-
-@numba.njit(cache=True, fastmath=FAST)
-def _curve(code, x, first, second, f, fx, f1, f2):  # type: ignore[no-untyped-def]
-    """Response and its derivatives by exposure and by the family's two parameters, over one array."""
-    n = x.size
-    if code == 0:
-        for i in range(n):
-            f[i], fx[i], f1[i], f2[i] = x[i], 1.0, 0.0, 0.0
-    elif code == 2 or (code == 1 and second == 1.0):
-        # Slope 1: the derivative by the slope is needed only where it is free, which code 1 below serves.
-        for i in range(n):
-            inverse = 1.0 / (x[i] + first)
-            f[i] = x[i] * inverse
-            fx[i] = first * inverse * inverse
-            f1[i] = -x[i] * inverse * inverse
-            f2[i] = 0.0
-    elif code == 1:
-        for i in range(n):
-            power, log = _power(x[i], first, second)
-            inverse = 1.0 / (1.0 + power)
-            rise = power * inverse * inverse
-            f[i] = 1.0 - inverse
-            fx[i] = rise * second / x[i] if x[i] > 0.0 else 0.0
-            f1[i] = -rise * second / first
-            f2[i] = rise * log
-    elif code == 3:
-        for i in range(n):
-            value = np.tanh(first * x[i] / 2.0)
-            rise = 1.0 - value * value
-            f[i], fx[i], f1[i], f2[i] = value, rise * first / 2.0, rise * x[i] / 2.0, 0.0
-    else:
-        for i in range(n):
-            value = np.tanh(x[i] / first)
-            rise = 1.0 - value * value
-            f[i], fx[i], f1[i], f2[i] = value, rise / first, -rise * x[i] / (first * first), 0.0
-
-
-@numba.njit(cache=True)
-def _margin(code, x, first, second):  # type: ignore[no-untyped-def]
-    """x f'(x), what one per cent more brings per per cent, and its derivatives by x and the two parameters."""
-    if code == 0:
-        return x, 1.0, 0.0, 0.0
-    if code == 1 or code == 2:
-        slope = second if code == 1 else 1.0
-        power, log = _power(x, first, slope)
-        if power == 0.0:
-            return 0.0, (1.0 / first if slope == 1.0 else 0.0), 0.0, 0.0
-        inverse = 1.0 / (1.0 + power)
-        value = slope * power * inverse * inverse
-        # d value / d log power
-        bend = value * (1.0 - power) * inverse
-        return value, bend * slope / x, -bend * slope / first, value / slope + bend * log
-    if code == 3:
-        place = first * x / 2.0
-        value = np.tanh(place)
-        rise = 1.0 - value * value
-        bend = rise * (1.0 - 2.0 * place * value)
-        return place * rise, bend * first / 2.0, bend * x / 2.0, 0.0
-    place = x / first
-    value = np.tanh(place)
-    rise = 1.0 - value * value
-    bend = rise * (1.0 - 2.0 * place * value)
-    return place * rise, bend / first, -bend * place / first, 0.0
-
-
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, error_model="numpy", fastmath=FAST)
 def _convolve(x, weights, out):  # type: ignore[no-untyped-def]
     geos, weeks = x.shape
     for g in range(geos):
@@ -157,7 +32,7 @@ def _convolve(x, weights, out):  # type: ignore[no-untyped-def]
                 out[g, t] += w * x[g, t - lag]
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, error_model="numpy", fastmath=FAST)
 def _correlate(x, slope, out):  # type: ignore[no-untyped-def]
     """out[lag] = sum of slope[t] x[t - lag]: the gradient by the weights."""
     geos, weeks = x.shape
@@ -169,7 +44,7 @@ def _correlate(x, slope, out):  # type: ignore[no-untyped-def]
         out[lag] = total
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, error_model="numpy", fastmath=FAST)
 def _pull_back(slope, weights, out):  # type: ignore[no-untyped-def]
     """out[t] = sum of weights[lag] slope[t + lag]: the gradient by what was carried."""
     geos, weeks = slope.shape
@@ -182,7 +57,7 @@ def _pull_back(slope, weights, out):  # type: ignore[no-untyped-def]
                 out[g, t] += w * slope[g, t + lag]
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, error_model="numpy", fastmath=FAST)
 def _block(u, d2, n, r, variance, slope):  # type: ignore[no-untyped-def]
     """Log-density of one block, the gradient by its residuals, and by the logarithm of its variance."""
     rows, terms = u.shape
@@ -212,7 +87,7 @@ def _block(u, d2, n, r, variance, slope):  # type: ignore[no-untyped-def]
     return value, 0.5 * by_variance * variance
 
 
-@numba.njit(cache=True, fastmath=FAST)
+@numba.njit(cache=True, error_model="numpy", fastmath=FAST)
 def _lift(j, code, after, first, second, weights, tests, rows, lags, geo, weight, with_x, without_x, with_m, without_m,
           effect_g, out_w, out_e):  # type: ignore[no-untyped-def]  # fmt: skip
     """What test j added per unit of coefficient, with derivatives: by weights (out_w), parameters, geo effects."""
@@ -234,7 +109,7 @@ def _lift(j, code, after, first, second, weights, tests, rows, lags, geo, weight
             x = with_x if sign > 0 else without_x
             m = with_m if sign > 0 else without_m
             if after:
-                _curve(code, x[start : start + lags], first, second, f, fx, f1, f2)
+                curve(code, x[start : start + lags], first, second, f, fx, f1, f2)
                 for lag in range(lags):
                     gained += sign * weights[lag] * m[start + lag] * f[lag]
                     out_w[lag] += sign * scale * effect_g[g] * m[start + lag] * f[lag]
@@ -245,7 +120,7 @@ def _lift(j, code, after, first, second, weights, tests, rows, lags, geo, weight
                 for lag in range(lags):
                     carried += weights[lag] * x[start + lag]
                 one[0] = carried
-                _curve(code, one, first, second, f[:1], fx[:1], f1[:1], f2[:1])
+                curve(code, one, first, second, f[:1], fx[:1], f1[:1], f2[:1])
                 gained += sign * f[0]
                 d1 += sign * scale * effect_g[g] * f1[0]
                 d2 += sign * scale * effect_g[g] * f2[0]
@@ -256,7 +131,7 @@ def _lift(j, code, after, first, second, weights, tests, rows, lags, geo, weight
     return total, d1, d2
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def logp_grad(z: FloatArray, grad: FloatArray, pool: FloatArray, layout: FloatArray) -> float:
     """Log-density at unconstrained z up to a constant; writes its gradient.
 
@@ -379,9 +254,9 @@ def logp_grad(z: FloatArray, grad: FloatArray, pool: FloatArray, layout: FloatAr
     coefficient, worth = np.empty(channels), np.empty(channels)
     media = np.zeros((geos, weeks))
     for c in range(channels):
-        _carry(carry_code[c], form[c, 0], form[c, 1], lags, weights[c], w1[c], w2[c])
+        carry(carry_code[c], form[c, 0], form[c, 1], lags, weights[c], w1[c], w2[c])
         if after[c]:
-            _curve(curve_code[c], x[c].ravel(), form[c, 2], form[c, 3], inner[c].ravel(), fx[c].ravel(), f1[c].ravel(),
+            curve(curve_code[c], x[c].ravel(), form[c, 2], form[c, 3], inner[c].ravel(), fx[c].ravel(), f1[c].ravel(),
                    f2[c].ravel())  # fmt: skip
             for g in range(geos):
                 for t in range(weeks):
@@ -389,14 +264,14 @@ def logp_grad(z: FloatArray, grad: FloatArray, pool: FloatArray, layout: FloatAr
             _convolve(inner[c], weights[c], s[c])
         else:
             _convolve(x[c], weights[c], inner[c])
-            _curve(curve_code[c], inner[c].ravel(), form[c, 2], form[c, 3], s[c].ravel(), fx[c].ravel(), f1[c].ravel(),
+            curve(curve_code[c], inner[c].ravel(), form[c, 2], form[c, 3], s[c].ravel(), fx[c].ravel(), f1[c].ravel(),
                    f2[c].ravel())  # fmt: skip
         total = 0.0
         for g in range(geos):
             part = 0.0
             if prior_code[c] == 1:
                 for t in range(weeks):
-                    part += value[c, g, t] * _margin(curve_code[c], inner[c, g, t], form[c, 2], form[c, 3])[0]
+                    part += value[c, g, t] * margin(curve_code[c], inner[c, g, t], form[c, 2], form[c, 3])[0]
             elif prior_code[c] == 0:
                 for t in range(weeks):
                     part += value[c, g, t] * s[c, g, t]
@@ -508,7 +383,7 @@ def logp_grad(z: FloatArray, grad: FloatArray, pool: FloatArray, layout: FloatAr
                 for g in range(geos):
                     part = 0.0
                     for t in range(weeks):
-                        m, mx, m1, m2 = _margin(curve_code[c], inner[c, g, t], form[c, 2], form[c, 3])
+                        m, mx, m1, m2 = margin(curve_code[c], inner[c, g, t], form[c, 2], form[c, 3])
                         v = by_worth * geo_effect[c, g] * value[c, g, t]
                         part += value[c, g, t] * m
                         di[g, t] += v * mx

@@ -103,3 +103,45 @@ def pack(
 def has_week_shocks(design: Design, spec: ModelSpec) -> bool:
     """Whether the model has noise that geos share in a week: only several geos can tell it from their own."""
     return design.shape[1] > 1 and spec.week_sd is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Natural:
+    """Parameters in natural units; leading axes are those of the unconstrained vectors they come from.
+
+    `shares` (.., n_shares), `positives` (.., n_positives), `log_effect` (.., n_channels), `sigma`, `week_sigma` (..),
+    `geo_spread` (.., n_channels) and `geo_effect` (.., n_channels, n_geos); 0 and 1 with one geo.
+    """
+
+    shares: FloatArray
+    positives: FloatArray
+    log_effect: FloatArray
+    sigma: FloatArray
+    week_sigma: FloatArray
+    geo_spread: FloatArray
+    geo_effect: FloatArray
+
+
+def unpack(z: FloatArray, packed: Packed) -> Natural:
+    """Parameters of unconstrained vectors (.., n_dimensions)."""
+    forms = packed.n_shares + packed.n_positives
+    noise = forms + packed.channels
+    first = noise + 1 + int(packed.week_shocks)
+    log_effect = z[..., forms:noise]
+    sigma = np.exp(z[..., noise])
+    if packed.geos > 1:
+        geo_spread = np.exp(z[..., first : first + packed.channels])
+        offset = z[..., first + packed.channels :].reshape(*z.shape[:-1], packed.channels, packed.geos)
+        geo_effect = np.exp(geo_spread[..., None] * offset)
+    else:
+        geo_spread = np.zeros_like(log_effect)
+        geo_effect = np.ones((*log_effect.shape, 1))
+    return Natural(
+        shares=1 / (1 + np.exp(-z[..., : packed.n_shares])),
+        positives=np.exp(z[..., packed.n_shares : forms]),
+        log_effect=log_effect,
+        sigma=sigma,
+        week_sigma=np.exp(z[..., noise + 1]) if packed.week_shocks else np.zeros_like(sigma),
+        geo_spread=geo_spread,
+        geo_effect=geo_effect,
+    )

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from liftos_pipelines.modules.causal.design import Design
 from liftos_pipelines.modules.causal.draws import Draws
 from liftos_pipelines.modules.causal.lift import LiftTests
-from liftos_pipelines.modules.causal.packing import Packed
+from liftos_pipelines.modules.causal.packing import Natural, Packed, unpack
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.modules.causal.structure import Structure
 from liftos_pipelines.modules.causal.transforms import FloatArray
-
 
 LARGE = 60
 """From this many dimensions on the metric has a low-rank part: with 20 geos effects, spreads and offsets are correlated
@@ -24,21 +23,12 @@ and it gives five times the effective draws; with 3 geos or none a diagonal metr
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampled:
-    """Draws by chain, in natural units: each array (n_chains, n_draws, ...).
+class Sampled(Natural):
+    """Draws by chain, in natural units: leading axes are chain and draw.
 
-    `shares` (.., n_shares), `positives` (.., n_positives), `log_effect` (.., n_channels), `sigma`, `week_sigma` (..),
-    `geo_spread` (.., n_channels) and `geo_effect` (.., n_channels, n_geos) are 0 and 1 with one geo. `unconstrained`
-    (.., n_dimensions) is the sampled vector, None from the PyMC graph.
+    `unconstrained` (n_chains, n_draws, n_dimensions) is the sampled vector, None from the PyMC graph.
     """
 
-    shares: FloatArray
-    positives: FloatArray
-    log_effect: FloatArray
-    sigma: FloatArray
-    week_sigma: FloatArray
-    geo_spread: FloatArray
-    geo_effect: FloatArray
     unconstrained: FloatArray | None
     diverging: NDArray[np.bool_]
     energy: FloatArray
@@ -138,28 +128,8 @@ def sample_fused(
 
 
 def _from_unconstrained(z: FloatArray, packed: Packed, stats: Any, compiling: float, seconds: float) -> Sampled:
-    chains, draws, _ = z.shape
-    at = packed.n_shares + packed.n_positives
-    log_effect = z[:, :, at : at + packed.channels]
-    at += packed.channels
-    sigma = np.exp(z[:, :, at])
-    week_sigma = np.exp(z[:, :, at + 1]) if packed.week_shocks else np.zeros_like(sigma)
-    at += 1 + int(packed.week_shocks)
-    if packed.geos > 1:
-        geo_spread = np.exp(z[:, :, at : at + packed.channels])
-        offset = z[:, :, at + packed.channels :].reshape(chains, draws, packed.channels, packed.geos)
-        geo_effect = np.exp(geo_spread[..., None] * offset)
-    else:
-        geo_spread = np.zeros_like(log_effect)
-        geo_effect = np.ones((chains, draws, packed.channels, 1))
     return Sampled(
-        shares=1 / (1 + np.exp(-z[:, :, : packed.n_shares])),
-        positives=np.exp(z[:, :, packed.n_shares : packed.n_shares + packed.n_positives]),
-        log_effect=log_effect,
-        sigma=sigma,
-        week_sigma=week_sigma,
-        geo_spread=geo_spread,
-        geo_effect=geo_effect,
+        **vars(unpack(z, packed)),
         unconstrained=z,
         diverging=stats["diverging"].to_numpy().astype(bool),
         energy=stats["energy"].to_numpy(),

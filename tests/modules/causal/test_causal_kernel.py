@@ -169,21 +169,21 @@ def test_a_wrong_gradient_would_be_seen() -> None:
 
 def test_numpy_forms_are_the_kernels_forms() -> None:
     """What serves the draws is what was sampled: the same weights and curves."""
-    from liftos_pipelines.modules.causal import kernel
+    from liftos_pipelines.modules.causal import kernel_forms
     from liftos_pipelines.modules.causal.transforms import CARRY_CODE, CURVE_CODE
 
     x = np.array([0.0, 1e-6, 0.3, 1.0, 4.0, 50.0])
     for name in CARRY:
         for first, second in ((0.3, 0.4), (0.9, 0.7), (0.05, 1.5)):
             out, d1, d2 = np.empty(9), np.empty(9), np.empty(9)
-            kernel._carry(CARRY_CODE[name], first, second, 9, out, d1, d2)
+            kernel_forms.carry(CARRY_CODE[name], first, second, 9, out, d1, d2)
             expected = carry_weights(name, np.array(first), np.array(second), 8)  # type: ignore[arg-type]
             np.testing.assert_allclose(out, expected, atol=1e-12)
             assert abs(out.sum() - 1) < 1e-12
     for name in CURVE:
         for first, second in ((0.5, 1.0), (2.0, 2.3)):
             f, fx, f1, f2 = (np.empty(x.size) for _ in range(4))
-            kernel._curve(CURVE_CODE[name], x, first, second, f, fx, f1, f2)
+            kernel_forms.curve(CURVE_CODE[name], x, first, second, f, fx, f1, f2)
             np.testing.assert_allclose(f, saturate(name, x, np.array(first), np.array(second)), atol=1e-12)  # type: ignore[arg-type]
 
 
