@@ -41,7 +41,7 @@ def test_one_miss_in_ten_breaks_nothing_and_two_large_ones_do() -> None:
 def test_a_broken_world_is_named_only_by_a_check_that_warns_or_fails() -> None:
     lost = [channel(0.6, 10), channel(0.6, 10)]
     good = [channel(0.05, 10), channel(0.05, 10)]
-    readings = [reading(lost, seed=0), reading(lost, seed=1, warns=("level_break",)), reading(good, seed=2)]
+    readings = [reading(lost, seed=0), reading(lost, seed=1, warns=("baseline_break",)), reading(good, seed=2)]
     figures = {figure.name: figure for figure in overall_figures(readings)}
     named = figures["broken worlds that a check names"]
     assert (named.value, named.n) == (50.0, 2)
@@ -51,7 +51,9 @@ def test_a_broken_world_is_named_only_by_a_check_that_warns_or_fails() -> None:
     assert "clean 0" in named.method
     alarms = figures["clean worlds with any warning"]
     assert alarms.value == pytest.approx(100 / 3)
-    assert "level_break" in alarms.method
+    assert "baseline_break" in alarms.method
+    assert figures["broken worlds where the assumptions hold"].value == pytest.approx(200 / 3)
+    assert figures["the same where the model's assumptions do not hold"].value is None
 
 
 def test_without_a_broken_world_the_share_is_unknown_and_not_hundred() -> None:
