@@ -29,7 +29,8 @@ MOST_DRAWS = 500
 """Draws kept of each fold's predictions."""
 LEAST_SHARE = 0.5
 """A fold that would see fewer of the weeks than this is not made."""
-REFIT_CHAINS, REFIT_TUNE = 2, 300
+REFIT_CHAINS, REFIT_TUNE, REFIT_ACCEPT = 2, 300, 0.8
+"""Enough for a prediction, which needs no tails of the parameters; half the steps of a fit that is published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,7 @@ def _fold(engine: Engine, sampled: Sampled, draws: Draws, out: int, held: int) -
             chains=REFIT_CHAINS,
             draws=MOST_DRAWS // REFIT_CHAINS,
             tune=REFIT_TUNE,
+            target_accept=REFIT_ACCEPT,
         )
         chosen = engine.complete(fresh, seen, spec.seed + out)
         log_effect = fresh.log_effect.reshape(len(chosen), -1)
