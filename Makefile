@@ -33,6 +33,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@# torch first and by itself: an index that offers a CPU build then gives that one.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@# The marketing-mix model's density is compiled once, here, and kept on disk.
+	$(BIN)/python -c 'import liftos_pipelines.modules.causal.kernel'
 	@touch $(STAMP)
 
 install: $(STAMP)

@@ -131,7 +131,9 @@ def _lift(j, code, after, first, second, weights, tests, rows, lags, geo, weight
     return total, d1, d2
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+@numba.njit(
+    "float64(float64[::1], float64[::1], float64[::1], int64[::1])", cache=True, error_model="numpy", nogil=True
+)
 def logp_grad(z: FloatArray, grad: FloatArray, pool: FloatArray, layout: FloatArray) -> float:
     """Log-density at unconstrained z up to a constant; writes its gradient.
 
