@@ -3,7 +3,7 @@
 import json
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from liftos_pipelines.modules.causal.panel import build_panel, panel_weeks
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.mlflow import MlflowResource
+from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.payloads import DriftDetected
 from liftos_pipelines.templates.loader import load_template, with_template
 
 MARKETING = ("sources/marketing_outcome", "sources/marketing_media", "sources/marketing_controls")
 FITTED = inputs("causal/panel", "causal/mmm_posterior")
+REACTION = "causal/champion"
 STAGES = ("compile_seconds", "sampling_seconds", "validation_seconds")
 
 
@@ -232,6 +235,7 @@ def champion(
     mmm_posterior: Any,
     validation: pl.DataFrame,
     mlflow: MlflowResource,
+    spine: SpineResource,
 ) -> dg.MaterializeResult[Any]:
     """The posterior that answers are given from: the newest fit when no check failed, else the last one that passed.
 
@@ -268,6 +272,7 @@ def champion(
         registry.promote(candidate.number, now)
     context.log.info(f"{verdict.serve} serves: {verdict.why}")
     described: dict[str, Any] = {"why": verdict.why, "candidate": float(number) if number is not None else "unknown"}
+    _answer_drifts(spine, context.partition_key, last_week(mmm_posterior))
     if verdict.serve == "nothing":
         data = az.InferenceData(attrs={"status": NONE_PASSED, "why": verdict.why})
         return dg.MaterializeResult(value=data, metadata={"status": NONE_PASSED} | described)
@@ -288,3 +293,13 @@ def champion(
             "mlflow_run_id": version.run_id,
         },
     )
+
+
+def _answer_drifts(spine: SpineResource, client: str, fitted_until: date) -> None:
+    """A fit of the weeks in question, judged, is the answer to a drift of the model; drifts of other data need none."""
+    store = spine.get()
+    for event in store.unhandled(REACTION, ["drift_detected"]):
+        assert isinstance(event.payload, DriftDetected)
+        ours = event.payload.dataset == "causal/mmm_posterior"
+        if event.client == client and (not ours or event.payload.as_of <= fitted_until):
+            store.mark_handled(event.event_id, REACTION)

@@ -37,6 +37,7 @@ GATES = {
     "placebo_channels": "Media at the wrong time are not found to act.",
     "entangled_effects": "No two channels' effects are known only as a sum.",
     "outlier_leverage": "No channel's effect rests on a few extreme weeks.",
+    "steeper_curve": "An S-shaped response is not more probable than the model's curve.",
 }
 """Levels are those of `causal.gate` by default; the row's threshold is what holds for the client."""
 

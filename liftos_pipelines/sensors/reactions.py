@@ -13,9 +13,21 @@ from dataclasses import dataclass
 import dagster as dg
 
 from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.payloads import Payload
 
 ATTEMPTS = 3
 INTERVAL_SECONDS = 2
+
+
+REFIT = (
+    "causal/panel",
+    "causal/mmm_posterior",
+    "causal/validation",
+    "causal/champion",
+    "causal/channel_results",
+    "causal/response_curves",
+    "causal/budget_plan",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +38,16 @@ class Reaction:
     event_types: tuple[str, ...]
     assets: tuple[str, ...]
     description: str
+    datasets: tuple[str, ...] = ()
+    """Only events about these (their payload's `dataset`); empty: whatever they are about."""
 
     @property
     def sensor_name(self) -> str:
         return f"reaction_{self.name.replace('/', '_')}"
+
+    def answers(self, payload: Payload) -> bool:
+        """Whether an event of its types is one to answer."""
+        return not self.datasets or getattr(payload, "dataset", None) in self.datasets
 
 
 REACTIONS = (
@@ -56,6 +74,13 @@ REACTIONS = (
         event_types=("campaign_started",),
         assets=("memory/items", "memory/patterns", "memory/insights"),
         description="A campaign began: look up what similar past contexts came to.",
+    ),
+    Reaction(
+        name="causal/champion",
+        event_types=("drift_detected",),
+        assets=REFIT,
+        description="The marketing-mix model no longer stands for the newest weeks: refit it, judge it, answer anew.",
+        datasets=("causal/mmm_posterior",),
     ),
 )
 
@@ -117,7 +142,8 @@ def reaction_sensor(reaction: Reaction) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def _sensor(context: dg.SensorEvaluationContext, spine: SpineResource) -> dg.SensorResult | dg.SkipReason:
-        pending = spine.get().unhandled(reaction.name, reaction.event_types)
+        unhandled = spine.get().unhandled(reaction.name, reaction.event_types)
+        pending = [event for event in unhandled if reaction.answers(event.payload)]
         if not pending:
             return dg.SkipReason(f"no unhandled {' or '.join(reaction.event_types)}")
         failed, active = _run_history(context.instance, reaction, [event.event_id for event in pending])

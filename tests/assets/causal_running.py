@@ -63,7 +63,9 @@ def runner(instance: dg.DagsterInstance, *rooms: ModuleType) -> Run:
 
     def run(client: str, *names: str, expect: bool = True) -> dg.ExecuteInProcessResult:
         instance.add_dynamic_partitions("clients", [client])
-        keys = [dg.AssetKey(["causal", name]) for name in names] or [asset.key for asset in assets]
+        keys = [dg.AssetKey(["causal", name]) for name in names] or [
+            asset.key for asset in assets if isinstance(asset, dg.AssetsDefinition)
+        ]
         job = defs.resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
             instance=instance, partition_key=client, asset_selection=keys, raise_on_error=expect

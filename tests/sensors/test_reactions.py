@@ -7,7 +7,7 @@ import dagster as dg
 
 from liftos_pipelines.resources.spine import SpineResource, open_spine
 from liftos_pipelines.sensors.reactions import ATTEMPTS, REACTIONS, PendingEvent, plan_runs, reaction_sensor
-from liftos_pipelines.spine.payloads import PAYLOADS, SentimentDropDetected
+from liftos_pipelines.spine.payloads import PAYLOADS, DriftDetected, SentimentDropDetected
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
@@ -36,6 +36,28 @@ def test_a_failed_run_is_tried_again_under_a_new_key_up_to_the_limit() -> None:
 def test_every_reaction_answers_known_events() -> None:
     for reaction in REACTIONS:
         assert set(reaction.event_types) <= set(PAYLOADS), reaction.name
+
+
+def test_a_drift_of_the_model_asks_for_a_refit_and_a_drift_of_other_data_does_not(
+    home: Path, instance: dg.DagsterInstance
+) -> None:
+    reaction = next(each for each in REACTIONS if each.name == "causal/champion")
+    sensor, spine = reaction_sensor(reaction), open_spine()
+    instance.add_dynamic_partitions("clients", ["acme"])
+
+    def ask(dataset: str) -> int:
+        spine.raise_event(
+            "acme",
+            DriftDetected(
+                dataset=dataset, column="c", as_of=NOW.date(), test="t", statistic=1.0, p_value_adjusted=None
+            ),
+            occurred_at=NOW,
+        )
+        asked = sensor(dg.build_sensor_context(instance=instance, resources={"spine": SpineResource()}))
+        return len(asked.run_requests or []) if isinstance(asked, dg.SensorResult) else 0
+
+    assert ask("sources/mentions") == 0
+    assert ask("causal/mmm_posterior") == 1
 
 
 def test_the_sensor_asks_for_one_run_with_the_events_id_and_none_when_handled(

@@ -3,7 +3,7 @@
 A family of checks is a file: `checks_sampling` (do the draws stand for the posterior), `checks_heldout` (does it
 foretell weeks it has not seen), `checks_model` (residuals, baseline, what was learned, stability),
 `checks_identification` (do the data contradict what identifies the effects), `checks_leverage` (on how little does an
-effect rest). Levels stand in `gate`.
+effect rest), `checks_rivals` (is another form more probable). Levels stand in `gate`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ NAMES = (
     "placebo_channels",
     "entangled_effects",
     "outlier_leverage",
+    "steeper_curve",
 )
 """Every check there is; each stands in the table whatever was measured."""
 
@@ -73,7 +74,7 @@ def validate(data: az.InferenceData, fitted: Fitted, spec: ModelSpec) -> pl.Data
         model.prior_posterior_shift(data, fitted.design, spec),
         model.refit_stability(data, gate),
         model.champion_stability(data, gate),
-        *(judge_again(check, gate) for check in identification_checks(fitted)),
+        *(judge_again(check, gate) for check in identification_checks(fitted, spec)),
     ]
     return pl.DataFrame([asdict(check) for check in checks], schema_overrides=TYPES).with_columns(
         pl.col("value", "low", "high").fill_nan(None)
