@@ -75,7 +75,7 @@ def _served(client: str) -> tuple[Fitted, pl.DataFrame, ModelSpec]:
         raise PosteriorAbsent(
             f"no model serves for {client} yet. Make one: liftos run {client} --select +causal/champion"
         )
-    data = az.from_netcdf(str(file))
+    data = az.from_netcdf(str(file), engine="netcdf4")
     if not reading.is_fitted(data):
         raise PosteriorAbsent(f"no model serves for {client}: {data.attrs['status']}")
     return reading.read_fitted(data, panel), panel, reading.spec_of(data)
@@ -172,7 +172,7 @@ def plan_words(client: str, frame: pl.DataFrame, steps: pl.DataFrame) -> list[st
         f"No transfer of 1 % of the budget between two places gains more than {max(gap, 0.0):.1e} of the response "
         f"(multipliers leave {whole['kkt_residual']:.1e} of the gradient)."
     )
-    if steps.height:
+    if steps.height and steps["step"].n_unique() > 1:
         lines.append(f"In steps (causal/plan_steps): {steps['step'].n_unique()} steps from {steps['week_start'][0]}.")
     return lines
 

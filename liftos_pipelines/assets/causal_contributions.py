@@ -8,7 +8,7 @@ import polars as pl
 from liftos_pipelines.assets.causal import spec_for
 from liftos_pipelines.assets.causal_answers import SERVED, _unanswered
 from liftos_pipelines.assets.common import client_of, lift_asset, result
-from liftos_pipelines.tables import ALL, table
+from liftos_pipelines.tables import ALL
 
 
 @lift_asset("causal/contributions", ins=SERVED, kinds={"arviz"}, code_version="1")
@@ -55,14 +55,12 @@ def returns(
 def plan_steps(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, champion: Any
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """The budget plan in steps of weeks: spend of each channel in each; empty unless causal.plan.steps asks for it."""
+    """The budget plan in steps of weeks: spend of each channel in each; one step unless causal.plan.steps asks."""
     from liftos_pipelines.modules.causal import plan, reading
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/plan_steps", champion)
     spec = spec_for(client_of(context))
-    if spec.plan.steps is None:
-        return result(table("causal/plan_steps").empty(), status="not asked for: set causal.plan.steps")
     made = plan.make_plan(
         reading.read_fitted(champion, panel),
         plan_weeks=spec.plan_weeks,
@@ -96,7 +94,7 @@ def scenarios(
         return _unanswered("causal/scenarios", champion)
     found = _outlooks(context, panel, champion)
     if found.channels.is_empty():
-        return result(found.channels, status="not asked for: set causal.plan.scenarios")
+        return result(found.channels, asked="nothing: causal.plan.scenarios is empty")
     whole = found.channels.filter(pl.col("channel") == ALL)
     gains = {f"uplift_{name}": uplift for name, uplift in whole.select("scenario", "uplift").iter_rows()}
     return result(found.channels, **gains, held="; ".join(found.notes) or "nothing")
@@ -113,5 +111,5 @@ def scenario_weeks(
         return _unanswered("causal/scenario_weeks", champion)
     found = _outlooks(context, panel, champion)
     if found.weeks.is_empty():
-        return result(found.weeks, status="not asked for: set causal.plan.scenarios")
+        return result(found.weeks, asked="nothing: causal.plan.scenarios is empty")
     return result(found.weeks)

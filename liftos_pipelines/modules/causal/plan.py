@@ -22,15 +22,15 @@ from liftos_pipelines.tables import ALL, table
 
 __all__ = ["Plan", "PlanError", "budget_plan", "make_plan"]
 MOST_DRAWS, LEAST_DRAWS = 500, 100
-MOST_CELLS = 1_500_000
-"""Geo-weeks times draws of one channel that a response with steps may take."""
+STEP_DRAWS, STEP_CELLS = 300, 60_000
+"""With steps: most draws, and geo-weeks times draws of one channel."""
 MARGIN = 0.01
 EDGE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`channels`: the table `causal/budget_plan`; `steps`: the table `causal/plan_steps`, empty without steps;
+    """`channels`: the table `causal/budget_plan`; `steps`: the table `causal/plan_steps`, without steps a single one;
     `scales` (n_channels, n_steps) of the program; `solution` None where nothing was spent."""
 
     channels: pl.DataFrame
@@ -87,14 +87,14 @@ def make_plan(fitted: Fitted, *, plan_weeks: int, band: float, seed: int, plan: 
     solution = solve(problem, simulation, starts=plan.starts, seed=seed)
     scales = problem.scales(solution.spend)
     channels = _channel_rows(fitted.design, problem, simulation, solution, scales)
-    steps = _no_steps() if plan.steps is None else _step_rows(fitted.design, problem, program, solution)
+    steps = _step_rows(fitted.design, problem, program, solution)
     return Plan(channels=channels, steps=steps, program=program, scales=scales, solution=solution)
 
 
 def draws_for(program: Program) -> int:
     """Fewer draws where geos and weeks are many and the response has to be simulated at every step of the search."""
     cells = program.weight.size
-    return MOST_DRAWS if program.spend.shape[1] == 1 else int(np.clip(MOST_CELLS // cells, LEAST_DRAWS, MOST_DRAWS))
+    return MOST_DRAWS if program.steady else int(np.clip(STEP_CELLS // cells, LEAST_DRAWS, STEP_DRAWS))
 
 
 def _channel_rows(

@@ -158,6 +158,10 @@ class Simulation:
         ]
         self._size = [(draws.coefficient[:, c, None] * draws.geo_effect[:, c]).T for c in program.channels]
         self._cache: dict[tuple[int, bytes], FloatArray] = {}
+        self.concave = not self.log and all(
+            kind != "hill" or float(form[:, 3].max()) <= 1.0 for kind, form in zip(self._curve, self._form, strict=True)
+        )
+        """Whether every draw's response is concave in the decision: additive, and no curve is S-shaped."""
         count, steps = program.spend.shape
         none = np.zeros(steps)
         if self.log:

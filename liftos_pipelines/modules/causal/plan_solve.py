@@ -20,20 +20,24 @@ GRID = 17
 """Points of each channel's response without steps; between them it is interpolated."""
 TRANSFER = 0.01
 """Of the total (a step's share of it): what the certificate moves from one variable to another."""
-ROUNDS = 60
+ROUNDS = 40
 MOST_PAIRS = 400
-"""Pairs that one round tries on the exact response, the most promising by gradient first."""
-GAINS = 1e-9
+"""Pairs that the certificate tries on the exact response, the most promising by gradient first."""
+MOST_STARTS = 3
+"""With steps: what a start costs there grows with their number."""
+GAINS = 1e-8
 """Relative gain below which an exchange is rounding."""
 FEASIBLE = 1e-7
+CONVERGED = 1e-4
 TARGET_SLACK = 1e-6
 BISECTIONS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """`spend` (n,); `certificate_gap`: the largest gain of any transfer tried, as a share of the objective, 0 or less
-    where none gains; `pairs` how many were tried of `all_pairs`; `kkt_residual`: what the multipliers of the active
+    """`spend` (n,); `certificate_gap`: the largest gain of any transfer, as a share of the objective, 0 or less where
+    none gains; `pairs` how many of `all_pairs` were tried or, the response being concave, bounded by their gradient;
+    `kkt_residual`: what the multipliers of the active
     bounds leave of the gradient, as a share of its largest entry."""
 
     spend: FloatArray
@@ -113,13 +117,16 @@ def solve(problem: Problem, simulation: Simulation, *, starts: int, seed: int) -
     found: list[FloatArray] = []
     reports: list[str] = []
     tried = 0
-    for start in _starts(problem, rng, starts):
+    for start in _starts(problem, rng, starts if problem.steps == 1 else min(starts, MOST_STARTS)):
         tried += 1
         spend, report = _slsqp(objective, start)
         reports.append(report)
         if spend is not None:
             found.append(spend)
         found.append(start)
+        # A convex problem has one optimum: where a search has reached it, further starts only cost time.
+        if problem.steps > 1 and spend is not None and _is_convex(objective) and _kkt(objective, spend) < CONVERGED:
+            break
     reached = [spend for spend in found if objective.margin(spend) >= -TARGET_SLACK * problem.current]
     if not reached:
         assert objective.target is not None
@@ -144,6 +151,11 @@ def solve(problem: Problem, simulation: Simulation, *, starts: int, seed: int) -
         starts=tried,
         converged=converged,
     )
+
+
+def _is_convex(objective: Objective) -> bool:
+    """Whether a concave objective is maximised: means over draws, or over the worst of them, of concave responses."""
+    return objective.exact.concave and objective.problem.risk.measure != "quantile"
 
 
 def _starts(problem: Problem, rng: np.random.Generator, count: int) -> Iterator[FloatArray]:
@@ -240,7 +252,7 @@ def _slsqp(objective: Objective, start: FloatArray) -> tuple[FloatArray | None, 
         method="SLSQP",
         bounds=list(zip(problem.low / money, problem.high / money, strict=True)),
         constraints=constraints,
-        options={"ftol": 1e-12, "maxiter": 300},
+        options={"ftol": 1e-12 if problem.steps == 1 else 1e-10, "maxiter": 300},
     )
     spend = _repaired(problem, np.asarray(done.x) * money)
     if problem.violation(spend) > FEASIBLE:
@@ -278,13 +290,20 @@ def _exchange(objective: Objective, spend: FloatArray) -> tuple[FloatArray, floa
     for _ in range(ROUNDS):
         gain, moved, pairs, every = _best_transfer(objective, spend, amount)
         if gain <= GAINS:
-            break
+            return spend, gain, pairs, every
         spend = moved
+    gain, _, pairs, every = _best_transfer(objective, spend, amount, to_the_end=True)
     return spend, gain, pairs, every
 
 
-def _best_transfer(objective: Objective, spend: FloatArray, amount: float) -> tuple[float, FloatArray, int, int]:
-    """Relative gain of the best feasible transfer of `amount`, or of as much as the bounds leave; and a tenth of it."""
+def _best_transfer(
+    objective: Objective, spend: FloatArray, amount: float, *, to_the_end: bool = False
+) -> tuple[float, FloatArray, int, int]:
+    """Relative gain of a feasible transfer of `amount`, or as much as the bounds leave, or a tenth of it.
+
+    The first that gains, unless `to_the_end`; else the best of all. Where the objective is concave no transfer gains
+    more than its gradient says, so those whose gradient promises nothing count as tried.
+    """
     problem = objective.problem
     now = objective.value(spend)
     size = max(abs(now), abs(risk_value(objective.exact.current, problem.risk)))
@@ -303,7 +322,13 @@ def _best_transfer(objective: Objective, spend: FloatArray, amount: float) -> tu
                 moves.append(((worth[taker] - worth[giver]) * step, giver, taker, step))
     moves.sort(key=lambda move: -move[0])
     best, where, tried = -np.inf, spend, 0
-    for _, giver, taker, most in moves[:MOST_PAIRS]:
+    concave = _is_convex(objective)
+    for promised, giver, taker, most in moves:
+        if concave and promised / size <= GAINS:
+            best, tried = max(best, promised / size), len(moves)
+            break
+        if tried == MOST_PAIRS or (best > GAINS and not to_the_end):
+            break
         tried += 1
         for step in (most, most / 10):
             moved = spend.copy()
