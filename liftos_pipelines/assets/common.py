@@ -29,6 +29,7 @@ FITTED_WEEKLY = frozenset(
         "budget_plan",
         "validation",
         "contributions",
+        "report",
         "returns",
         "plan_steps",
         "scenarios",

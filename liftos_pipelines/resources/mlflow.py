@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from liftos_pipelines import helper, settings
-from liftos_pipelines.resources.mlflow_store import experiment_of, open_store, record_run
+from liftos_pipelines.resources.mlflow_store import attach, experiment_of, open_store, record_run
 
 
 class MlflowResource(dg.ConfigurableResource):
@@ -53,6 +53,10 @@ class MlflowResource(dg.ConfigurableResource):
         return helper.submit(
             record_run, self.uri(), context.partition_key, name, labels, dict(params), dict(metrics), paths
         )
+
+    def attach(self, run_id: str, files: Sequence[Path], folder: str) -> str:
+        """Add files to an earlier run, in `folder` of its artefacts; returns why it could not, or nothing."""
+        return str(helper.call(attach, self.uri(), run_id, [str(file) for file in files], folder))
 
     def open(self) -> Any:
         """The `mlflow` module, pointed at this store."""

@@ -57,6 +57,17 @@ def record_run(
         return str(run.info.run_id)
 
 
+def attach(uri: str, run_id: str, files: Sequence[str], folder: str) -> str:
+    """Add files to a run that has ended, in `folder` of its artefacts; returns why it could not, or nothing."""
+    mlflow = open_store(uri)
+    try:
+        for file in files:
+            mlflow.MlflowClient().log_artifact(run_id, file, folder)
+    except mlflow.exceptions.MlflowException as error:  # the run was deleted
+        return str(error)
+    return ""
+
+
 def prepare() -> None:
     """Import MLflow and bring this process's own store up to its schema, which a new one needs seconds for."""
     open_store(settings.mlflow_uri()).get_experiment_by_name("none")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -38,7 +38,7 @@ class Report:
     """All that the page is made of. Frames are those of `causal/*`, of this model; `plan` empty where none is given.
 
     `serves`: answers are given from this model now, for the reason `why`. `left_out`: what the panel had to leave out.
-    `meanings`: a sentence for each check, by its name.
+    `meanings`: a sentence for each check, by its name. `remembered`: the registry's word on the gate (see `verdict`).
     """
 
     client: str
@@ -58,6 +58,7 @@ class Report:
     plan_note: str = ""
     weeks_unseen: int | None = None
     meanings: Mapping[str, str] | None = None
+    remembered: str = ""
 
 
 def report_page(report: Report) -> str:
@@ -65,7 +66,7 @@ def report_page(report: Report) -> str:
     import jinja2
     from markupsafe import Markup
 
-    said = verdict(report.checks, report.serves, report.why)
+    said = verdict(report.checks, report.serves, report.why, report.remembered)
     measures, whole = report.measures, report.results.filter(pl.col("geo") == ALL)
     plan = report.plan if said.sound else report.plan.clear()
     name = f"version {report.version}" if report.version is not None else "not registered"
@@ -120,7 +121,7 @@ def report_page(report: Report) -> str:
 
 def _facts(report: Report, whole: pl.DataFrame) -> list[dict[str, str]]:
     measures, checks = report.measures, report.checks
-    newest = measures.fit["date"][-1]
+    newest = measures.fit["date"][-1] + timedelta(days=6)
     passed = checks.filter(pl.col("status") == "pass").height
     mean, low, high = measures.media_share
     paid = whole.filter(pl.col("kind") == "paid").height
@@ -128,7 +129,7 @@ def _facts(report: Report, whole: pl.DataFrame) -> list[dict[str, str]]:
     unseen = f"{report.weeks_unseen} newer weeks not seen" if report.weeks_unseen else ""
     return [
         {"label": "Checks passed", "value": f"{passed} of {checks.height}", "note": "others warn, fail or are unknown"},
-        {"label": "Weeks", "value": str(measures.fit.height), "note": unseen or f"the newest begins on {newest}"},
+        {"label": "Weeks", "value": str(measures.fit.height), "note": unseen or f"the last ends {newest}"},
         {"label": "Channels", "value": str(whole.height), "note": f"{paid} paid"},
         {"label": "Made by media", "value": percent(mean), "note": f"{percent(low)} to {percent(high)} of the outcome"},
         {

@@ -29,7 +29,7 @@ class Verdict:
     sound: bool
 
 
-def verdict(checks: pl.DataFrame, serves: bool, why: str) -> Verdict:
+def verdict(checks: pl.DataFrame, serves: bool, why: str, remembered: str = "") -> Verdict:
     """The report's first words.
 
     Parameters
@@ -37,18 +37,14 @@ def verdict(checks: pl.DataFrame, serves: bool, why: str) -> Verdict:
     checks : the table `causal/validation` of this model, empty where it was never checked
     serves : whether answers are given from this model
     why : why this or another model serves, in words of `causal/champion`
+    remembered : what the registry says of its gate (`passed`, or `failed: ...`), used where the checks are gone
     """
     names = {status: checks.filter(pl.col("status") == status)["check"].to_list() for status in ORDER}
     tail = f" Why this model {'serves' if serves else 'does not serve'}: {why}." if why else ""
     made = checks.height - len(names["unknown"])
     blind = f" {_count(len(names['unknown']), 'check')} could not be made." if names["unknown"] else ""
     if not made:
-        lead = f"{NOT_PUBLISHED}: this model was not checked."
-        if serves:
-            lead = "Serves unchecked: the checks of this model are not at hand."
-        return Verdict(
-            word="? not checked", tone="none", lead=lead, detail=f"Nothing vouches for it.{tail}", sound=False
-        )
+        return _unchecked(serves, remembered, tail)
     if names["fail"]:
         failed = f"{_count(len(names['fail']), 'check')} failed ({_list([_words(n) for n in names['fail']])})"
         lead = f"Served by hand although {failed}." if serves else f"{NOT_PUBLISHED}: {failed}."
@@ -74,6 +70,19 @@ def verdict(checks: pl.DataFrame, serves: bool, why: str) -> Verdict:
     )
 
 
+def _unchecked(serves: bool, remembered: str, tail: str) -> Verdict:
+    """Of a model whose checks are not at hand: what the registry remembers counts only for one that serves."""
+    sound = serves and remembered == "passed"
+    lead = f"{NOT_PUBLISHED}: this model was not checked."
+    if sound:
+        lead = "Published before: it passed the publish gate then; its checks are not at hand any more."
+    elif serves:
+        lead = "Serves unchecked: the checks of this model are not at hand."
+    known = f"The registry says of it: {remembered}. " if remembered.startswith("failed") else ""
+    detail = tail.strip() if sound else f"{known}Nothing vouches for it.{tail}"
+    return Verdict(word="? not checked", tone="none", lead=lead, detail=detail, sound=sound)
+
+
 def summary(said: Verdict, measures: Measures, results: pl.DataFrame, plan: pl.DataFrame, currency: str) -> str:
     """One paragraph: what media made, what channels return, what is not settled, what the plan would bring."""
     fit, whole = measures.fit, results.filter(pl.col("geo") == ALL)
@@ -84,6 +93,8 @@ def summary(said: Verdict, measures: Measures, results: pl.DataFrame, plan: pl.D
         f"{weeks} {model} {percent(mean)} of the outcome down to media "
         f"(90 % interval {percent(low)} to {percent(high)})."
     ]
+    if not said.sound:
+        sentences.append("If it held, the following would be so.")
     largest = whole.sort("contribution", descending=True).head(1)
     for row in largest.iter_rows(named=True):
         if whole.height > 1:
