@@ -1,5 +1,6 @@
 """Causal's assets on a real instance: a small world goes through, an absent source is skipped, events are answered."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -157,6 +158,38 @@ def test_bad_configuration_and_bad_data_fail_by_name(run: Run, home: Path, world
     write_client(home, "minus", World(**{**vars(world), "outcome": negative}), {})
     failed = run("minus", "panel", expect=False).all_events
     assert "must be a number of 0 or more" in " ".join(str(e.event_specific_data) for e in failed if e.is_step_failure)
+
+
+@pytest.mark.parametrize(
+    ("geos", "spoil", "words"),
+    [
+        (2, "gap", "weeks jump from 2023-02-27 to 2023-03-13"),
+        (2, "geo", "g1"),
+        (1, "nan", "2023-03-06"),
+        (1, "few", "fewer than the"),
+        (1, "flat", "none of the channels tv, search, social has exposure that varies"),
+    ],
+)
+def test_data_that_cannot_carry_a_model_stop_the_run_by_name(
+    run: Run, home: Path, geos: int, spoil: str, words: str
+) -> None:
+    world = make_world(seed=3, geos=geos, weeks=80)
+    outcome, media, controls = world.outcome, world.media, world.controls
+    bad = date(2023, 3, 6)
+    if spoil == "gap":
+        outcome, media, controls = (each.filter(pl.col("date") != bad) for each in (outcome, media, controls))
+    elif spoil == "geo":
+        outcome = outcome.filter((pl.col("date") > bad) | (pl.col("geo") != "g1"))
+    elif spoil == "nan":
+        outcome = outcome.with_columns(outcome=pl.when(pl.col("date") == bad).then(None).otherwise("outcome"))
+    elif spoil == "few":
+        outcome, media, controls = (each.filter(pl.col("date") < bad) for each in (outcome, media, controls))
+    else:
+        media = media.with_columns(spend=0.0, exposure=0.0)
+    write_client(home, "bad", replace(world, outcome=outcome, media=media, controls=controls), QUICK)
+    failed = run("bad", "panel", "mmm_posterior", expect=False).all_events
+    said = " ".join(str(event.event_specific_data) for event in failed if event.is_step_failure)
+    assert words in said
 
 
 def test_a_posterior_never_made_is_asked_for_by_its_command(home: Path) -> None:

@@ -158,11 +158,10 @@ def multicollinearity(fitted: Fitted, gate: Gate) -> Check:
     few = fitted.draws.thin(50)
     media = np.stack([fitted.media.saturated(few, c).mean(axis=0) for c in range(channels)]).reshape(channels, -1).T
     centred = media - media.mean(axis=0)
-    # A channel's own rest after all other columns is the reciprocal of the diagonal of the inverse Gram matrix; a touch
-    # of ridge keeps twins finite.
-    whole = np.column_stack([design.baseline, media / np.maximum(np.linalg.norm(centred, axis=0), 1e-12)])
-    gram = whole.T @ whole
-    rest = 1 / np.diag(np.linalg.inv(gram + 1e-9 * np.eye(len(gram))))[-channels:]
+    media /= np.maximum(np.linalg.norm(centred, axis=0), 1e-12)
+    left = media - design.baseline @ np.linalg.lstsq(design.baseline, media, rcond=None)[0]
+    # What the others leave of a channel is the reciprocal of the inverse's diagonal; a little ridge keeps twins finite.
+    rest = 1 / np.diag(np.linalg.inv(left.T @ left + 1e-9 * np.eye(channels)))
     factors = 1 / np.clip(rest, 1e-9, 1)
     worst = int(np.argmax(factors))
     detail = f"largest variance inflation factor: {design.channels[worst]}"
