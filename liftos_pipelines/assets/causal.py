@@ -110,7 +110,7 @@ def mmm_posterior(
     from liftos_pipelines.modules.causal.plots import fit_plot
     from liftos_pipelines.modules.causal.reading import read_fitted
     from liftos_pipelines.modules.causal.validation import remedies, sampling_checks
-    from liftos_pipelines.resources.model_registry import GATE, ModelRegistry
+    from liftos_pipelines.resources.model_registry import FILE, GATE, ModelRegistry
 
     spec = spec_for(client_of(context))
     design = build_design(panel, spec)
@@ -129,7 +129,19 @@ def mmm_posterior(
         if check.value is not None and check.value == check.value
     }
     measured |= {"seconds": seconds} | {name: float(data.attrs[name]) for name in STAGES}
-    run_id = _log_to_mlflow(context, mlflow, data, spec, measured)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / FILE
+        data.to_netcdf(str(file), engine="netcdf4")
+        logged = mlflow.record(
+            context,
+            "mmm_posterior",
+            params=_parameters(data, spec),
+            metrics=measured,
+            files=[file],
+            tags={"model": "mmm", "last_week": str(data.attrs["last_week"])},
+        )
+        picture = fit_plot(read_fitted(data, panel), spec.seed)
+        run_id = logged()
     version = registry.register(run_id, {GATE: "not checked yet", "last_week": str(data.attrs["last_week"])})
     data.attrs |= {"version": version.number, "mlflow_run_id": run_id, "reference": reference}
     shocks = [week.isoformat() for week in design.scales.shocks]
@@ -145,7 +157,7 @@ def mmm_posterior(
             "experiments_used": ", ".join(lift.ids) or "none",
             "weeks_set_apart": ", ".join(shocks) or "none",
             "left_out": "; ".join(lift.notes) or "nothing",
-            "fit": dg.MetadataValue.md(fit_plot(read_fitted(data, panel), spec.seed)),
+            "fit": dg.MetadataValue.md(picture),
         },
     )
 
@@ -171,32 +183,13 @@ def _in_served_units(
     return build_design(panel, spec, scales=scales), reference_of(served), f"those of version {serving.number}"
 
 
-def _log_to_mlflow(
-    context: dg.AssetExecutionContext,
-    mlflow: MlflowResource,
-    data: Any,
-    spec: ModelSpec,
-    measured: dict[str, float],
-) -> str:
-    """Parameters, metrics and the NetCDF file in one MLflow run; returns its id."""
-    from liftos_pipelines.resources.model_registry import FILE
-
-    with mlflow.run(context, "mmm_posterior", model="mmm", last_week=str(data.attrs["last_week"])) as run:
-        import mlflow as tracking
-
-        settings = spec.model_dump(mode="json")
-        logged = {
-            name: value if isinstance(value, (int, float, str)) else json.dumps(value)
-            for name, value in settings.items()
-        }
-        names = ("channels", "geos", "weeks", "experiments")
-        tracking.log_params(logged | {f"data_{name}": data.attrs[name] for name in names})
-        tracking.log_metrics(measured)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / FILE
-            data.to_netcdf(str(file))
-            tracking.log_artifact(str(file))
-        return str(run.info.run_id)
+def _parameters(data: Any, spec: ModelSpec) -> dict[str, Any]:
+    """What MLflow shows of a fit: the specification, and what the data held."""
+    settings = spec.model_dump(mode="json")
+    shown = {
+        name: value if isinstance(value, (int, float, str)) else json.dumps(value) for name, value in settings.items()
+    }
+    return shown | {f"data_{name}": data.attrs[name] for name in ("channels", "geos", "weeks", "experiments")}
 
 
 @lift_asset("causal/validation", ins=FITTED, kinds={"arviz"}, code_version="2")

@@ -154,7 +154,7 @@ def read_sampling(posterior: Path, panel: pl.DataFrame) -> Sampling | None:
 
     from liftos_pipelines.modules.causal.reading import read_fitted
 
-    data = az.from_netcdf(str(posterior))
+    data = az.from_netcdf(str(posterior), engine="netcdf4")
     fitted = read_fitted(data, panel)
     design = fitted.design
     if not design.money:

@@ -75,7 +75,7 @@ class ModelRegistry:
 
         with tempfile.TemporaryDirectory() as folder:
             try:
-                data = az.from_netcdf(helper.call(_fetch, self._uri, version.source, folder))
+                data = az.from_netcdf(helper.call(_fetch, self._uri, version.source, folder), engine="netcdf4")
             except OSError as error:
                 raise ModelGone(
                     f"version {version.number} of {self.name} serves, but its artefact {version.source} cannot be "

@@ -40,7 +40,7 @@ class PosteriorIOManager(dg.ConfigurableIOManager):
         # Written beside and renamed: a reader sees the old file or the new one, and a killed run leaves the old.
         part = file.with_name(f".{asset}.{uuid.uuid4().hex}.part")
         try:
-            obj.to_netcdf(str(part))
+            obj.to_netcdf(str(part), engine="netcdf4")
             os.replace(part, file)
         finally:
             part.unlink(missing_ok=True)
@@ -73,7 +73,7 @@ def _read(file: Path) -> Any:
     held = _read_last.pop(file, None)
     if held is None or held[0] != identity:
         with az.rc_context({"data.load": "eager"}):  # which also closes the file
-            held = (identity, az.from_netcdf(str(file)))
+            held = (identity, az.from_netcdf(str(file), engine="netcdf4"))
     _read_last[file] = held
     while len(_read_last) > HELD:
         _read_last.popitem(last=False)

@@ -200,7 +200,7 @@ def test_a_posterior_never_made_is_asked_for_by_its_command(home: Path) -> None:
 
 def test_a_failed_write_leaves_the_old_posterior(home: Path) -> None:
     class Broken:
-        def to_netcdf(self, path: str) -> None:
+        def to_netcdf(self, path: str, engine: str) -> None:
             Path(path).write_text("half")
             raise OSError("disk full")
 

@@ -13,7 +13,7 @@ from liftos_pipelines.resources.posterior_io import HELD, _read, _read_last
 
 def write(file: Path, mean: float) -> None:
     part = file.with_suffix(".part")
-    az.from_dict({"roi": np.full((2, 10), mean)}, attrs={"version": 1}).to_netcdf(str(part))
+    az.from_dict({"roi": np.full((2, 10), mean)}, attrs={"version": 1}).to_netcdf(str(part), engine="netcdf4")
     os.replace(part, file)
 
 

@@ -24,8 +24,8 @@ from liftos_pipelines.modules.causal.update import (
     TOTAL,
     Refreshed,
     _Density,
-    _equal,
     as_fitted,
+    equal_weights,
     held_out,
     published,
     refresh,
@@ -60,7 +60,7 @@ def refitted(data: az.InferenceData, panel: pl.DataFrame) -> tuple:
     full = fit(design, SPEC)
     engine = Engine.of(design, SPEC)
     draws = draws_of(full, engine.media, SPEC)
-    return published(engine, draws, _equal(len(draws)))
+    return published(engine, draws, equal_weights(len(draws)))
 
 
 def apart(found: tuple, reference: tuple) -> float:
@@ -86,8 +86,8 @@ def test_nothing_new_is_no_update(data: az.InferenceData, panel: pl.DataFrame) -
 
 
 def test_a_file_keeps_what_an_update_needs(data: az.InferenceData, panel: pl.DataFrame, tmp_path) -> None:
-    data.to_netcdf(str(tmp_path / "fit.nc"))
-    again, direct = refresh(az.from_netcdf(str(tmp_path / "fit.nc")), panel), refresh(data, panel)
+    data.to_netcdf(str(tmp_path / "fit.nc"), engine="netcdf4")
+    again, direct = refresh(az.from_netcdf(str(tmp_path / "fit.nc"), engine="netcdf4"), panel), refresh(data, panel)
     assert again is not None
     assert direct is not None
     assert again.first.k_hat == pytest.approx(direct.first.k_hat, abs=1e-6)
