@@ -9,14 +9,16 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import inputs, lift_asset, result, skipped
+from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.posterior_io import ABSENT, UNKNOWN
 from liftos_pipelines.resources.spine import SpineResource
-from liftos_pipelines.spine.payloads import DriftDetected
+from liftos_pipelines.spine.payloads import CausalPatternDetected, DriftDetected
 from liftos_pipelines.tables import table
 
 POSTERIOR, SERVED = "causal/mmm_posterior", "causal/champion"
 # Watched each day, also before a new client's first weekly fit.
 WATCHED = {"champion": dg.AssetIn(key=SERVED.split("/"), metadata={ABSENT: UNKNOWN})}
+FITTED = {"mmm_posterior": dg.AssetIn(key=POSTERIOR.split("/"), metadata={ABSENT: UNKNOWN})}
 
 
 @lift_asset(
@@ -94,3 +96,74 @@ def channel_update(context: dg.AssetExecutionContext, monitor: pl.DataFrame) -> 
         return result(fresh, status="unknown: no fit to update")
     newest = fresh.row(0, named=True)
     return result(fresh, as_of=str(newest["as_of"]), method=newest["method"], tier=newest["tier"])
+
+
+@lift_asset(
+    "causal/fit_history",
+    ins=inputs("causal/panel") | FITTED,
+    kinds={"arviz"},
+    code_version="1",
+)
+def fit_history(
+    context: dg.AssetExecutionContext, panel: pl.DataFrame, mmm_posterior: Any, lake: LakeResource
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """What each full fit said of every channel's return, carry-over and saturation, and of treatments; one set of rows
+    a fit, kept."""
+    from liftos_pipelines.modules.causal import reading
+    from liftos_pipelines.modules.causal.fit_history import SCHEMA, history_rows
+    from liftos_pipelines.modules.causal.panel import PanelError
+
+    if panel.is_empty():
+        return skipped("causal/fit_history", "marketing")
+    empty = table("causal/fit_history").empty()
+    if not reading.is_fitted(mmm_posterior):
+        return result(empty, status=str(mmm_posterior.attrs["status"]))
+    before = lake.get().read(context.partition_key, "causal/fit_history")
+    absent = [pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in before.columns]
+    try:
+        rows = history_rows(mmm_posterior, panel, before.with_columns(absent), datetime.now(UTC))
+    except PanelError as reason:
+        context.log.warning(str(reason))
+        return result(empty, status=f"unknown: {reason}")
+    return result(
+        rows, version=rows["version"][0], last_week=str(rows["last_week"][0]), comparable=rows["comparable"][0]
+    )
+
+
+@lift_asset(
+    "causal/patterns",
+    ins=inputs("causal/panel", "causal/fit_history") | FITTED,
+    kinds={"polars"},
+    code_version="1",
+)
+def patterns(
+    context: dg.AssetExecutionContext,
+    panel: pl.DataFrame,
+    fit_history: pl.DataFrame,
+    mmm_posterior: Any,
+    spine: SpineResource,
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """What recurs over full fits: a response that shifts, carry-over that lengthens, an event or treatment that always
+    lifts or always cannibalises. Five per cent chance of one false pattern of a kind, however often one looks."""
+    from liftos_pipelines.modules.causal import reading
+    from liftos_pipelines.modules.causal.occurrences import recurring_effects
+    from liftos_pipelines.modules.causal.panel import PanelError
+    from liftos_pipelines.modules.causal.patterns import find_patterns
+
+    if panel.is_empty():
+        return skipped("causal/patterns", "marketing")
+    if not reading.is_fitted(mmm_posterior):
+        return result(table("causal/patterns").empty(), status=str(mmm_posterior.attrs["status"]))
+    try:
+        recurring = recurring_effects(reading.read_fitted(mmm_posterior, panel))
+    except PanelError as reason:
+        context.log.warning(str(reason))
+        recurring = []
+    found = find_patterns(fit_history, recurring)
+    for row in found.iter_rows(named=True):
+        spine.get().raise_event(
+            context.partition_key,
+            CausalPatternDetected(**row),
+            occurred_at=datetime.combine(row["last_seen"], clock(), tzinfo=UTC),
+        )
+    return result(found, patterns=found.height, fits=fit_history["version"].n_unique(), recurring=len(recurring))

@@ -35,6 +35,7 @@ from liftos_pipelines.text import Name, NameFinder
 READ = (
     *("sources/outcomes", "sources/notes", "sources/campaigns", "sources/experiments"),
     *("sources/mentions", "sentiment/mention_scores", "sentiment/alerts", "causal/impact", "causal/channel_results"),
+    "causal/patterns",
     *("surfacing/shifts", "surfacing/recommendations", "agentic/proposals", "llm/experiments"),
 )
 REMEMBERED_EVENTS = (
@@ -107,6 +108,7 @@ def build_items(tables: dict[str, pl.DataFrame], events: list[Event]) -> pl.Data
             from_modules.alerts(tables["sentiment/alerts"], names, said),
             from_modules.impacts(tables["causal/impact"], triggers, names, said),
             from_modules.channel_results(tables["causal/channel_results"]),
+            from_modules.causal_patterns(tables["causal/patterns"]),
             from_modules.shifts(tables["surfacing/shifts"]),
             from_modules.recommendations(tables["surfacing/recommendations"]),
             from_modules.proposals(tables["agentic/proposals"], triggers, said),

@@ -20,6 +20,7 @@ FED_BY_SOURCE: dict[str, tuple[str, ...]] = {
         "sources/marketing_controls",
         "causal/panel",
         "causal/monitor",
+        "causal/channel_update",
     ),
     "experiments": ("sources/experiments",),
     "mentions": ("sources/mentions", "sentiment/mention_scores", "sentiment/daily_index", "sentiment/alerts"),

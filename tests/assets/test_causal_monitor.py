@@ -11,6 +11,7 @@ from assets.causal_running import Run, metadata_of, runner, write_client
 from modules.causal.causal_worlds import World, make_world
 
 from liftos_pipelines.assets import causal_monitor
+from liftos_pipelines.modules.memory import from_modules
 from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.spine import open_spine
 
@@ -76,3 +77,29 @@ def test_without_a_fit_the_watch_says_why(run: Run, home: Path) -> None:
     write_client(home, "new", make_world(seed=3, geos=1, weeks=80), QUICK)
     run("new", "panel", "monitor", "channel_update")
     assert lake.status("new", "causal/monitor") == "unknown: the model was never fitted"
+
+
+def test_fits_are_kept_and_a_sale_that_always_cannibalises_is_told_and_remembered(run: Run, home: Path) -> None:
+    world = make_world(seed=1, geos=1, weeks=104)
+    change, sales = np.ones(104), (20, 45, 70, 88)
+    for week in sales:
+        change[week : week + 2] += 0.05
+        change[week + 2 : week + 6] -= 0.06
+    changed = world.outcome.with_columns(pl.col("outcome", "revenue") * change)
+    events = [
+        {"name": "sale", "start": str(world.weeks[w]), "end": str(world.weeks[w] + timedelta(days=13))} for w in sales
+    ]
+    write_client(home, "acme", World(**{**vars(world), "outcome": changed}), QUICK | {"events": events, "folds": 1})
+    run("acme", "panel", "mmm_posterior", "fit_history", "patterns")
+    run("acme", "panel", "fit_history", "patterns")
+    lake, spine = Lake(str(home / "lake")), open_spine()
+    history = lake.read("acme", "causal/fit_history")
+    assert history["version"].n_unique() == 1
+    assert set(history["kind"]) == {"return", "mean_lag", "half_saturation", "effect"}
+    found = lake.read("acme", "causal/patterns")
+    assert found.select("kind", "channel").rows() == [("treatment_cannibalises", "sale")]
+    events_told = spine.events("acme", ["causal_pattern_detected"])
+    assert [event.payload.pattern_id for event in events_told] == found["pattern_id"].to_list()
+    remembered = from_modules.causal_patterns(found)
+    assert "sale" in remembered["text"][0]
+    assert remembered["effect"][0] < 0

@@ -131,7 +131,7 @@ def refresh(
     old, target = Engine.of(seen, spec, tests_then, cores), Engine.of(whole, spec, tests_now, cores)
     draws = draws_of(data, old.media, spec)
     kept = draws.thin(MOST_DRAWS)
-    stale = published(old, kept, _equal(len(kept)))
+    stale = published(old, kept, equal_weights(len(kept)))
     scan = scan_for_break(one_step_errors(target.media, draws, new), spec.seed) if new else QUIET
     # What the fit was given is only known by its fingerprint: where that differs, its density cannot be taken again.
     # Tests that it had and that are gone leave the density of moved draws unknown too.
@@ -182,7 +182,7 @@ def refresh(
     if found.published is None and "unconstrained" in data.groups():
         warm = _warm_refit(target, data.unconstrained["z"].mean(("chain", "draw")).to_numpy())
         if warm is not None:
-            found = replace(nothing, tier=3, published=published(target, warm, _equal(len(warm))), draws=warm)
+            found = replace(nothing, tier=3, published=published(target, warm, equal_weights(len(warm))), draws=warm)
     return replace(found, seconds=time.perf_counter() - began)
 
 
@@ -212,7 +212,7 @@ def as_fitted(data: az.InferenceData, panel: pl.DataFrame) -> tuple[Design, tupl
     fitted = read_fitted(data, panel)
     draws = fitted.draws.thin(MOST_DRAWS)
     engine = Engine.of(fitted.design, spec_of(data))
-    return fitted.design, published(engine, draws, _equal(len(draws)))
+    return fitted.design, published(engine, draws, equal_weights(len(draws)))
 
 
 def published(
@@ -251,7 +251,8 @@ def _all_trusted(found: tuple[Functional, ...], update: Update) -> bool:
     return all(one.trusted(update.good_k) for one in found)
 
 
-def _equal(draws: int) -> Update:
+def equal_weights(draws: int) -> Update:
+    """Draws of the posterior itself."""
     weights = np.full(draws, 1 / draws)
     return Update(k_hat=float("-inf"), ess=float(draws), good_k=good_k(draws), weights=weights, draws=draws)
 

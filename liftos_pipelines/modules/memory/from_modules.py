@@ -159,6 +159,26 @@ def channel_results(frame: pl.DataFrame) -> pl.DataFrame:
     return as_items("channel_result", "causal/channel_results", rows)
 
 
+def causal_patterns(frame: pl.DataFrame) -> pl.DataFrame:
+    """What recurred over fits of the marketing-mix model: a response that moved, an event that always cannibalises."""
+    rows = []
+    for row in frame.iter_rows(named=True):
+        context = f"{row['channel']}: {row['kind'].replace('_', ' ')}"
+        rows.append(
+            {
+                "source_key": row["pattern_id"],
+                "text": f"{context} ({row['detail']}; p {row['p_value']:.2g}).",
+                "domain": "causal",
+                "valid_from": row["first_seen"],
+                "outcome": f"{row['kind'].replace('_', ' ')}, strength {row['strength']:+.3g}",
+                "effect": row["strength"],
+                "context": context,
+                "metric": row["kind"],
+            }
+        )
+    return as_items("causal_pattern", "causal/patterns", rows)
+
+
 def shifts(frame: pl.DataFrame) -> pl.DataFrame:
     """Shifts of visibility in AI answers and changes of an engine's behaviour."""
     rows = []
