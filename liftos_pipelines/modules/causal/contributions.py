@@ -7,7 +7,7 @@ weeks before made of it. `returns` is about weeks of spend: what they brought, t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -21,7 +21,7 @@ from liftos_pipelines.tables import ALL, table
 
 BASELINE, INTERPLAY = "baseline", "interplay"
 MOST_DRAWS, LEAST_DRAWS = 500, 100
-MOST_CELLS = 1_500_000
+MOST_CELLS = 800_000
 """Geo-weeks times draws held at once."""
 YEAR = 52
 BAND = (0.05, 0.95)
@@ -158,31 +158,56 @@ def returns(fitted: Fitted) -> pl.DataFrame:
     worth = fitted.worth()
     worth = np.concatenate([worth, year_before(worth, after)], axis=1)
     rows: list[dict[str, object]] = []
+    periods = [_Period.of(longer, name, place) for name, place in ((ALL, slice(0, weeks)), *quarters(design.weeks))]
     for c, name in enumerate(design.channels):
         now = longer.contribution(draws, c)
-        for period, place in ((ALL, slice(0, weeks)), *quarters(design.weeks)):
-            brought = _gain(fitted, draws, longer, c, now, place, 0.0)
-            more = -_gain(fitted, draws, longer, c, now, place, 1 + MARGIN) / MARGIN
-            rows += _return_rows(design, c, name, period, place, brought, more, worth)
+        for period in periods:
+            brought = _gain(fitted, draws, period, c, now, 0.0)
+            more = -_gain(fitted, draws, period, c, now, 1 + MARGIN) / MARGIN
+            rows += _return_rows(design, c, name, period, brought, more, worth)
     schema = table("causal/returns").columns | RETURN_COLUMNS
     return pl.DataFrame([{key: row.get(key) for key in schema} for row in rows], schema=schema)
 
 
-def _gain(
-    fitted: Fitted, draws: Draws, longer: Media, c: int, now: FloatArray, place: slice, scale: float
-) -> FloatArray:
-    """(n_draws, n_geos, n_weeks and after), outcome as it was less that with the channel scaled in a period."""
+@dataclass(frozen=True, kw_only=True)
+class _Period:
+    """Weeks of spend, `place`, and media from as long before them as exposure carries over to as long after."""
+
+    name: str
+    place: slice
+    begin: int
+    end: int
+    media: Media
+
+    @classmethod
+    def of(cls, longer: Media, name: str, place: slice) -> _Period:
+        lag, total = longer.structure.max_lag, longer.design.shape[2]
+        begin, end = max(0, place.start - lag), min(total, place.stop + lag)
+        design = longer.design
+        part = replace(
+            design,
+            weeks=design.weeks[begin:end],
+            x=design.x[:, :, begin:end],
+            multiplier=design.multiplier[:, :, begin:end],
+        )
+        return cls(name=name, place=place, begin=begin, end=end, media=Media(part, longer.structure))
+
+
+def _gain(fitted: Fitted, draws: Draws, period: _Period, c: int, now: FloatArray, scale: float) -> FloatArray:
+    """(n_draws, n_geos, n_weeks from the period's first to the last it reaches), outcome as it was less that with the
+    channel scaled in the period."""
     design = fitted.design
-    weeks = len(design.weeks)
-    scales = np.ones(now.shape[2])
-    scales[place] = scale
-    other = longer.contribution(draws, c, scales)
+    first, weeks = period.place.start, len(design.weeks)
+    scales = np.ones(period.end - period.begin)
+    scales[first - period.begin : period.place.stop - period.begin] = scale
+    other = period.media.contribution(draws, c, scales)[:, :, first - period.begin :]
+    here = now[:, :, first : period.end]
     if not design.log:
-        return np.asarray((now - other) * design.unit)
-    spread = design.scales.spread
-    inside = design.outcome * (1 - np.exp(spread * (other - now)[:, :, :weeks]))
-    without = year_before(design.outcome * np.exp(-spread * now[:, :, :weeks]), now.shape[2] - weeks)
-    later = without * (np.exp(spread * now[:, :, weeks:]) - np.exp(spread * other[:, :, weeks:]))
+        return np.asarray((here - other) * design.unit)
+    spread, known = design.scales.spread, min(period.end, weeks) - first
+    inside = design.outcome[:, first : first + known] * (1 - np.exp(spread * (other - here)[:, :, :known]))
+    without = year_before(design.outcome * np.exp(-spread * now[:, :, :weeks]), here.shape[2] - known)
+    later = without * (np.exp(spread * here[:, :, known:]) - np.exp(spread * other[:, :, known:]))
     return np.concatenate([inside, later], axis=2)
 
 
@@ -206,13 +231,15 @@ def _return_rows(
     design: Design,
     c: int,
     name: str,
-    period: str,
-    place: slice,
+    period: _Period,
     brought: FloatArray,
     more: FloatArray,
     worth: FloatArray,
 ) -> Iterator[dict[str, object]]:
-    weeks = len(design.weeks)
+    place = period.place
+    # Gains begin with the period; what lies within the data is what comes before its end.
+    weeks = len(design.weeks) - place.start
+    worth = worth[:, place.start : period.end]
     size = design.scales.size[:, None]
     exposed = design.x[c] * design.scales.media[c]
     exposed = exposed * (design.multiplier[c] * design.scales.reach[c] if design.frequency[c] else 1.0) * size
@@ -223,7 +250,7 @@ def _return_rows(
         gain, extra = brought[:, chosen], more[:, chosen]
         full, extra_full = gain.sum(axis=(1, 2)), extra.sum(axis=(1, 2))
         row: dict[str, object] = {
-            "period": period,
+            "period": period.name,
             "geo": ALL if g is None else design.geos[g],
             "channel": name,
             "kind": "paid" if paid else "organic",
