@@ -173,8 +173,9 @@ def _with_remedies(engine: Engine, seen: Window, start: FloatArray | None) -> tu
 def _attempt(sampled: Sampled, accept: float) -> dict[str, float]:
     import arviz as az
 
-    # Media parameters and noise: what the remedies are for. The gate judges every parameter (see `validation`).
     arrays = [sampled.shares, sampled.positives, sampled.log_effect, sampled.sigma[..., None]]
+    if sampled.geo_effect.shape[-1] > 1:
+        arrays += [sampled.geo_spread, sampled.geo_effect.reshape(*sampled.sigma.shape, -1)]
     values = np.concatenate(arrays, axis=-1)
     columns = [values[:, :, i] for i in range(values.shape[-1])]
     return {
