@@ -33,7 +33,7 @@ of the channel, at half of the greatest response; what a treatment, event or hol
 LOGGED = (RETURN, HALF)
 HALVED = ("hill", "michaelis_menten")
 RUN_SETTINGS = {"seed", "chains", "draws", "tune", "sampler", "target_accept", "holdout_weeks", "folds"}
-RUN_SETTINGS |= {"plan_weeks", "plan_band"}
+RUN_SETTINGS |= {"plan_weeks", "plan_band", "plan"}
 SCHEMA: dict[str, pl.DataType] = table("causal/fit_history").columns | {
     "weeks": pl.Int64(),
     "log_mean": pl.Float64(),
