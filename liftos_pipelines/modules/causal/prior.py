@@ -57,14 +57,14 @@ def effect_scale(design: Design, spec: ModelSpec) -> EffectScale:
         own = spec.channels[name].prior if name in spec.channels else None
         paid = c < design.paid
         value[c] = heads
-        if own is not None and own.on in ("roi", "mroi"):
+        if own is not None and own.of in ("roi", "mroi"):
             if not paid or design.price is None:
                 why = "it has no spend" if not paid else "revenue is unknown: map revenue_per_outcome"
-                raise SpecError(f"causal.channels.{name}.prior is on {own.on}, but {why}; state it on contribution")
+                raise SpecError(f"causal.channels.{name}.prior is of {own.of}, but {why}; state it of contribution")
             unit[c], mu[c], sd[c], value[c] = spend[c], np.log(own.median), own.sigma, heads * design.price
             # With reach and frequency, one per cent more spend is one per cent more people: the two returns are one.
-            code[c] = MARGIN if own.on == "mroi" and not design.frequency[c] else TOTAL
-        elif own is not None and own.on == "contribution":
+            code[c] = MARGIN if own.of == "mroi" and not design.frequency[c] else TOTAL
+        elif own is not None and own.of == "contribution":
             unit[c], mu[c], sd[c] = total, np.log(own.median), own.sigma
         elif own is not None:
             unit[c], mu[c], sd[c], code[c] = 1.0, np.log(own.median), own.sigma, PLAIN

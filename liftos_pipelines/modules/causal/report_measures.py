@@ -195,9 +195,9 @@ def _priors(data: az.InferenceData, fitted: Fitted, spec: ModelSpec) -> pl.DataF
         unit = 1.0
         if prior.code[c] == PLAIN:
             on = "coefficient"
-        elif prior.code[c] == MARGIN or (own is not None and own.on == "mroi"):
+        elif prior.code[c] == MARGIN or (own is not None and own.of == "mroi"):
             on = "marginal ROI"
-        elif (own is None or own.on == "roi") and paid and design.money:
+        elif (own is None or own.of == "roi") and paid and design.money:
             on = "ROI"
         else:
             on, unit = "share of the outcome", float(prior.unit[c]) / total

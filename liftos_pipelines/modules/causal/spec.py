@@ -30,15 +30,15 @@ class Prior(BaseModel):
 ROI_PRIOR = Prior(median=1.2214, sigma=0.9)
 
 
-PriorOn = Literal["roi", "mroi", "contribution", "coefficient"]
+PriorOf = Literal["roi", "mroi", "contribution", "coefficient"]
 """What a channel's prior is about: revenue per currency, that of the next currency, the share of the outcome that all
 weeks owe to it, or the coefficient of its saturated exposure in units of the outcome's spread."""
 
 
 class EffectPrior(Prior):
-    """A LogNormal prior and what it is about."""
+    """A LogNormal prior and the quantity it is of."""
 
-    on: PriorOn = "roi"
+    of: PriorOf = "roi"
 
 
 class ChannelSpec(BaseModel):

@@ -84,9 +84,9 @@ def resolve(spec: ModelSpec, channels: Sequence[str], frequency: Sequence[bool])
         order = own.order if own and own.order else spec.order
         first.append(bool(frequency[c]) or order == "saturation_first")
         slope = own.slope if own and own.slope is not None else spec.slope
-        if own and own.prior and own.prior.on == "mroi" and first[c] and not frequency[c]:
+        if own and own.prior and own.prior.of == "mroi" and first[c] and not frequency[c]:
             raise SpecError(
-                f"causal.channels.{name}.prior: a prior on mroi needs order: adstock_first; state it on roi"
+                f"causal.channels.{name}.prior: a prior of mroi needs order: adstock_first; state it of roi"
             )
         for start, shapes in ((0, CARRY[carry[c]]), (2, CURVE[curve[c]])):
             for k, shape in enumerate(shapes):

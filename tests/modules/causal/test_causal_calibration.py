@@ -28,7 +28,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "multiplicative": {"form": "multiplicative"},
     "marginal ROI": {
         "channels": {
-            name: {"prior": {"on": "mroi", "median": 1.0, "sigma": 0.7}} for name in ("tv", "search", "social")
+            name: {"prior": {"of": "mroi", "median": 1.0, "sigma": 0.7}} for name in ("tv", "search", "social")
         }
     },
     "reach and frequency": {},

@@ -116,12 +116,12 @@ def test_every_form_equals_the_pymc_graph(pair: tuple[str, str, str, str]) -> No
         {"form": "multiplicative"},
         {"order": "saturation_first"},
         {"slope": 1.7},
-        {"channels": {name: {"prior": {"on": "mroi", "median": 1.0, "sigma": 0.9}} for name in ("tv", "search")}},
+        {"channels": {name: {"prior": {"of": "mroi", "median": 1.0, "sigma": 0.9}} for name in ("tv", "search")}},
         {
             "channels": {
-                "tv": {"prior": {"on": "contribution", "median": 0.1, "sigma": 1.0}},
-                "search": {"prior": {"on": "coefficient", "median": 0.5, "sigma": 1.0}, "saturation": "none"},
-                "social": {"prior": {"on": "mroi", "median": 1.0, "sigma": 0.9}, "saturation": "tanh"},
+                "tv": {"prior": {"of": "contribution", "median": 0.1, "sigma": 1.0}},
+                "search": {"prior": {"of": "coefficient", "median": 0.5, "sigma": 1.0}, "saturation": "none"},
+                "social": {"prior": {"of": "mroi", "median": 1.0, "sigma": 0.9}, "saturation": "tanh"},
             }
         },
     ],
@@ -134,7 +134,7 @@ def test_geos_orders_and_priors_equal_the_pymc_graph(config: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("curve", ["hill", "logistic"])
 def test_marginal_returns_of_single_curves_equal_the_pymc_graph(curve: str) -> None:
-    prior = {"on": "mroi", "median": 1.0, "sigma": 0.9}
+    prior = {"of": "mroi", "median": 1.0, "sigma": 0.9}
     spec = ModelSpec.from_config({"saturation": curve, "slope": "free", "channels": {"tv": {"prior": prior}}})
     assert_equal(build_design(frame_of(1), spec), spec)
 

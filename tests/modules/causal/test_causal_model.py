@@ -156,7 +156,7 @@ def test_a_total_contribution_is_roi_times_spend_whatever_the_curve(world: World
 
 
 def test_a_prior_on_marginal_roi_is_about_the_next_currency(world: World) -> None:
-    prior = {"on": "mroi", "median": 1.0, "sigma": 0.9}
+    prior = {"of": "mroi", "median": 1.0, "sigma": 0.9}
     spec = ModelSpec.from_config({"max_lag": 4, "seasonality": 1, "channels": {"tv": {"prior": prior}}})
     engine = Engine.of(design_of(world, spec), spec)
     design, at = engine.design, point(engine, 3)
