@@ -36,7 +36,7 @@ STYLE = f"""
 .middle{{fill:none;stroke:{SERIES[0]};stroke-width:2}}.heldmiddle{{fill:none;stroke:{SERIES[1]};stroke-width:2;stroke-dasharray:5 3}}
 .observed{{fill:var(--ink)}}.held{{fill:var(--nonebg);opacity:.55}}.beyond{{fill:var(--nonebg)}}
 .unseen{{fill:var(--soft);opacity:.25}}.unseenline{{fill:none;stroke:var(--soft);stroke-width:2;stroke-dasharray:2 3}}
-.now{{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:3 3}}.layer{{stroke:var(--card);stroke-width:.7}}
+.now{{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:3 3}}.layer{{stroke:var(--card);stroke-width:.35}}
 .mark circle{{fill:var(--card);stroke:var(--soft)}}
 .key{{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin:.2rem 0 .4rem;padding:0;list-style:none;font-size:.9rem}}
 .key li{{display:flex;gap:.4rem;align-items:center;overflow-wrap:anywhere}}.key svg{{flex:none}}
@@ -49,7 +49,7 @@ border-top:1px solid var(--line);padding:.15rem 0;break-inside:avoid}}
 .prior{{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:4 3}}.priordot{{fill:var(--card);stroke:var(--soft);stroke-width:1.5}}
 .ref{{stroke:var(--soft);stroke-width:1;stroke-dasharray:2 3}}
 .was{{fill:var(--card);stroke:var(--soft);stroke-width:1.2}}.will{{fill:{SERIES[0]}}}.whisker{{stroke:var(--ink);stroke-width:1.5}}
-@media (max-width:40rem){{.rows .row{{grid-template-columns:1fr;padding:.45rem 0}}}}
+@media (max-width:40rem){{.layer{{stroke:none}}.rows .row{{grid-template-columns:1fr;padding:.45rem 0}}}}
 @media print{{.rows .row{{grid-template-columns:9rem minmax(0,1fr) 13rem}}}}
 """
 
@@ -87,7 +87,7 @@ def percent(share: float | None, signed: bool = False) -> str:
     """A share in per cent; one decimal below ten."""
     if share is None or not math.isfinite(share):
         return "unknown"
-    number = round(100 * share, 1)
+    number = round(100 * share, 1) + 0.0  # no minus zero
     digits = 0 if abs(number) >= 10 or number == 0 else 1
     return f"{number:{'+' if signed and number else ''}.{digits}f}{NBSP}%"
 
@@ -176,9 +176,8 @@ class Plane:
         below = ""
         for x, label in labels:
             place = self.across(x)
-            # Long labels at the ends would stand out of the drawing.
-            long = len(label) > 2
-            anchor = "start" if long and place < 6 else "end" if long and place > 94 else "middle"
+            # At the left there is room under the scale; at the right a long label would stand out of the page.
+            anchor = "end" if len(label) > 2 and place > 94 else "middle"
             below += f'<text x="{place:.2f}%" y="{self.height - 5}" text-anchor="{anchor}">{text(label)}</text>'
         return (
             f'<div class="chart" role="img" aria-label="{text(words)}">'

@@ -55,7 +55,7 @@ td .meaning{display:block;color:var(--soft);font-size:.88rem}td b{overflow-wrap:
 {% endfor %}</tbody></table></details>{% endif %}
 
 <h2 id="contributions">Contributions over time</h2>
-<p class="soft">Outcome per week, all geos; the baseline is what would be there without media and treatments. Letters name the layers.</p>
+<p class="soft">Outcome per week, all geos; the baseline is what would be there without media and treatments. Letters name the wider layers; below zero is what took away.</p>
 {{ contribution_chart }}
 {% if parts %}<details open><summary>Totals</summary>
 <table class="stack"><thead><tr><th>Part</th><th>Kind</th><th>Outcome over all weeks</th><th>Share</th></tr></thead><tbody>

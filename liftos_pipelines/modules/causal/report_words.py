@@ -55,7 +55,8 @@ def verdict(checks: pl.DataFrame, serves: bool, why: str, remembered: str = "") 
         return Verdict(word="✗ failed", tone="bad", lead=lead, detail=detail, sound=False)
     place = "Published" if serves else "Passed the publish gate, but does not serve"
     if names["warn"]:
-        lead = f"{place}, with {_count(len(names['warn']), 'warning')}: {_list([_words(n) for n in names['warn']])}."
+        joint = ", with" if serves else ";"
+        lead = f"{place}{joint} {_count(len(names['warn']), 'warning')}: {_list([_words(n) for n in names['warn']])}."
         detail = f"No check failed. Read the figures with the warnings in mind.{blind}{tail}"
         return Verdict(word="! with warnings", tone="warn", lead=lead, detail=detail, sound=True)
     if names["unknown"]:

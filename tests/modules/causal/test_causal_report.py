@@ -325,6 +325,7 @@ def test_ticks_and_shares_are_plain() -> None:
         "0", "0.25", "0.5", "5", "10", "100", "25 M"
     ]  # fmt: skip
     assert charts.percent(0.0001, signed=True).replace(charts.NBSP, " ") == "0 %"
+    assert charts.percent(-0.0001).replace(charts.NBSP, " ") == "0 %"
     assert charts.percent(-0.171, signed=True).replace(charts.NBSP, " ") == "-17 %"
     assert charts.ticks(0, 10.3) == pytest.approx([0, 5, 10])
 
