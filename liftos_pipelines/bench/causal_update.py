@@ -62,8 +62,8 @@ def weekly_update_figures(data_dir: Path) -> Iterator[Figure]:
         low=min(one.seconds for one in updates),
         high=max(one.seconds for one in updates),
         goal="< 1 s",
-        method=f"median and range; {len(done)} of {len(updates)} by reweighting; weights, gate, published returns and the "
-        f"scan for a break; {4 * DRAWS} draws, imports left out; processor "
+        method=f"median and range; {len(done)} of {len(updates)} by reweighting; weights, gate, published returns and "
+        f"the scan for a break; {4 * DRAWS} draws, imports left out; processor "
         f"{np.median([one.processor_seconds for one in updates]):.2f} s; baseline: sampling afresh without back-tests",
         baseline="full refit",
         baseline_value=float(np.median([one.refit_seconds for one in updates])),

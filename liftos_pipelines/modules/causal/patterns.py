@@ -102,12 +102,11 @@ def find_shift(fits: pl.DataFrame, *, logged: bool, expected: float, side: Liter
     best, best_look, best_start = -np.inf, 0, 0
     shown = 0
     for look in range(LEAST_FITS - 1, looks + 1):
-        tail = (standard[:look] * weight[:look])[::-1].cumsum()[::-1]
-        square = (weight[:look] ** 2)[::-1].cumsum()[::-1]
-        size = expected**2 / (1 + expected**2 * square)
-        ratio = 0.5 * np.log(size / expected**2) + 0.5 * tail**2 * size
-        if side == "up":
-            ratio += LOG_TWO + log_ndtr(tail * np.sqrt(size))
+        # A model that does not know of a shift may move further than its own sd would have it: half of the mixture is
+        # about the steps as they are.
+        linear = _evidence(standard[:look], weight[:look], expected, side)
+        plain = _evidence(standard[:look], np.ones(look), 1.0, side)
+        ratio = np.logaddexp(linear, plain) - LOG_TWO
         # Starts that lie ahead have a ratio of 1: all weights together are 1.
         ahead = np.log1p(-min(float(np.exp(log_start[:look]).sum()), 1 - 1e-12))
         evidence = float(logsumexp(np.append(log_start[:look] + ratio, ahead)))
@@ -126,6 +125,16 @@ def find_shift(fits: pl.DataFrame, *, logged: bool, expected: float, side: Liter
         change=float(steps[best_start:end].sum()),
         fits=end - best_start + 1,
     )
+
+
+def _evidence(z: FloatArray, weight: FloatArray, expected: float, side: Literal["both", "up"]) -> FloatArray:
+    """(n,), log likelihood ratio of z[i] ~ N(shift * weight[i], 1) from each start on against no shift, over a shift
+    ~ N(0, expected), or its upper half."""
+    tail = (z * weight)[::-1].cumsum()[::-1]
+    square = (weight**2)[::-1].cumsum()[::-1]
+    size = expected**2 / (1 + expected**2 * square)
+    ratio = 0.5 * np.log(size / expected**2) + 0.5 * tail**2 * size
+    return np.asarray(ratio + LOG_TWO + log_ndtr(tail * np.sqrt(size)) if side == "up" else ratio)
 
 
 def find_patterns(history: pl.DataFrame, recurring: list[Recurring]) -> pl.DataFrame:
