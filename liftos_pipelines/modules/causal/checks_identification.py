@@ -1,8 +1,8 @@
 """Whether the data contradict what identifies the effects: exogenous spend, form of response, a steady baseline.
 
-The first five are score tests (see `scores`) at `LEVEL`, so that together they raise a false alarm on at most one sound
-model in ten; those of `checks_leverage` and `checks_rivals` stand beside them. All warn and none fails: a contradicted
-assumption does not say how wrong the effects are.
+The first five are score tests (see `scores`) at `LEVEL`, so that together they raise a false alarm on about one sound
+model in twenty; those of `checks_leverage` and `checks_rivals` stand beside them. All warn and none fails: a
+contradicted assumption does not say how wrong the effects are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from liftos_pipelines.modules.causal.scores import (
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.modules.causal.transforms import FloatArray
 
-LEVEL = 0.02
+LEVEL = 0.01
 FEW = 200
 EDGE = 0.12
 """Share of weeks at either end where no break is looked for."""
@@ -49,12 +49,12 @@ IDENTIFICATION = (
 """Names of the checks below, in their order."""
 
 
-def identification_checks(fitted: Fitted, spec: ModelSpec | None = None) -> list[Check]:
-    """One check a name of `IDENTIFICATION`, the last only with the specification; nothing is sampled again."""
+def identification_checks(fitted: Fitted, spec: ModelSpec) -> list[Check]:
+    """One check a name of `IDENTIFICATION`; nothing is sampled again."""
     left = leftover(fitted)
     tests = (leads_of_media, functional_form, baseline_break, serial_dependence, placebo_channels)
-    checks = [*(test(fitted, left) for test in tests), entangled_effects(fitted), outlier_leverage(fitted)]
-    return [*checks, steeper_curve(fitted, spec)] if spec is not None else checks
+    scored = [test(fitted, left) for test in tests]
+    return [*scored, entangled_effects(fitted), outlier_leverage(fitted), steeper_curve(fitted, spec)]
 
 
 def leads_of_media(fitted: Fitted, left: Leftover) -> Check:
@@ -128,7 +128,7 @@ def serial_dependence(fitted: Fitted, left: Leftover) -> Check:
     rows = left.white(np.repeat(np.eye(weeks)[:, None], geos, axis=1))
     rows /= np.sqrt((rows**2).sum(axis=1, keepdims=True))
     beside, freed = left.covariance(rows)
-    drawn = normal_draws(beside - freed, 1000, seed=4)
+    drawn = normal_draws(beside - freed, 2000, seed=4)
     null, seen = _memory(drawn), _memory((rows @ left.residual)[None])[0]
     centre, spread = null.mean(axis=0), null.std(axis=0)
     largest = np.abs((null - centre) / spread).max(axis=1)
@@ -167,7 +167,7 @@ def placebo_channels(fitted: Fitted, left: Leftover) -> Check:
     if not len(scores.z):
         return _untested("placebo_channels")
     seen = float((scores.z**2).mean())
-    null = (normal_draws(scores.correlation, 1000, seed=5) ** 2).mean(axis=1)
+    null = (normal_draws(scores.correlation, 2000, seed=5) ** 2).mean(axis=1)
     p = float((1 + (null >= seen).sum()) / (len(null) + 1))
     return Check(
         check="placebo_channels",
