@@ -296,7 +296,7 @@ def test_a_break_of_two_sd_is_found_and_one_odd_week_is_not() -> None:
 
 
 def test_forecast_errors_of_a_stable_world_are_standard_normal(data: az.InferenceData, panel: pl.DataFrame) -> None:
-    """Eighteen worlds of one fit: new weeks drawn again from the model itself."""
+    """Sixty worlds of one fit: new weeks drawn again from the model itself."""
     design = build_design(panel, SPEC, scales=scales_of(data))
     engine = Engine.of(design, SPEC)
     seen = without_newest(panel, NEW)
