@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 LEAST_ESS, MOST_R_HAT = 400.0, 1.01
 """Short of these, or with a divergent draw, the next remedy is tried."""
-REMEDIES = ((0.97, 2.0, 2.0), (0.995, 3.0, 4.0))
-"""Acceptance to aim at, and how many times the steps of adaptation and the draws, of each further attempt."""
+REMEDIES = ((0.98, 1.5), (0.995, 2.0))
+"""Acceptance to aim at, and how many times the steps of adaptation, of each further attempt; a short chain is a matter
+of draws, so where chains disagree or too few draws are effective there are twice as many of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,17 +154,18 @@ def _with_remedies(engine: Engine, seen: Window, start: FloatArray | None) -> tu
         return sampled, [_attempt(sampled, spec.target_accept)]
     sampled = engine.sample(seen, seed=spec.seed, start=start)
     attempts = [_attempt(sampled, spec.target_accept)]
-    for number, (accept, tune, draws) in enumerate(REMEDIES, start=1):
+    for number, (accept, tune) in enumerate(REMEDIES, start=1):
         last = attempts[-1]
         # NaN is not good enough.
-        if last["divergences"] == 0 and last["r_hat"] <= MOST_R_HAT and last["ess"] >= LEAST_ESS:
+        enough = last["r_hat"] <= MOST_R_HAT and last["ess"] >= LEAST_ESS
+        if enough and last["divergences"] == 0:
             break
         sampled = engine.sample(
             seen,
             seed=spec.seed + 1000 * number,
             start=start,
             tune=int(tune * spec.tune),
-            draws=int(draws * spec.draws),
+            draws=spec.draws if enough else 2**number * spec.draws,
             target_accept=max(accept, spec.target_accept),
         )
         attempts.append(_attempt(sampled, accept))
@@ -188,7 +190,8 @@ def _attempt(sampled: Sampled, accept: float) -> dict[str, float]:
 
 
 def _flat(array: FloatArray) -> FloatArray:
-    return array.reshape(-1, *array.shape[2:])
+    # Not -1: a model without shares has none, of no size.
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def _inference_data(sampled: Sampled, draws: Draws, engine: Engine) -> az.InferenceData:

@@ -63,12 +63,12 @@ class Gate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    r_hat: AtMost = AtMost(warn=1.01, fail=1.05)
+    r_hat: AtMost = AtMost(warn=1.01, fail=1.01)
     """Vehtari et al. (2021), Rank-normalization, folding, and localization, for this and effective sample sizes."""
-    ess_bulk: AtLeast = AtLeast(warn=400, fail=100)
-    ess_tail: AtLeast = AtLeast(warn=400, fail=100)
-    divergences: AtMost = AtMost(warn=0, fail=0.005)
-    """Share of draws."""
+    ess_bulk: AtLeast = AtLeast(warn=400, fail=400)
+    ess_tail: AtLeast = AtLeast(warn=400, fail=400)
+    divergences: AtMost = AtMost(warn=0, fail=0.001)
+    """Share of draws that is left when the remedies of `fit` have been tried."""
     bfmi: AtLeast = AtLeast(warn=0.3, fail=0.1)
     """Betancourt (2016), Diagnosing suboptimal cotangent disintegrations in Hamiltonian Monte Carlo."""
 

@@ -11,7 +11,15 @@ import polars as pl
 from liftos_pipelines.modules.causal.design import Design, build_design
 from liftos_pipelines.modules.causal.draws import Media
 from liftos_pipelines.modules.causal.fit import draws_of, scales_of, spec_of
-from liftos_pipelines.modules.causal.panel import PanelError
+from liftos_pipelines.modules.causal.panel import (
+    CONTROL,
+    EXPOSURE,
+    FREQUENCY,
+    ORGANIC,
+    REACH,
+    SPEND,
+    PanelError,
+)
 from liftos_pipelines.modules.causal.results import Fitted
 from liftos_pipelines.modules.causal.structure import resolve
 
@@ -37,12 +45,26 @@ def read_fitted(data: az.InferenceData, panel: pl.DataFrame) -> Fitted:
     PanelError : the panel no longer has those weeks, geos or channels
     """
     first, last = date.fromisoformat(data.attrs["first_week"]), last_week(data)
-    seen = panel.filter(pl.col("date").is_between(first, last))
+    seen = of_posterior(data, panel).filter(pl.col("date").is_between(first, last))
     spec = spec_of(data)
     design = build_design(seen, spec, scales=scales_of(data))
     require_same(data, design)
     media = Media(design, resolve(spec, design.channels, design.frequency))
     return Fitted(design=design, media=media, draws=draws_of(data, media, spec))
+
+
+def of_posterior(data: az.InferenceData, panel: pl.DataFrame) -> pl.DataFrame:
+    """The panel with the posterior's channels and controls only: what a served model has never heard of waits.
+
+    Columns that it knows and the panel has lost are for `require_same` to name.
+    """
+    named, paid = json.loads(data.attrs["channels"]), int(data.attrs["paid"])
+    known = [prefix + name for name in named[:paid] for prefix in (SPEND, EXPOSURE, REACH, FREQUENCY)]
+    known += [ORGANIC + name for name in named[paid:]]
+    known += [CONTROL + name for name in json.loads(data.attrs["controls"])]
+    prefixes = (SPEND, EXPOSURE, REACH, FREQUENCY, ORGANIC, CONTROL)
+    base = [column for column in panel.columns if not column.startswith(prefixes)]
+    return panel.select(*base, *(column for column in known if column in panel.columns))
 
 
 def require_same(data: az.InferenceData, design: Design) -> None:

@@ -40,7 +40,7 @@ class Sampled(Natural):
         """Chains one after the other; coefficients are still 1 (see `draws.complete`)."""
 
         def flat(array: FloatArray) -> FloatArray:
-            return array.reshape(-1, *array.shape[2:])
+            return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
         return Draws(
             form=structure.values(flat(self.shares), flat(self.positives)),

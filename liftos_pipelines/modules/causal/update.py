@@ -31,12 +31,11 @@ from liftos_pipelines.modules.causal.forecast_errors import Scan, one_step_error
 from liftos_pipelines.modules.causal.lift import LiftTests, prepare_lift_tests
 from liftos_pipelines.modules.causal.moment_matching import match_moments
 from liftos_pipelines.modules.causal.monitor import Functional, Update, functional, good_k, importance_update
-from liftos_pipelines.modules.causal.packing import Packed, pack
+from liftos_pipelines.modules.causal.packing import Packed, pack, unpack
 from liftos_pipelines.modules.causal.prior import effect_scale
-from liftos_pipelines.modules.causal.reading import last_week, read_fitted, require_same
+from liftos_pipelines.modules.causal.reading import last_week, of_posterior, read_fitted, require_same
 from liftos_pipelines.modules.causal.results import MOST_DRAWS, Fitted
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.structure import Structure
 from liftos_pipelines.modules.causal.transforms import FloatArray
 from liftos_pipelines.tables import table
 
@@ -111,7 +110,7 @@ def refresh(
     """
     began = time.perf_counter()
     spec, scales, last = spec_of(data), scales_of(data), last_week(data)
-    panel = panel.filter(pl.col("date") >= date.fromisoformat(data.attrs["first_week"]))
+    panel = of_posterior(data, panel).filter(pl.col("date") >= date.fromisoformat(data.attrs["first_week"]))
     now = build_design(panel.filter(pl.col("date") <= last), spec, scales=scales)
     require_same(data, now)
     whole = build_design(panel, spec, scales=scales)
@@ -313,26 +312,15 @@ def _restated(z: FloatArray, target: Engine, draws: Draws, effects: slice) -> Fl
 
 def _unpacked(z: FloatArray, packed: Packed, engine: Engine) -> Draws:
     """Draws in natural units of unconstrained vectors (n_draws, n_dimensions), with their coefficients."""
-    structure: Structure = engine.structure
-    shares = 1 / (1 + np.exp(-z[:, : packed.n_shares]))
-    positives = np.exp(z[:, packed.n_shares : packed.n_shares + packed.n_positives])
-    effects = _effects(packed)
-    at = effects.stop
-    sigma = np.exp(z[:, at])
-    geo_effect = np.ones((len(z), packed.channels, packed.geos))
-    if packed.geos > 1:
-        first = at + 1 + int(packed.week_shocks)
-        spread = np.exp(z[:, first : first + packed.channels])
-        offset = z[:, first + packed.channels :].reshape(len(z), packed.channels, packed.geos)
-        geo_effect = np.exp(spread[..., None] * offset)
+    natural = unpack(z, packed)
     drawn = Draws(
-        form=structure.values(shares, positives),
-        geo_effect=geo_effect,
-        coefficient=np.ones((len(z), packed.channels)),
-        sigma=sigma,
-        week_sigma=np.exp(z[:, at + 1]) if packed.week_shocks else np.zeros_like(sigma),
+        form=engine.structure.values(natural.shares, natural.positives),
+        geo_effect=natural.geo_effect,
+        coefficient=np.ones_like(natural.log_effect),
+        sigma=natural.sigma,
+        week_sigma=natural.week_sigma,
     )
-    return complete(engine.media, effect_scale(engine.design, engine.spec), drawn, z[:, effects])
+    return complete(engine.media, effect_scale(engine.design, engine.spec), drawn, natural.log_effect)
 
 
 def _warm_refit(engine: Engine, start: FloatArray) -> Draws | None:

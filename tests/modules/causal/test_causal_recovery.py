@@ -121,3 +121,13 @@ def test_remedies_are_tried_and_told_when_draws_are_not_good_enough() -> None:
     assert attempts[0]["ess"] < 400
     assert attempts[-1]["ess"] > attempts[0]["ess"]
     assert data.posterior.sizes["draw"] > 100
+
+
+@pytest.mark.parametrize("forms", [{"adstock": "weibull_pdf"}, {"adstock": "none", "saturation": "none"}])
+def test_a_model_without_a_kind_of_parameter_is_fitted_and_read_again(forms: dict[str, str]) -> None:
+    """Weibull carry-over has no shares; linear media without carry-over have neither shares nor positives."""
+    world = make_world(seed=1, geos=1, weeks=70)
+    spec = ModelSpec.from_config({"seasonality": 1, "folds": 1, **forms})
+    panel = panel_of(world)
+    data = fit(build_design(panel, spec), spec)
+    assert channel_results(read_fitted(data, panel)).height == 2 * 3
