@@ -17,7 +17,8 @@ from scipy.stats import lognorm, truncnorm
 
 from liftos_pipelines import settings
 from liftos_pipelines.bench.causal_runs import CLIENT, Run, Sampling, cold, two_cores, uncompiled, warm
-from liftos_pipelines.bench.figure import Figure, NoData, unmeasured
+from liftos_pipelines.bench.causal_update import weekly_update_figures
+from liftos_pipelines.bench.figure import Figure, NoData
 from liftos_pipelines.bench.rivals import MERIDIAN, PYMC_MARKETING, PeerFit
 from liftos_pipelines.modules.causal.transforms import CURVE
 
@@ -42,7 +43,7 @@ def measure(data: Path) -> Iterator[Figure]:
     with two_cores():
         yield from _national(data / "mmm" / "meridian" / "national_media.csv")
         yield from _geo(data / "mmm" / "meridian" / "geo_media.csv")
-        yield from _weekly_update(data)
+        yield from weekly_update_figures(data)
         yield from _truth(data / "mmm" / "pymc_marketing")
 
 
@@ -172,16 +173,6 @@ def under_their_prior(ours: Sampling) -> tuple[list[float], list[float], float]:
     # Draws of a chain are not independent: the error grows as the unweighted one does.
     errors = spread_of_means * np.sqrt(weight.size / np.minimum(ours.ess, weight.size))
     return means.tolist(), errors.tolist(), float(1 / (weight**2).sum() / weight.size)
-
-
-def _weekly_update(data: Path) -> Iterator[Figure]:
-    """The weekly update against the refit that it stands in for."""
-    yield unmeasured(
-        BENCHMARK,
-        "weekly update in place of a refit",
-        "s",
-        "not measured here yet; aims: < 1 s, within 0.1 posterior sd",
-    )
 
 
 def _truth(folder: Path) -> Iterator[Figure]:

@@ -27,6 +27,10 @@ REFIT = (
     "causal/channel_results",
     "causal/response_curves",
     "causal/budget_plan",
+    "causal/monitor",
+    "causal/channel_update",
+    "causal/fit_history",
+    "causal/patterns",
 )
 
 

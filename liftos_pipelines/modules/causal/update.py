@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import arviz as az
 
 TOTAL = "total media"
-WARM_TUNE = 300
+WARM_TUNE = 500
 WARM_R_HAT = 1.01
 CHUNK = 100_000
 """Numbers held at a time when contributions of many draws are summed: they stay in the cache."""
