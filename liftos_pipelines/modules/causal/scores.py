@@ -21,8 +21,9 @@ from liftos_pipelines.modules.causal.transforms import FloatArray
 
 DRAWS = 1000
 SIMULATIONS = 2000
-TESTABLE = 0.15
-"""Directions of which the media's freedom leaves less than this share cannot be told from it: not tested."""
+TESTABLE = 0.3
+"""Directions of which the media's freedom leaves less than this share cannot be told from it: not tested. Their draws
+are neither many nor normal enough to say how much is left."""
 SPANNED = 1e-3
 """Likewise where the baseline itself leaves less than this share."""
 
