@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from liftos_pipelines import settings
 from liftos_pipelines.assets.common import SKIPPED, client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules.causal.design import Design, build_design, require_enough_weeks
@@ -116,7 +117,7 @@ def mmm_posterior(
     design = build_design(panel, spec)
     require_enough_weeks(design)
     registry = ModelRegistry(context.partition_key, mlflow)
-    design, reference, units = _in_served_units(context, registry, panel, design, spec)
+    design, reference, units = _in_served_units(context.partition_key, panel, design, spec)
     lift = prepare_lift_tests(experiments, design, spec.max_lag, spec.lift_carry_out_weeks)
     for note in lift.notes:
         context.log.warning(note)
@@ -162,25 +163,19 @@ def mmm_posterior(
     )
 
 
-def _in_served_units(
-    context: dg.AssetExecutionContext, registry: Any, panel: pl.DataFrame, design: Design, spec: ModelSpec
-) -> tuple[Design, str, str]:
+def _in_served_units(client: str, panel: pl.DataFrame, design: Design, spec: ModelSpec) -> tuple[Design, str, str]:
     """The design in the served model's frozen units where it fits them, that model's effects, and words on both."""
     from liftos_pipelines.modules.causal.champion import comparable_scales, reference_of
-    from liftos_pipelines.resources.model_registry import ModelGone
+    from liftos_pipelines.modules.causal.reading import is_fitted
+    from liftos_pipelines.resources.posterior_io import stored
 
-    serving = registry.champion()
-    if serving is None:
+    served = stored(settings.lake_uri(), client, "causal", "champion")
+    if served is None or not is_fitted(served):
         return design, "null", "its own: no model is served yet"
-    try:
-        served = registry.load(serving)
-    except ModelGone as gone:
-        context.log.warning(str(gone))
-        return design, "null", f"its own: {gone}"
     scales, why = comparable_scales(design, served, spec.form)
     if scales is None:
         return design, json.dumps({"why": why}), f"its own: {why}"
-    return build_design(panel, spec, scales=scales), reference_of(served), f"those of version {serving.number}"
+    return build_design(panel, spec, scales=scales), reference_of(served), f"those of version {served.attrs['version']}"
 
 
 def _parameters(data: Any, spec: ModelSpec) -> dict[str, Any]:

@@ -61,6 +61,12 @@ class PosteriorIOManager(dg.ConfigurableIOManager):
         return _read(file)
 
 
+def stored(root: str, client: str, module: str, asset: str) -> Any | None:
+    """The posterior that stands in a client's folder; None before there is one."""
+    file = Lake(root).folder(client, module) / f"{asset}.nc"
+    return _read(file) if file.is_file() else None
+
+
 _read_last: OrderedDict[Path, tuple[tuple[int, int, int], Any]] = OrderedDict()
 
 

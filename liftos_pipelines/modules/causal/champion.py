@@ -75,7 +75,8 @@ def reference_of(served: az.InferenceData) -> str:
         str(name): {"mean": float(effect.sel(channel=name).mean()), "sd": float(effect.sel(channel=name).std())}
         for name in effect["channel"].to_numpy()
     }
-    return json.dumps({"version": served.attrs.get("version"), "log_effect": moments})
+    version = served.attrs.get("version")
+    return json.dumps({"version": None if version is None else int(version), "log_effect": moments})
 
 
 def comparable_scales(design: Design, served: az.InferenceData, form: str) -> tuple[Scales | None, str]:

@@ -56,6 +56,10 @@ class AtLeast(BaseModel):
 
 P_VALUE = AtLeast(warn=0.02)
 """With some ten checks of assumptions, a sound model is warned of about once in five or ten fits."""
+ASSUMPTION = AtLeast(warn=0.01)
+"""Of each test of what identifies effects. On 32 simulated worlds that keep every assumption, seeds the tests were not
+developed on, some of them warned on 2; level .02 named no more of the worlds whose intervals broke."""
+
 
 
 class Gate(BaseModel):
@@ -91,11 +95,11 @@ class Gate(BaseModel):
     """Posterior standard deviations."""
     champion_stability: AtMost = AtMost(warn=2.0)
 
-    leads_of_media: AtLeast = P_VALUE
-    functional_form: AtLeast = P_VALUE
-    baseline_break: AtLeast = P_VALUE
-    serial_dependence: AtLeast = P_VALUE
-    placebo_channels: AtLeast = P_VALUE
+    leads_of_media: AtLeast = ASSUMPTION
+    functional_form: AtLeast = ASSUMPTION
+    baseline_break: AtLeast = ASSUMPTION
+    serial_dependence: AtLeast = ASSUMPTION
+    placebo_channels: AtLeast = ASSUMPTION
     entangled_effects: AtLeast = AtLeast(warn=-0.7)
     outlier_leverage: AtMost = AtMost(warn=1.0)
     steeper_curve: AtMost = AtMost(warn=3.0)

@@ -21,6 +21,9 @@ LARGE = 60
 """From this many dimensions on the metric has a low-rank part: with 20 geos effects, spreads and offsets are correlated
 and it gives five times the effective draws; with 3 geos or none a diagonal metric gives more."""
 
+LONG = 30_000
+"""Multiplications of an evaluation (about 50 microseconds) from which on chains run side by side."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampled(Natural):
@@ -117,7 +120,7 @@ def sample_fused(
         draws=draws,
         tune=tune,
         chains=chains,
-        cores=min(cores, chains),
+        cores=min(cores, chains) if _is_long(layout) else 1,
         seed=seed,
         target_accept=target_accept,
         low_rank_modified_mass_matrix=packed.dimension > LARGE,
@@ -137,6 +140,12 @@ def _from_unconstrained(z: FloatArray, packed: Packed, stats: Any, compiling: fl
         compile_seconds=compiling,
         seconds=seconds,
     )
+
+
+def _is_long(layout: NDArray[np.int64]) -> bool:
+    """Whether an evaluation takes long enough for chains to gain from a second core: each call takes Python's lock."""
+    channels, geos, weeks, lags = (int(size) for size in layout[:4])
+    return channels * geos * weeks * lags > LONG
 
 
 def sample_graph(
