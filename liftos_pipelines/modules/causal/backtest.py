@@ -29,7 +29,7 @@ MOST_DRAWS = 500
 """Draws kept of each fold's predictions."""
 LEAST_SHARE = 0.5
 """A fold that would see fewer of the weeks than this is not made."""
-REFIT_CHAINS, REFIT_TUNE, REFIT_ACCEPT = 2, 300, 0.8
+REFIT_CHAINS, REFIT_TUNE, REFIT_ACCEPT = 2, 200, 0.8
 """Enough for a prediction, which needs no tails of the parameters; half the steps of a fit that is published."""
 
 

@@ -178,13 +178,13 @@ def _attempt(sampled: Sampled, accept: float) -> dict[str, float]:
     arrays = [sampled.shares, sampled.positives, sampled.log_effect, sampled.sigma[..., None]]
     if sampled.geo_effect.shape[-1] > 1:
         arrays += [sampled.geo_spread, sampled.geo_effect.reshape(*sampled.sigma.shape, -1)]
-    values = np.concatenate(arrays, axis=-1)
-    columns = [values[:, :, i] for i in range(values.shape[-1])]
+    drawn = az.convert_to_dataset({"parameter": np.concatenate(arrays, axis=-1)})
+    ess = [az.ess(drawn, method=method)["parameter"].to_numpy() for method in ("bulk", "tail")]
     return {
         "target_accept": accept,
         "divergences": float(sampled.diverging.sum()),
-        "r_hat": float(np.max([az.rhat(column) for column in columns])),
-        "ess": float(np.min([min(az.ess(column, method="bulk"), az.ess(column, method="tail")) for column in columns])),
+        "r_hat": float(np.max(az.rhat(drawn)["parameter"].to_numpy())),
+        "ess": float(np.min(ess)),
         "seconds": sampled.seconds,
     }
 

@@ -21,9 +21,6 @@ LARGE = 60
 """From this many dimensions on the metric has a low-rank part: with 20 geos effects, spreads and offsets are correlated
 and it gives five times the effective draws; with 3 geos or none a diagonal metric gives more."""
 
-LONG = 30_000
-"""Multiplications of an evaluation (about 50 microseconds) from which on chains run side by side."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sampled(Natural):
@@ -87,40 +84,19 @@ def sample_fused(
     import nutpie
 
     began = time.perf_counter()
-    from liftos_pipelines.modules.causal.kernel import logp_grad
+    from liftos_pipelines.modules.causal.native import compiled_model
 
-    pool, layout = packed.pool, packed.layout
-    logp_grad(start, np.empty_like(start), pool, layout)
-    ready = time.perf_counter()
-
-    def make_logp() -> Any:
-        def logp(z: FloatArray) -> tuple[float, FloatArray]:
-            gradient = np.empty_like(z)
-            return logp_grad(z, gradient, pool, layout), gradient
-
-        return logp
-
-    def make_expand(*_: Any) -> Any:
-        return lambda z: {"z": np.asarray(z, dtype=np.float64)}
-
-    def make_start(chain_seed: int) -> FloatArray:
+    def begin(chain_seed: int) -> FloatArray:
         return np.asarray(start + jitter * np.random.default_rng(chain_seed).standard_normal(start.size))
 
-    model = nutpie.compiled_pyfunc.from_pyfunc(
-        packed.dimension,
-        make_logp,
-        make_expand,
-        [np.dtype("float64")],
-        [(packed.dimension,)],
-        ["z"],
-        make_initial_point_fn=make_start,
-    )
+    model = compiled_model(packed, begin)
+    ready = time.perf_counter()
     trace = nutpie.sample(
         model,
         draws=draws,
         tune=tune,
         chains=chains,
-        cores=min(cores, chains) if _is_long(layout) else 1,
+        cores=min(cores, chains),
         seed=seed,
         target_accept=target_accept,
         low_rank_modified_mass_matrix=packed.dimension > LARGE,
@@ -140,12 +116,6 @@ def _from_unconstrained(z: FloatArray, packed: Packed, stats: Any, compiling: fl
         compile_seconds=compiling,
         seconds=seconds,
     )
-
-
-def _is_long(layout: NDArray[np.int64]) -> bool:
-    """Whether an evaluation takes long enough for chains to gain from a second core: each call takes Python's lock."""
-    channels, geos, weeks, lags = (int(size) for size in layout[:4])
-    return channels * geos * weeks * lags > LONG
 
 
 def sample_graph(
