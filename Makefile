@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@# The marketing-mix model's density is compiled once, here, and kept on disk.
-	$(BIN)/python -c 'import liftos_pipelines.modules.causal.native'
+	$(BIN)/python -c 'import liftos_pipelines.modules.causal.engine.native'
 	@touch $(STAMP)
 
 install: $(STAMP)

@@ -15,8 +15,8 @@ from liftos_pipelines.tables import ALL
 if TYPE_CHECKING:
     import polars as pl
 
-    from liftos_pipelines.modules.causal.plan_spec import PlanSpec, Scenario
-    from liftos_pipelines.modules.causal.results import Fitted
+    from liftos_pipelines.modules.causal.answers.results import Fitted
+    from liftos_pipelines.modules.causal.plan.spec import PlanSpec, Scenario
     from liftos_pipelines.modules.causal.spec import ModelSpec
 
 BOUNDS = {
@@ -65,7 +65,7 @@ def _served(client: str) -> tuple[Fitted, pl.DataFrame, ModelSpec]:
     """The model that serves, the client's panel and the specification it was fitted with."""
     import arviz as az
 
-    from liftos_pipelines.modules.causal import reading
+    from liftos_pipelines.modules.causal.engine import reading
     from liftos_pipelines.resources.lake import Lake
     from liftos_pipelines.resources.posterior_io import PosteriorAbsent, PosteriorIOManager
 
@@ -100,7 +100,7 @@ def scenarios_of(content: dict[str, Any], file: Path) -> dict[str, Scenario]:
     ------
     ValueError : a field that is wrong, naming file and field
     """
-    from liftos_pipelines.modules.causal.plan_spec import PlanSpec
+    from liftos_pipelines.modules.causal.plan.spec import PlanSpec
 
     named = {file.stem: content} if "weeks" in content else content
     checked = _checked(PlanSpec, {"scenarios": named}, file)
@@ -123,7 +123,7 @@ def _checked(kind: type[PlanSpec], content: dict[str, Any], file: Path) -> PlanS
 
 
 def _scenarios(client: str, file: Path) -> tuple[dict[str, pl.DataFrame], list[str]]:
-    from liftos_pipelines.modules.causal.scenario import outlooks
+    from liftos_pipelines.modules.causal.plan.scenario import outlooks
 
     asked = scenarios_of(_read(file), file)
     fitted, panel, spec = _served(client)
@@ -133,8 +133,8 @@ def _scenarios(client: str, file: Path) -> tuple[dict[str, pl.DataFrame], list[s
 
 
 def _other_plan(client: str, file: Path) -> tuple[dict[str, pl.DataFrame], list[str]]:
-    from liftos_pipelines.modules.causal.plan import make_plan
-    from liftos_pipelines.modules.causal.plan_spec import PlanSpec
+    from liftos_pipelines.modules.causal.plan.budget import make_plan
+    from liftos_pipelines.modules.causal.plan.spec import PlanSpec
 
     asked = _checked(PlanSpec, _read(file), file)
     fitted, _, spec = _served(client)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 POSTERIOR = "causal/mmm_posterior"
-IMPORTED = ("arviz", "nutpie", "matplotlib.figure", "liftos_pipelines.modules.causal.native")
+IMPORTED = ("arviz", "nutpie", "matplotlib.figure", "liftos_pipelines.modules.causal.engine.native")
 """What the posterior imports, for the time in which this process waits for its helper."""
 _SHORT_FORM = re.compile(r"(\+*)([a-z_]+)/(\*|[a-z_]+)(\+*)")
 

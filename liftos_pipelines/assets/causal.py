@@ -13,10 +13,10 @@ import polars as pl
 from liftos_pipelines import settings
 from liftos_pipelines.assets.common import SKIPPED, client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.clients import ClientConfig
-from liftos_pipelines.modules.causal.design import Design, build_design, require_enough_weeks
-from liftos_pipelines.modules.causal.features import feature_controls
-from liftos_pipelines.modules.causal.lift import prepare_lift_tests
-from liftos_pipelines.modules.causal.panel import build_panel, panel_weeks
+from liftos_pipelines.modules.causal.inputs.design import Design, build_design, require_enough_weeks
+from liftos_pipelines.modules.causal.inputs.features import feature_controls
+from liftos_pipelines.modules.causal.inputs.lift import prepare_lift_tests
+from liftos_pipelines.modules.causal.inputs.panel import build_panel, panel_weeks
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.mlflow import MlflowResource
@@ -107,10 +107,10 @@ def mmm_posterior(
     if panel.is_empty():
         empty = az.InferenceData(attrs={"status": f"{SKIPPED} (marketing)"})
         return dg.MaterializeResult(value=empty, metadata={"status": f"{SKIPPED} (marketing)"})
-    from liftos_pipelines.modules.causal.fit import fit
-    from liftos_pipelines.modules.causal.plots import fit_plot
-    from liftos_pipelines.modules.causal.reading import read_fitted
-    from liftos_pipelines.modules.causal.validation import remedies, sampling_checks
+    from liftos_pipelines.modules.causal.checks.validation import remedies, sampling_checks
+    from liftos_pipelines.modules.causal.engine.fit import fit
+    from liftos_pipelines.modules.causal.engine.reading import read_fitted
+    from liftos_pipelines.modules.causal.report.plots import fit_plot
     from liftos_pipelines.resources.model_registry import FILE, GATE, ModelRegistry
 
     spec = spec_for(client_of(context))
@@ -165,8 +165,8 @@ def mmm_posterior(
 
 def _in_served_units(client: str, panel: pl.DataFrame, design: Design, spec: ModelSpec) -> tuple[Design, str, str]:
     """The design in the served model's frozen units where it fits them, that model's effects, and words on both."""
-    from liftos_pipelines.modules.causal.champion import comparable_scales, reference_of
-    from liftos_pipelines.modules.causal.reading import is_fitted
+    from liftos_pipelines.modules.causal.checks.champion import comparable_scales, reference_of
+    from liftos_pipelines.modules.causal.engine.reading import is_fitted
     from liftos_pipelines.resources.posterior_io import stored
 
     served = stored(settings.lake_uri(), client, "causal", "champion")
@@ -195,8 +195,8 @@ def validation(
 
     Levels are those of causal.gate as it stands now; a failed check keeps the last champion serving.
     """
-    from liftos_pipelines.modules.causal import reading
-    from liftos_pipelines.modules.causal.validation import failed, validate
+    from liftos_pipelines.modules.causal.checks.validation import failed, validate
+    from liftos_pipelines.modules.causal.engine import reading
 
     if not reading.is_fitted(mmm_posterior):
         return skipped("causal/validation", "marketing")
@@ -232,9 +232,9 @@ def champion(
     """
     import arviz as az
 
-    from liftos_pipelines.modules.causal.champion import NONE_PASSED, choose
-    from liftos_pipelines.modules.causal.reading import is_fitted, last_week
-    from liftos_pipelines.modules.causal.validation import failed
+    from liftos_pipelines.modules.causal.checks.champion import NONE_PASSED, choose
+    from liftos_pipelines.modules.causal.checks.validation import failed
+    from liftos_pipelines.modules.causal.engine.reading import is_fitted, last_week
     from liftos_pipelines.resources.model_registry import GATE, HOLD, PROMOTED, ModelRegistry
 
     if not is_fitted(mmm_posterior):

@@ -22,7 +22,9 @@ def channel_results(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, champion: Any
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """What each channel contributed, its ROI and marginal ROI, per geo and in total, with 90 % intervals."""
-    from liftos_pipelines.modules.causal import plots, reading, results
+    from liftos_pipelines.modules.causal.answers import results
+    from liftos_pipelines.modules.causal.engine import reading
+    from liftos_pipelines.modules.causal.report import plots
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/channel_results", champion)
@@ -41,7 +43,8 @@ def response_curves(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, champion: Any
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """Response of each channel to its spend over the plan's weeks, with carry-over at steady state; 90 % intervals."""
-    from liftos_pipelines.modules.causal import reading, results
+    from liftos_pipelines.modules.causal.answers import results
+    from liftos_pipelines.modules.causal.engine import reading
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/response_curves", champion)
@@ -59,13 +62,16 @@ def budget_plan(
 
     `certificate_gap` is the most that moving 1 % of the budget between two places would still gain, as a share.
     """
-    from liftos_pipelines.modules.causal import plan, reading
+    from liftos_pipelines.modules.causal.engine import reading
+    from liftos_pipelines.modules.causal.plan import budget
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/budget_plan", champion)
     spec = spec_for(client_of(context))
     fitted = reading.read_fitted(champion, panel)
-    planned = plan.budget_plan(fitted, plan_weeks=spec.plan_weeks, band=spec.plan_band, seed=spec.seed, plan=spec.plan)
+    planned = budget.budget_plan(
+        fitted, plan_weeks=spec.plan_weeks, band=spec.plan_band, seed=spec.seed, plan=spec.plan
+    )
     if planned.is_empty():
         context.log.warning("no channel spent anything in the plan's weeks: there is no budget to spread")
         return result(planned, status="unknown: nothing was spent in the plan's weeks")

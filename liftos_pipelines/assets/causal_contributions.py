@@ -19,8 +19,8 @@ def contributions(
 
     Weeks whose carry-in from before the data is unknown are marked; what earlier spend still did is in the baseline.
     """
-    from liftos_pipelines.modules.causal import reading
-    from liftos_pipelines.modules.causal.contributions import contributions as by_week
+    from liftos_pipelines.modules.causal.answers.contributions import contributions as by_week
+    from liftos_pipelines.modules.causal.engine import reading
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/contributions", champion)
@@ -40,8 +40,8 @@ def returns(
 
     What is expected after the last week counts in columns that end in `_full`, so the newest spend is not underrated.
     """
-    from liftos_pipelines.modules.causal import reading
-    from liftos_pipelines.modules.causal.contributions import returns as by_quarter
+    from liftos_pipelines.modules.causal.answers.contributions import returns as by_quarter
+    from liftos_pipelines.modules.causal.engine import reading
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/returns", champion)
@@ -56,12 +56,13 @@ def plan_steps(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, champion: Any
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """The budget plan in steps of weeks: spend of each channel in each; one step unless causal.plan.steps asks."""
-    from liftos_pipelines.modules.causal import plan, reading
+    from liftos_pipelines.modules.causal.engine import reading
+    from liftos_pipelines.modules.causal.plan import budget
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/plan_steps", champion)
     spec = spec_for(client_of(context))
-    made = plan.make_plan(
+    made = budget.make_plan(
         reading.read_fitted(champion, panel),
         plan_weeks=spec.plan_weeks,
         band=spec.plan_band,
@@ -72,8 +73,8 @@ def plan_steps(
 
 
 def _outlooks(context: dg.AssetExecutionContext, panel: pl.DataFrame, champion: Any) -> Any:
-    from liftos_pipelines.modules.causal import reading
-    from liftos_pipelines.modules.causal.scenario import outlooks
+    from liftos_pipelines.modules.causal.engine import reading
+    from liftos_pipelines.modules.causal.plan.scenario import outlooks
 
     asked = spec_for(client_of(context)).plan.scenarios
     fitted_with = reading.spec_of(champion)
@@ -88,7 +89,7 @@ def scenarios(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, champion: Any
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """What each scenario of causal.plan.scenarios would gain over the current plan, per channel and in all."""
-    from liftos_pipelines.modules.causal import reading
+    from liftos_pipelines.modules.causal.engine import reading
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/scenarios", champion)
@@ -105,7 +106,7 @@ def scenario_weeks(
     context: dg.AssetExecutionContext, panel: pl.DataFrame, champion: Any
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """Expected outcome of each week of each scenario, with the interval of a week to come, per geo and in total."""
-    from liftos_pipelines.modules.causal import reading
+    from liftos_pipelines.modules.causal.engine import reading
 
     if not reading.is_fitted(champion):
         return _unanswered("causal/scenario_weeks", champion)

@@ -36,9 +36,10 @@ def monitor(
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """New weeks brought into the last full fit by Pareto-smoothed weights, moment matching or a short refit, whichever
     first is good enough, for every published return too; and whether the weeks came as foreseen."""
-    from liftos_pipelines.modules.causal import monitor_table, reading
-    from liftos_pipelines.modules.causal.panel import PanelError
-    from liftos_pipelines.modules.causal.update import as_fitted, held_out, refresh
+    from liftos_pipelines.modules.causal.engine import reading
+    from liftos_pipelines.modules.causal.inputs.panel import PanelError
+    from liftos_pipelines.modules.causal.watch import monitor_table
+    from liftos_pipelines.modules.causal.watch.update import as_fitted, held_out, refresh
 
     if panel.is_empty():
         return skipped("causal/monitor", "marketing")
@@ -89,7 +90,7 @@ def _raise_drift(spine: SpineResource, client: str, row: dict[str, Any]) -> None
 def channel_update(context: dg.AssetExecutionContext, monitor: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
     """Each channel's return on all weeks to date, beside what the last full fit said; null where no update is good
     enough to be published."""
-    from liftos_pipelines.modules.causal import monitor_table
+    from liftos_pipelines.modules.causal.watch import monitor_table
 
     fresh = monitor_table.channel_update(monitor)
     if fresh.is_empty():
@@ -109,9 +110,9 @@ def fit_history(
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """What each full fit said of every channel's return, carry-over and saturation, and of treatments; one set of rows
     a fit, kept."""
-    from liftos_pipelines.modules.causal import reading
-    from liftos_pipelines.modules.causal.fit_history import SCHEMA, history_rows
-    from liftos_pipelines.modules.causal.panel import PanelError
+    from liftos_pipelines.modules.causal.engine import reading
+    from liftos_pipelines.modules.causal.inputs.panel import PanelError
+    from liftos_pipelines.modules.causal.watch.fit_history import SCHEMA, history_rows
 
     if panel.is_empty():
         return skipped("causal/fit_history", "marketing")
@@ -145,10 +146,10 @@ def patterns(
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """What recurs over full fits: a response that shifts, carry-over that lengthens, an event or treatment that always
     lifts or always cannibalises. Five per cent chance of one false pattern of a kind, however often one looks."""
-    from liftos_pipelines.modules.causal import reading
-    from liftos_pipelines.modules.causal.occurrences import recurring_effects
-    from liftos_pipelines.modules.causal.panel import PanelError
-    from liftos_pipelines.modules.causal.patterns import find_patterns
+    from liftos_pipelines.modules.causal.engine import reading
+    from liftos_pipelines.modules.causal.inputs.panel import PanelError
+    from liftos_pipelines.modules.causal.watch.occurrences import recurring_effects
+    from liftos_pipelines.modules.causal.watch.patterns import find_patterns
 
     if panel.is_empty():
         return skipped("causal/patterns", "marketing")

@@ -67,7 +67,7 @@ def report(
     A fit that failed the gate has its page too, marked NOT PUBLISHED and without a plan. Its path is in the metadata,
     it opens offline, and it is an artefact of the model's MLflow run.
     """
-    from liftos_pipelines.modules.causal.reading import is_fitted
+    from liftos_pipelines.modules.causal.engine.reading import is_fitted
 
     if not is_fitted(mmm_posterior):
         return dg.MaterializeResult(metadata={"status": f"{SKIPPED} (marketing)"})
@@ -157,11 +157,11 @@ def _write(
 ) -> dict[str, Any]:
     """Make a model's page, put it and its pictures where they belong; what was made."""
     from liftos_pipelines.checks.causal import GATES
-    from liftos_pipelines.modules.causal import plots
-    from liftos_pipelines.modules.causal.reading import last_week, read_fitted, spec_of
-    from liftos_pipelines.modules.causal.report import Report, report_page
-    from liftos_pipelines.modules.causal.report_measures import measure
-    from liftos_pipelines.modules.causal.report_words import verdict
+    from liftos_pipelines.modules.causal.engine.reading import last_week, read_fitted, spec_of
+    from liftos_pipelines.modules.causal.report import plots
+    from liftos_pipelines.modules.causal.report.measures import measure
+    from liftos_pipelines.modules.causal.report.page import Report, report_page
+    from liftos_pipelines.modules.causal.report.words import verdict
 
     fitted = read_fitted(model.data, panel)
     said = verdict(model.checks, model.serves, model.why, model.remembered)
@@ -223,9 +223,9 @@ def _write(
 
 def _answers(fitted: Any, spec: Any, *, plan: bool) -> tuple[dict[str, pl.DataFrame], str]:
     """What a model would answer that does not serve; a plan only where no check failed, else why there is none."""
-    from liftos_pipelines.modules.causal import results
-    from liftos_pipelines.modules.causal.contributions import contributions
-    from liftos_pipelines.modules.causal.plan import PlanError, budget_plan
+    from liftos_pipelines.modules.causal.answers import results
+    from liftos_pipelines.modules.causal.answers.contributions import contributions
+    from liftos_pipelines.modules.causal.plan.budget import PlanError, budget_plan
 
     planned, note = table("causal/budget_plan").empty(), ""
     if plan:

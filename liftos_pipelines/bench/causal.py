@@ -20,7 +20,7 @@ from liftos_pipelines.bench.causal_runs import CLIENT, Run, Sampling, cold, two_
 from liftos_pipelines.bench.causal_update import weekly_update_figures
 from liftos_pipelines.bench.figure import Figure, NoData
 from liftos_pipelines.bench.rivals import MERIDIAN, PYMC_MARKETING, PeerFit
-from liftos_pipelines.modules.causal.transforms import CURVE
+from liftos_pipelines.modules.causal.engine.transforms import CURVE
 
 BENCHMARK = "causal"
 COLD_RUNS = 3

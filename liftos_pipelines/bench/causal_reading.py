@@ -10,14 +10,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.fit import fit
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.plan import budget_plan
-from liftos_pipelines.modules.causal.reading import read_fitted
-from liftos_pipelines.modules.causal.results import Fitted, channel_results
+from liftos_pipelines.modules.causal.answers.results import Fitted, channel_results
+from liftos_pipelines.modules.causal.checks.validation import validate
+from liftos_pipelines.modules.causal.engine.fit import fit
+from liftos_pipelines.modules.causal.engine.reading import read_fitted
+from liftos_pipelines.modules.causal.inputs.design import build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
+from liftos_pipelines.modules.causal.plan.budget import budget_plan
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.validation import validate
 from liftos_pipelines.simulate.mmm_truth import best_split, budget_of, by_average_roi, equal_split, feasible, revenue
 from liftos_pipelines.simulate.mmm_worlds import World, make_world
 from liftos_pipelines.tables import ALL

@@ -152,7 +152,7 @@ def read_sampling(posterior: Path, panel: pl.DataFrame) -> Sampling | None:
     """ROI draws of a stored posterior and what they cost; None where revenue is unknown."""
     import arviz as az
 
-    from liftos_pipelines.modules.causal.reading import read_fitted
+    from liftos_pipelines.modules.causal.engine.reading import read_fitted
 
     data = az.from_netcdf(str(posterior), engine="netcdf4")
     fitted = read_fitted(data, panel)

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from liftos_pipelines.bench.figure import Figure, NoData, unmeasured
-from liftos_pipelines.modules.causal.checks_identification import IDENTIFICATION
+from liftos_pipelines.modules.causal.checks.identification import IDENTIFICATION
 from liftos_pipelines.simulate.mmm_worlds import FAMILIES, WELL_SPECIFIED
 from liftos_pipelines.stats import cluster_bootstrap, percentile_interval, wilson_interval
 

@@ -92,10 +92,10 @@ def noise(effective: float) -> float:
 
 def compare(panel: pl.DataFrame, settings: Mapping[str, object]) -> list[Compared]:
     """Updates of one series by each of `NEW_WEEKS` against refits."""
-    from liftos_pipelines.modules.causal.design import build_design
-    from liftos_pipelines.modules.causal.fit import Engine, draws_of, fit, scales_of
+    from liftos_pipelines.modules.causal.engine.fit import Engine, draws_of, fit, scales_of
+    from liftos_pipelines.modules.causal.inputs.design import build_design
     from liftos_pipelines.modules.causal.spec import ModelSpec
-    from liftos_pipelines.modules.causal.update import TOTAL, equal_weights, published, refresh
+    from liftos_pipelines.modules.causal.watch.update import TOTAL, equal_weights, published, refresh
 
     spec = ModelSpec(**settings)  # type: ignore[arg-type]
     weeks = panel["date"].unique().sort()
@@ -173,7 +173,7 @@ def _panel(
     channels: Mapping[str, tuple[pl.Series, pl.Series]],
     controls: Mapping[str, pl.Series],
 ) -> pl.DataFrame:
-    from liftos_pipelines.modules.causal.panel import build_panel
+    from liftos_pipelines.modules.causal.inputs.panel import build_panel
     from liftos_pipelines.tables import table
 
     keys = pl.DataFrame({"date": weeks.cast(pl.Date), "geo": "national"})

@@ -79,7 +79,7 @@ def causal_publish_gate(validation: pl.DataFrame) -> Iterator[dg.AssetCheckResul
 )
 def served_model_is_current(champion: Any) -> dg.AssetCheckResult:
     """Warns when an older version serves, when none does, or when the served one is weeks behind the data."""
-    from liftos_pipelines.modules.causal.reading import is_fitted, spec_of
+    from liftos_pipelines.modules.causal.engine.reading import is_fitted, spec_of
 
     status = str(champion.attrs["status"])
     metadata: dict[str, str | float] = {"status": status, "why": str(champion.attrs.get("why", status))}

@@ -11,7 +11,7 @@ from assets.causal_running import Run, checks_of, metadata_of, runner, write_cli
 from modules.causal.causal_worlds import World, make_world
 
 from liftos_pipelines.checks.causal import GATES
-from liftos_pipelines.modules.causal.validation import NAMES
+from liftos_pipelines.modules.causal.checks.validation import NAMES
 from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.posterior_io import PosteriorAbsent, PosteriorIOManager

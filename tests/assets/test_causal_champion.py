@@ -10,7 +10,7 @@ import pytest
 from assets.causal_running import Run, checks_of, metadata_of, runner, write_client
 from modules.causal.causal_worlds import World, make_world
 
-from liftos_pipelines.modules.causal.champion import choose
+from liftos_pipelines.modules.causal.checks.champion import choose
 from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.model_registry import CHAMPION, ModelGone, ModelRegistry

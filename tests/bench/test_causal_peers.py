@@ -16,8 +16,8 @@ from liftos_pipelines.bench.causal import THEIR_HALF, example, under_their_prior
 from liftos_pipelines.bench.causal_runs import Sampling
 from liftos_pipelines.bench.rivals import MERIDIAN, PYMC_MARKETING, SCRIPTS, Peer
 from liftos_pipelines.clients import read_client_file
+from liftos_pipelines.modules.causal.engine.transforms import CURVE
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.transforms import CURVE
 
 ANSWER = {
     "peer": "Meridian", "version": "2.1.0", "backend": "JAX", "sampler": "NUTS", "chains": 4, "draws": 1000,

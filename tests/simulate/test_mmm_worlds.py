@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.panel import build_panel
+from liftos_pipelines.modules.causal.inputs.design import build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.simulate.mmm_truth import best_split, budget_of, by_average_roi, equal_split, feasible, revenue
 from liftos_pipelines.simulate.mmm_worlds import (

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.causal.transforms import FloatArray, geometric_adstock
+from liftos_pipelines.modules.causal.engine.transforms import FloatArray, geometric_adstock
 
 YEAR_DAYS = 365.25
 LEAST_BEFORE = {7: 26, 1: 56}

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from liftos_pipelines.modules.causal.gate import AtMost, Gate
-from liftos_pipelines.modules.causal.plan_spec import PlanSpec
-from liftos_pipelines.modules.causal.transforms import Carry, Curve
+from liftos_pipelines.modules.causal.checks.gate import AtMost, Gate
+from liftos_pipelines.modules.causal.engine.transforms import Carry, Curve
+from liftos_pipelines.modules.causal.plan.spec import PlanSpec
 
 
 class SpecError(ValueError):

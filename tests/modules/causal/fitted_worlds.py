@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 from modules.causal import causal_worlds
 
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.draws import Draws, Media, with_baseline
-from liftos_pipelines.modules.causal.marginal import window
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.results import Fitted
+from liftos_pipelines.modules.causal.answers.results import Fitted
+from liftos_pipelines.modules.causal.engine.draws import Draws, Media, with_baseline
+from liftos_pipelines.modules.causal.engine.marginal import window
+from liftos_pipelines.modules.causal.engine.structure import resolve
+from liftos_pipelines.modules.causal.inputs.design import build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.structure import resolve
 from liftos_pipelines.simulate import mmm_worlds
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from modules.causal.causal_worlds import make_world
 from modules.causal.fitted_worlds import of_small_world
 
-from liftos_pipelines.modules.causal.draws import Media, with_baseline
-from liftos_pipelines.modules.causal.marginal import window
-from liftos_pipelines.modules.causal.results import Fitted
+from liftos_pipelines.modules.causal.answers.results import Fitted
+from liftos_pipelines.modules.causal.engine.draws import Media, with_baseline
+from liftos_pipelines.modules.causal.engine.marginal import window
 from liftos_pipelines.modules.causal.spec import ModelSpec
 
 SPEC = ModelSpec(max_lag=7, seasonality=2)

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from modules.causal.causal_worlds import World, make_world
 
-from liftos_pipelines.modules.causal.baseline import build_baseline, freeze_terms
-from liftos_pipelines.modules.causal.design import Design, Scales, build_design
-from liftos_pipelines.modules.causal.panel import PanelError, build_panel
+from liftos_pipelines.modules.causal.inputs.baseline import build_baseline, freeze_terms
+from liftos_pipelines.modules.causal.inputs.design import Design, Scales, build_design
+from liftos_pipelines.modules.causal.inputs.panel import PanelError, build_panel
+from liftos_pipelines.modules.causal.inputs.trend import GP_HORIZON, hilbert_basis, independent_knots
 from liftos_pipelines.modules.causal.spec import ModelSpec, SpecError
-from liftos_pipelines.modules.causal.trend import GP_HORIZON, hilbert_basis, independent_knots
 
 CALENDAR: dict[str, Any] = {
     "holidays": ("DE", "DE-BY"),

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.causal.calendar import event_share, holiday_days, repeated_holidays
-from liftos_pipelines.modules.causal.panel import PanelError
+from liftos_pipelines.modules.causal.inputs.calendar import event_share, holiday_days, repeated_holidays
+from liftos_pipelines.modules.causal.inputs.panel import PanelError
 from liftos_pipelines.modules.causal.spec import Event
 
 

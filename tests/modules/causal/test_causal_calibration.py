@@ -12,12 +12,12 @@ import pytest
 from modules.causal.causal_worlds import make_world
 from scipy import stats
 
-from liftos_pipelines.modules.causal.design import Design, build_design
-from liftos_pipelines.modules.causal.draws import Draws, complete
-from liftos_pipelines.modules.causal.fit import Engine
-from liftos_pipelines.modules.causal.packing import has_week_shocks
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.prior import effect_scale
+from liftos_pipelines.modules.causal.engine.draws import Draws, complete
+from liftos_pipelines.modules.causal.engine.fit import Engine
+from liftos_pipelines.modules.causal.engine.packing import has_week_shocks
+from liftos_pipelines.modules.causal.engine.prior import effect_scale
+from liftos_pipelines.modules.causal.inputs.design import Design, build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
 
 SHORT = {"seasonality": 1, "max_lag": 4, "shock_z": None, "chains": 2, "draws": 400, "tune": 400}

@@ -9,13 +9,14 @@ from modules.causal.causal_worlds import make_world
 from modules.causal.model_worlds import SPEC, Source
 from scipy import stats
 
-from liftos_pipelines.modules.causal import checks_heldout, forecast
-from liftos_pipelines.modules.causal.check import Check
-from liftos_pipelines.modules.causal.checks_heldout import Heldout, heldout_checks
-from liftos_pipelines.modules.causal.design import Design, build_design
-from liftos_pipelines.modules.causal.gate import Gate
-from liftos_pipelines.modules.causal.marginal import draw_baseline, window
-from liftos_pipelines.modules.causal.panel import build_panel
+from liftos_pipelines.modules.causal.checks import forecast
+from liftos_pipelines.modules.causal.checks import heldout as checks_heldout
+from liftos_pipelines.modules.causal.checks.check import Check
+from liftos_pipelines.modules.causal.checks.gate import Gate
+from liftos_pipelines.modules.causal.checks.heldout import Heldout, heldout_checks
+from liftos_pipelines.modules.causal.engine.marginal import draw_baseline, window
+from liftos_pipelines.modules.causal.inputs.design import Design, build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 
 AHEAD, FOLDS = 10, 3
 

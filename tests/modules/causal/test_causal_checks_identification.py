@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from modules.causal.exact_fits import SPEC, exact_fit, made, sound
 
-from liftos_pipelines.modules.causal.checks_identification import (
+from liftos_pipelines.modules.causal.answers.results import Fitted
+from liftos_pipelines.modules.causal.checks.identification import (
     IDENTIFICATION,
     LEVEL,
     baseline_break,
@@ -16,8 +17,7 @@ from liftos_pipelines.modules.causal.checks_identification import (
     placebo_channels,
     serial_dependence,
 )
-from liftos_pipelines.modules.causal.results import Fitted
-from liftos_pipelines.modules.causal.scores import leftover, score
+from liftos_pipelines.modules.causal.checks.scores import leftover, score
 
 CHECKS = (leads_of_media, functional_form, baseline_break, serial_dependence, placebo_channels)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from modules.causal.exact_fits import exact_fit, made, sound
 
-from liftos_pipelines.modules.causal.checks_leverage import entangled_effects, log_effects, outlier_leverage
-from liftos_pipelines.modules.causal.results import Fitted
+from liftos_pipelines.modules.causal.answers.results import Fitted
+from liftos_pipelines.modules.causal.checks.leverage import entangled_effects, log_effects, outlier_leverage
 
 
 @pytest.mark.parametrize(("correlation", "status"), [(-0.9, "warn"), (0.0, "pass"), (0.9, "pass")])

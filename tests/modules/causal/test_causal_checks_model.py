@@ -10,11 +10,11 @@ from modules.causal.causal_worlds import World, make_world
 from modules.causal.fitted_worlds import of_small_world
 from modules.causal.model_worlds import SPEC, Source, white
 
-from liftos_pipelines.modules.causal import checks_model as model
-from liftos_pipelines.modules.causal.draws import Draws
-from liftos_pipelines.modules.causal.gate import Gate
-from liftos_pipelines.modules.causal.prior import effect_scale
-from liftos_pipelines.modules.causal.results import Fitted
+from liftos_pipelines.modules.causal.answers.results import Fitted
+from liftos_pipelines.modules.causal.checks import model
+from liftos_pipelines.modules.causal.checks.gate import Gate
+from liftos_pipelines.modules.causal.engine.draws import Draws
+from liftos_pipelines.modules.causal.engine.prior import effect_scale
 
 GATE = Gate()
 

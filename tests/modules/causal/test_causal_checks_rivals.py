@@ -5,13 +5,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.causal.checks_rivals import FACTOR, log_evidence, steeper_curve
-from liftos_pipelines.modules.causal.design import Design, build_design
-from liftos_pipelines.modules.causal.draws import Draws, Media
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.results import Fitted
+from liftos_pipelines.modules.causal.answers.results import Fitted
+from liftos_pipelines.modules.causal.checks.rivals import FACTOR, log_evidence, steeper_curve
+from liftos_pipelines.modules.causal.engine.draws import Draws, Media
+from liftos_pipelines.modules.causal.engine.structure import resolve
+from liftos_pipelines.modules.causal.inputs.design import Design, build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.structure import resolve
 from liftos_pipelines.simulate.mmm_worlds import make_world
 
 SPEC = ModelSpec()

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.causal.check import Check, judge_again
-from liftos_pipelines.modules.causal.checks_sampling import remedies, sampling_checks
-from liftos_pipelines.modules.causal.gate import AtLeast, AtMost, Gate
+from liftos_pipelines.modules.causal.checks.check import Check, judge_again
+from liftos_pipelines.modules.causal.checks.gate import AtLeast, AtMost, Gate
+from liftos_pipelines.modules.causal.checks.sampling import remedies, sampling_checks
+from liftos_pipelines.modules.causal.checks.validation import NAMES
 from liftos_pipelines.modules.causal.spec import ModelSpec, SpecError
-from liftos_pipelines.modules.causal.validation import NAMES
 
 
 def idata(shift: float = 0.0, diverging: int = 0, energy: np.ndarray | None = None) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from modules.causal import causal_worlds
 from modules.causal.fitted_worlds import of_mmm_world, of_small_world, place
 
-from liftos_pipelines.modules.causal.contributions import (
+from liftos_pipelines.modules.causal.answers.contributions import (
     BASELINE,
     INTERPLAY,
     contributions,
@@ -17,8 +17,8 @@ from liftos_pipelines.modules.causal.contributions import (
     returns,
     year_before,
 )
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.results import Fitted, channel_results
+from liftos_pipelines.modules.causal.answers.results import Fitted, channel_results
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.simulate.mmm_worlds import PRICE, World, carry_over, make_world, saturated
 from liftos_pipelines.tables import ALL, table

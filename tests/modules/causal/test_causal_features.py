@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 from modules.causal.causal_worlds import make_world
 
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.features import feature_controls
-from liftos_pipelines.modules.causal.panel import build_panel, panel_weeks
+from liftos_pipelines.modules.causal.inputs.design import build_design
+from liftos_pipelines.modules.causal.inputs.features import feature_controls
+from liftos_pipelines.modules.causal.inputs.panel import build_panel, panel_weeks
 from liftos_pipelines.modules.causal.spec import ModelSpec
 
 WEEKS = [date(2023, 1, 2) + timedelta(weeks=i) for i in range(60)]

@@ -9,17 +9,17 @@ import polars as pl
 import pytest
 from modules.causal.causal_worlds import make_world
 
-from liftos_pipelines.modules.causal.design import Design, build_design
-from liftos_pipelines.modules.causal.fit import Engine
-from liftos_pipelines.modules.causal.kernel import logp_grad
-from liftos_pipelines.modules.causal.lift import LiftTests, prepare_lift_tests
-from liftos_pipelines.modules.causal.model import build_model
-from liftos_pipelines.modules.causal.packing import Packed, pack
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.prior import effect_scale
-from liftos_pipelines.modules.causal.sampling import initial_point
+from liftos_pipelines.modules.causal.engine.fit import Engine
+from liftos_pipelines.modules.causal.engine.graph import build_model
+from liftos_pipelines.modules.causal.engine.kernel import logp_grad
+from liftos_pipelines.modules.causal.engine.packing import Packed, pack
+from liftos_pipelines.modules.causal.engine.prior import effect_scale
+from liftos_pipelines.modules.causal.engine.sampling import initial_point
+from liftos_pipelines.modules.causal.engine.transforms import CARRY, CURVE, carry_weights, saturate
+from liftos_pipelines.modules.causal.inputs.design import Design, build_design
+from liftos_pipelines.modules.causal.inputs.lift import LiftTests, prepare_lift_tests
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.transforms import CARRY, CURVE, carry_weights, saturate
 
 
 def packed_of(design: Design, spec: ModelSpec, lift: LiftTests | None) -> tuple[Packed, np.ndarray]:
@@ -43,7 +43,9 @@ def pymc_density(design: Design, spec: ModelSpec, lift: LiftTests | None) -> Any
     ]
     density = model.logp()
     gradient = pt.concatenate([part.ravel() for part in pytensor.grad(density, order)])
-    function = pytensor.function(order, [density, gradient], mode=pytensor.compile.mode.Mode(linker="py", optimizer="fast_compile"))
+    function = pytensor.function(
+        order, [density, gradient], mode=pytensor.compile.mode.Mode(linker="py", optimizer="fast_compile")
+    )
     shapes = [model.initial_point()[value.name].shape for value in order]
 
     def evaluate(z: np.ndarray) -> tuple[float, np.ndarray]:
@@ -169,8 +171,8 @@ def test_a_wrong_gradient_would_be_seen() -> None:
 
 def test_numpy_forms_are_the_kernels_forms() -> None:
     """What serves the draws is what was sampled: the same weights and curves."""
-    from liftos_pipelines.modules.causal import kernel_forms
-    from liftos_pipelines.modules.causal.transforms import CARRY_CODE, CURVE_CODE
+    from liftos_pipelines.modules.causal.engine import kernel_forms
+    from liftos_pipelines.modules.causal.engine.transforms import CARRY_CODE, CURVE_CODE
 
     x = np.array([0.0, 1e-6, 0.3, 1.0, 4.0, 50.0])
     for name in CARRY:

@@ -9,13 +9,13 @@ import pytest
 from modules.causal.causal_worlds import World, make_world
 from scipy import stats
 
-from liftos_pipelines.modules.causal.design import Design, build_design
-from liftos_pipelines.modules.causal.draws import Draws, Media, complete, log_marginal, with_baseline
-from liftos_pipelines.modules.causal.fit import Engine
-from liftos_pipelines.modules.causal.lift import LiftTests, prepare_lift_tests
-from liftos_pipelines.modules.causal.model import build_model
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.prior import effect_scale
+from liftos_pipelines.modules.causal.engine.draws import Draws, Media, complete, log_marginal, with_baseline
+from liftos_pipelines.modules.causal.engine.fit import Engine
+from liftos_pipelines.modules.causal.engine.graph import build_model
+from liftos_pipelines.modules.causal.engine.prior import effect_scale
+from liftos_pipelines.modules.causal.inputs.design import Design, build_design
+from liftos_pipelines.modules.causal.inputs.lift import LiftTests, prepare_lift_tests
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
 
 SPEC = ModelSpec(max_lag=4, seasonality=1)

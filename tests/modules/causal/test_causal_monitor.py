@@ -10,17 +10,17 @@ import polars as pl
 import pytest
 from modules.causal.causal_worlds import World, make_world
 
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.draws import log_marginal
-from liftos_pipelines.modules.causal.fit import Engine, draws_of, fit, scales_of
-from liftos_pipelines.modules.causal.forecast_errors import ALPHA, LOOKS, Look, boundaries, judge, one_step_errors
-from liftos_pipelines.modules.causal.moment_matching import match_moments
-from liftos_pipelines.modules.causal.monitor import functional, importance_update, weighted_quantiles
-from liftos_pipelines.modules.causal.monitor_table import channel_update, fitted_row, updated_row
-from liftos_pipelines.modules.causal.panel import PanelError, build_panel
-from liftos_pipelines.modules.causal.reading import read_fitted
+from liftos_pipelines.modules.causal.engine.draws import log_marginal
+from liftos_pipelines.modules.causal.engine.fit import Engine, draws_of, fit, scales_of
+from liftos_pipelines.modules.causal.engine.reading import read_fitted
+from liftos_pipelines.modules.causal.inputs.design import build_design
+from liftos_pipelines.modules.causal.inputs.panel import PanelError, build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.update import (
+from liftos_pipelines.modules.causal.watch.forecast_errors import ALPHA, LOOKS, Look, boundaries, judge, one_step_errors
+from liftos_pipelines.modules.causal.watch.moment_matching import match_moments
+from liftos_pipelines.modules.causal.watch.monitor import functional, importance_update, weighted_quantiles
+from liftos_pipelines.modules.causal.watch.monitor_table import channel_update, fitted_row, updated_row
+from liftos_pipelines.modules.causal.watch.update import (
     TOTAL,
     Refreshed,
     _Density,
@@ -188,7 +188,7 @@ def test_the_density_of_a_weight_is_that_of_the_new_weeks(data: az.InferenceData
     z = data.unconstrained["z"].to_numpy().reshape(-1, data.unconstrained.sizes["parameter"])[:50]
     part = replace(engine)
     full = _Density(part)(z)
-    from liftos_pipelines.modules.causal.update import _unpacked
+    from liftos_pipelines.modules.causal.watch.update import _unpacked
 
     draws = _unpacked(z, _Density(part).packed, engine)
     mine = log_marginal(engine.media, draws, engine.window())

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from modules.causal.causal_worlds import World, make_world
 
-from liftos_pipelines.modules.causal.design import build_design, require_enough_weeks
-from liftos_pipelines.modules.causal.panel import Panel, PanelError, build_panel, panel_weeks, roll_up_reach
+from liftos_pipelines.modules.causal.inputs.design import build_design, require_enough_weeks
+from liftos_pipelines.modules.causal.inputs.panel import Panel, PanelError, build_panel, panel_weeks, roll_up_reach
 from liftos_pipelines.modules.causal.spec import ModelSpec, SpecError
 
 

@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 from modules.causal.causal_worlds import make_world
 
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.fit import fit
-from liftos_pipelines.modules.causal.fit_history import MEAN_LAG, RETURN, SCHEMA, history_rows, version_of
-from liftos_pipelines.modules.causal.occurrences import recurring_effects
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.patterns import ALPHA, find_patterns, nested_steps
-from liftos_pipelines.modules.causal.reading import read_fitted
+from liftos_pipelines.modules.causal.engine.fit import fit
+from liftos_pipelines.modules.causal.engine.reading import read_fitted
+from liftos_pipelines.modules.causal.inputs.design import build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import Event, ModelSpec
+from liftos_pipelines.modules.causal.watch.fit_history import MEAN_LAG, RETURN, SCHEMA, history_rows, version_of
+from liftos_pipelines.modules.causal.watch.occurrences import recurring_effects
+from liftos_pipelines.modules.causal.watch.patterns import ALPHA, find_patterns, nested_steps
 
 START = date(2022, 1, 3)
 NAMES = ("tv", "search", "social")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from modules.causal import causal_worlds
 from modules.causal.fitted_worlds import of_mmm_world, of_small_world
 
-from liftos_pipelines.modules.causal.plan import Plan, PlanError, make_plan
-from liftos_pipelines.modules.causal.plan_program import Simulation, build_program
-from liftos_pipelines.modules.causal.plan_solve import risk_value, risk_weights
-from liftos_pipelines.modules.causal.plan_spec import PlanSpec, Risk, Steps
-from liftos_pipelines.modules.causal.results import Fitted
+from liftos_pipelines.modules.causal.answers.results import Fitted
+from liftos_pipelines.modules.causal.plan.budget import Plan, PlanError, make_plan
+from liftos_pipelines.modules.causal.plan.program import Simulation, build_program
+from liftos_pipelines.modules.causal.plan.solve import risk_value, risk_weights
+from liftos_pipelines.modules.causal.plan.spec import PlanSpec, Risk, Steps
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.simulate.mmm_truth import best_split, budget_of, equal_split, revenue
 from liftos_pipelines.simulate.mmm_worlds import PRICE, World, carry_over, make_world, saturated
@@ -143,7 +143,7 @@ def test_reach_and_frequency_buy_people() -> None:
     seen = 1 + 2 * np.random.default_rng(1).random(60)
     exposure = world.media.filter(pl.col("channel") == "tv")["exposure"].to_numpy()
     frequency = np.where(exposure > 0, seen, 0.0)
-    from liftos_pipelines.modules.causal.panel import build_panel
+    from liftos_pipelines.modules.causal.inputs.panel import build_panel
 
     panel = build_panel(world.outcome, world.media, world.controls, channels=world.channels).frame.with_columns(
         pl.Series("frequency__tv", frequency), pl.Series("reach__tv", exposure / seen)

@@ -8,15 +8,15 @@ import polars as pl
 import pytest
 from modules.causal.causal_worlds import World, make_world
 
-from liftos_pipelines.modules.causal.backtest import backtest, predict, unforeseen
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.fit import Engine, fit
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.reading import read_fitted
-from liftos_pipelines.modules.causal.results import channel_results
+from liftos_pipelines.modules.causal.answers.results import channel_results
+from liftos_pipelines.modules.causal.checks.validation import validate
+from liftos_pipelines.modules.causal.engine.backtest import backtest, predict, unforeseen
+from liftos_pipelines.modules.causal.engine.fit import Engine, fit
+from liftos_pipelines.modules.causal.engine.reading import read_fitted
+from liftos_pipelines.modules.causal.inputs.design import build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.update import held_out, refresh
-from liftos_pipelines.modules.causal.validation import validate
+from liftos_pipelines.modules.causal.watch.update import held_out, refresh
 
 SPEC = ModelSpec(seasonality=1, draws=400, tune=400)
 
@@ -76,7 +76,7 @@ def test_the_fused_sampler_and_the_pymc_graph_have_the_same_posterior(geos: int)
 def test_the_unmarginalised_twin_has_the_same_posterior() -> None:
     import nutpie
 
-    from liftos_pipelines.modules.causal.model import build_model
+    from liftos_pipelines.modules.causal.engine.graph import build_model
 
     world = make_world(seed=1, geos=1)
     design = build_design(panel_of(world), SPEC)

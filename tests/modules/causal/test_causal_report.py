@@ -13,19 +13,19 @@ import pytest
 from modules.causal import fitted_worlds
 from modules.causal.causal_worlds import World, make_world
 
-from liftos_pipelines.modules.causal import charts, plots
-from liftos_pipelines.modules.causal.contributions import contributions
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.fit import fit
-from liftos_pipelines.modules.causal.panel import build_panel
-from liftos_pipelines.modules.causal.plan import budget_plan
-from liftos_pipelines.modules.causal.reading import read_fitted
-from liftos_pipelines.modules.causal.report import Report, report_page
-from liftos_pipelines.modules.causal.report_measures import measure
-from liftos_pipelines.modules.causal.report_words import NOT_PUBLISHED, verdict
-from liftos_pipelines.modules.causal.results import channel_results, response_curves
+from liftos_pipelines.modules.causal.answers.contributions import contributions
+from liftos_pipelines.modules.causal.answers.results import channel_results, response_curves
+from liftos_pipelines.modules.causal.checks.validation import NAMES, validate
+from liftos_pipelines.modules.causal.engine.fit import fit
+from liftos_pipelines.modules.causal.engine.reading import read_fitted
+from liftos_pipelines.modules.causal.inputs.design import build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
+from liftos_pipelines.modules.causal.plan.budget import budget_plan
+from liftos_pipelines.modules.causal.report import plots, svg
+from liftos_pipelines.modules.causal.report.measures import measure
+from liftos_pipelines.modules.causal.report.page import Report, report_page
+from liftos_pipelines.modules.causal.report.words import NOT_PUBLISHED, verdict
 from liftos_pipelines.modules.causal.spec import ModelSpec
-from liftos_pipelines.modules.causal.validation import NAMES, validate
 from liftos_pipelines.page_style import STYLE
 
 HOSTILE = '<b>tv</b>"><script>alert(1)</script>{{ 7*7 }}'
@@ -62,7 +62,7 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] != "style":
-            self.text += data.replace(charts.NBSP, " ")
+            self.text += data.replace(svg.NBSP, " ")
 
 
 def _renamed(world: World) -> World:
@@ -275,7 +275,7 @@ def test_many_channels_and_negative_parts_are_drawn_and_none_is_lost() -> None:
         )
         for n, k in zip(names, kinds, strict=True)
     )
-    from liftos_pipelines.modules.causal.report_charts import contribution_chart
+    from liftos_pipelines.modules.causal.report.charts import contribution_chart
 
     drawn = contribution_chart(frame)
     reader = Reader(drawn)
@@ -300,8 +300,8 @@ def test_multiplicative_parts_are_told_as_such() -> None:
     world = make_world(seed=5, geos=1, weeks=70)
     spec = SPEC.model_copy(update={"form": "multiplicative"})
     fitted = fitted_worlds.of_small_world(world, spec, wobble=0.1)
-    from liftos_pipelines.modules.causal.report_charts import contribution_chart
-    from liftos_pipelines.modules.causal.report_words import limits_of
+    from liftos_pipelines.modules.causal.report.charts import contribution_chart
+    from liftos_pipelines.modules.causal.report.words import limits_of
 
     assert "interplay" in Reader(contribution_chart(contributions(fitted))).text
     assert "do not simply add up" in " ".join(limits_of("multiplicative", ()))
@@ -317,17 +317,17 @@ def test_multiplicative_parts_are_told_as_such() -> None:
     ],
 )  # fmt: skip
 def test_amounts_are_short(number: float | None, said: str) -> None:
-    assert charts.amount(number).replace(charts.NBSP, " ") == said
+    assert svg.amount(number).replace(svg.NBSP, " ") == said
 
 
 def test_ticks_and_shares_are_plain() -> None:
-    assert [charts.tick(mark).replace(charts.NBSP, " ") for mark in (0, 0.25, 0.5, 5, 10, 100, 2.5e7)] == [
+    assert [svg.tick(mark).replace(svg.NBSP, " ") for mark in (0, 0.25, 0.5, 5, 10, 100, 2.5e7)] == [
         "0", "0.25", "0.5", "5", "10", "100", "25 M"
     ]  # fmt: skip
-    assert charts.percent(0.0001, signed=True).replace(charts.NBSP, " ") == "0 %"
-    assert charts.percent(-0.0001).replace(charts.NBSP, " ") == "0 %"
-    assert charts.percent(-0.171, signed=True).replace(charts.NBSP, " ") == "-17 %"
-    assert charts.ticks(0, 10.3) == pytest.approx([0, 5, 10])
+    assert svg.percent(0.0001, signed=True).replace(svg.NBSP, " ") == "0 %"
+    assert svg.percent(-0.0001).replace(svg.NBSP, " ") == "0 %"
+    assert svg.percent(-0.171, signed=True).replace(svg.NBSP, " ") == "-17 %"
+    assert svg.ticks(0, 10.3) == pytest.approx([0, 5, 10])
 
 
 def _luminance(colour: str) -> float:
@@ -352,10 +352,10 @@ def test_text_and_shapes_have_aa_contrast_in_light_dark_and_print() -> None:
         for ground in ("ground", "card"):
             for words in ("ink", "soft", "link"):
                 assert _contrast(colours[words], colours[ground]) >= 4.5, (words, ground)
-            for fill in (*charts.SERIES, charts.REST, charts.BASE):
+            for fill in (*svg.SERIES, svg.REST, svg.BASE):
                 assert _contrast(fill, colours[ground]) >= 3.0, (fill, ground, colours[ground])
         for tone in ("good", "bad", "warn", "none"):
             assert _contrast(colours[tone], colours[f"{tone}bg"]) >= 4.5, tone
             assert _contrast(colours["ink"], colours[f"{tone}bg"]) >= 4.5
     # What the chart's own rules paint text with is one of these.
-    assert set(re.findall(r"text\{fill:var\(--(\w+)\)", charts.STYLE)) == {"soft", "ink"}
+    assert set(re.findall(r"text\{fill:var\(--(\w+)\)", svg.STYLE)) == {"soft", "ink"}

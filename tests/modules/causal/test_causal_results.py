@@ -9,13 +9,13 @@ from modules.causal.causal_worlds import World, make_world
 from modules.causal.fitted_worlds import of_small_world
 from scipy import stats
 
-from liftos_pipelines.modules.causal.design import Design
-from liftos_pipelines.modules.causal.draws import Media, log_new_weeks
-from liftos_pipelines.modules.causal.marginal import window
-from liftos_pipelines.modules.causal.monitor import importance_update
-from liftos_pipelines.modules.causal.plan import budget_plan
-from liftos_pipelines.modules.causal.results import Fitted, channel_results, response_at, response_curves
+from liftos_pipelines.modules.causal.answers.results import Fitted, channel_results, response_at, response_curves
+from liftos_pipelines.modules.causal.engine.draws import Media, log_new_weeks
+from liftos_pipelines.modules.causal.engine.marginal import window
+from liftos_pipelines.modules.causal.inputs.design import Design
+from liftos_pipelines.modules.causal.plan.budget import budget_plan
 from liftos_pipelines.modules.causal.spec import ModelSpec
+from liftos_pipelines.modules.causal.watch.monitor import importance_update
 
 SPEC = ModelSpec(max_lag=7, seasonality=1)
 

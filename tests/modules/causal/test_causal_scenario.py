@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 from modules.causal.fitted_worlds import of_mmm_world
 
-from liftos_pipelines.modules.causal.design import build_design
-from liftos_pipelines.modules.causal.future import ScenarioError, extend, future_rows
-from liftos_pipelines.modules.causal.panel import CONTROL, PanelError, build_panel
-from liftos_pipelines.modules.causal.plan_spec import Scenario
-from liftos_pipelines.modules.causal.results import Fitted
-from liftos_pipelines.modules.causal.scenario import Outlook, outlook, outlooks
+from liftos_pipelines.modules.causal.answers.results import Fitted
+from liftos_pipelines.modules.causal.inputs.design import build_design
+from liftos_pipelines.modules.causal.inputs.panel import CONTROL, PanelError, build_panel
+from liftos_pipelines.modules.causal.plan.future import ScenarioError, extend, future_rows
+from liftos_pipelines.modules.causal.plan.scenario import Outlook, outlook, outlooks
+from liftos_pipelines.modules.causal.plan.spec import Scenario
 from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.simulate.mmm_worlds import PRICE, World, carry_over, make_world, saturated
 from liftos_pipelines.tables import ALL, table

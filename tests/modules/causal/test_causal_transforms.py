@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.causal.transforms import (
+from liftos_pipelines.modules.causal.engine.transforms import (
     CARRY,
     Carry,
     FloatArray,

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from modules.causal.causal_worlds import World, make_world
 
-from liftos_pipelines.modules.causal.champion import comparable_scales, reference_of
-from liftos_pipelines.modules.causal.design import Design, build_design
-from liftos_pipelines.modules.causal.panel import build_panel
+from liftos_pipelines.modules.causal.checks.champion import comparable_scales, reference_of
+from liftos_pipelines.modules.causal.inputs.design import Design, build_design
+from liftos_pipelines.modules.causal.inputs.panel import build_panel
 from liftos_pipelines.modules.causal.spec import ModelSpec
 
 SPEC = ModelSpec(max_lag=4, seasonality=1)

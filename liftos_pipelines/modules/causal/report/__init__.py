@@ -1,0 +1,1 @@
+"""One HTML page of a model, and the pictures for metadata."""
