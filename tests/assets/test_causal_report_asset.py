@@ -32,7 +32,7 @@ def test_each_fit_has_its_page_and_the_served_model_keeps_its_own(run: Run, home
     said = metadata_of(result, "report")
     page = folder / "mmm_report.html"
     first = page.read_text()
-    assert str(said["status"]).startswith("version 1: Published")
+    assert str(said["verdict"]).startswith("version 1: Published")
     assert said["bytes"] == len(first.encode()) < 3_000_000
     assert first == (folder / "mmm_report_v1.html").read_text()
     assert "NOT PUBLISHED" not in first
@@ -49,8 +49,8 @@ def test_each_fit_has_its_page_and_the_served_model_keeps_its_own(run: Run, home
     result = run("acme")
     said = metadata_of(result, "report")
     failing, serving = (folder / "mmm_report_v2.html").read_text(), page.read_text()
-    assert "version 2: NOT PUBLISHED: 1 check failed (heldout accuracy)." in str(said["status"])
-    assert "version 1: Published" in str(said["status"])
+    assert "version 2: NOT PUBLISHED: 1 check failed (heldout accuracy)." in str(said["verdict"])
+    assert "version 1: Published" in str(said["verdict"])
     assert "NOT PUBLISHED: 1 check failed (heldout accuracy)." in failing
     assert "Certificate" not in failing
     assert "version 1" in serving
@@ -73,7 +73,7 @@ def test_where_none_serves_the_page_is_that_of_the_fit_that_failed(run: Run, hom
     write_client(home, "acme", make_world(seed=3, geos=1, weeks=80), QUICK | IMPOSSIBLE)
     said = metadata_of(run("acme"), "report")
     page = (Lake(str(home / "lake")).folder("acme", "causal") / "mmm_report.html").read_text()
-    assert "version 1: NOT PUBLISHED" in str(said["status"])
+    assert "version 1: NOT PUBLISHED" in str(said["verdict"])
     assert "NOT PUBLISHED" in page
     assert "Do not act on the figures below" in page
 
