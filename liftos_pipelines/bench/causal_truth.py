@@ -1,6 +1,6 @@
 """The marketing-mix engine against known truth: error, coverage, forecasts, the plan's regret, and silent failures.
 
-Worlds of eight families (`simulate.mmm_worlds`), six seeds each, and two published data sets. Every reading goes the
+Worlds of eight families (`simulate.mmm_worlds`), twelve seeds each, and two published data sets. Every reading goes the
 way of a client: panel, design, fit, checks, results, plan, all with the default specification.
 """
 
@@ -27,7 +27,7 @@ from liftos_pipelines.stats import cluster_bootstrap, percentile_interval, wilso
 if TYPE_CHECKING:
     from liftos_pipelines.bench.causal_reading import Reading
 
-SEEDS = range(6)
+SEEDS = range(12)
 """Reported. Checks were developed on seeds 100 and above."""
 WORKERS = 2
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
