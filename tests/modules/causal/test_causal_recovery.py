@@ -131,3 +131,21 @@ def test_a_model_without_a_kind_of_parameter_is_fitted_and_read_again(forms: dic
     panel = panel_of(world)
     data = fit(build_design(panel, spec), spec)
     assert channel_results(read_fitted(data, panel)).height == 2 * 3
+
+
+@pytest.mark.parametrize("geos", [1, 2])
+def test_chains_begun_among_a_neighbours_draws_reach_their_own_posterior(geos: int) -> None:
+    """The frame of another posterior (twelve weeks fewer) is a metric, and no part of the answer."""
+    design = build_design(panel_of(make_world(seed=4, geos=geos)), SPEC)
+    engine = Engine.of(design, SPEC.model_copy(update={"draws": 1000}))
+    other = engine.sample(engine.window(12), seed=1).unconstrained
+    assert other is not None
+    plain = engine.sample(engine.window(), seed=2)
+    framed = engine.sample(engine.window(), seed=3, near=other.reshape(-1, other.shape[-1]), tune=150)
+    ours, theirs = (drawn.log_effect.reshape(-1, 3) for drawn in (framed, plain))
+    sd = theirs.std(axis=0)
+    assert np.abs((ours.mean(axis=0) - theirs.mean(axis=0)) / sd).max() < 0.2
+    np.testing.assert_allclose(ours.std(axis=0) / sd, 1, atol=0.2)
+    # Begun in the middle of the neighbour without its width, a chain must find its own metric: more steps each.
+    assert framed.n_steps.mean() < plain.n_steps.mean()
+    assert framed.diverging.mean() < 0.005

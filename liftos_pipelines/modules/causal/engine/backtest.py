@@ -29,7 +29,7 @@ MOST_DRAWS = 500
 """Draws kept of each fold's predictions."""
 LEAST_SHARE = 0.5
 """A fold that would see fewer of the weeks than this is not made."""
-REFIT_CHAINS, REFIT_TUNE, REFIT_ACCEPT = 2, 200, 0.8
+REFIT_CHAINS, REFIT_TUNE, REFIT_ACCEPT = 2, 150, 0.8
 """Enough for a prediction, which needs no tails of the parameters; half the steps of a fit that is published."""
 
 
@@ -61,14 +61,15 @@ def backtest(engine: Engine, sampled: Sampled, draws: Draws) -> list[Fold]:
     if not held:
         return []
     cuts = [k * held for k in range(1, spec.folds + 1) if weeks - k * held >= LEAST_SHARE * weeks]
-    return [_fold(engine, sampled, draws, out, held) for out in cuts]
+    residual = engine.media.residual(draws)
+    return [_fold(engine, sampled, draws, residual, out, held) for out in cuts]
 
 
-def _fold(engine: Engine, sampled: Sampled, draws: Draws, out: int, held: int) -> Fold:
+def _fold(engine: Engine, sampled: Sampled, draws: Draws, residual: FloatArray, out: int, held: int) -> Fold:
     spec, design, media = engine.spec, engine.design, engine.media
     rng = np.random.default_rng([spec.seed, 2, out])
     seen = engine.window(out)
-    update = importance_update(-log_new_weeks(media, draws, out))
+    update = importance_update(-log_new_weeks(media, draws, out, residual))
     log_effect = sampled.log_effect.reshape(len(draws), -1)
     if update.trusted or spec.sampler == "pymc":
         method = "reweighted"
@@ -77,11 +78,11 @@ def _fold(engine: Engine, sampled: Sampled, draws: Draws, out: int, held: int) -
         chosen = with_baseline(media, chosen, seen, rng)
     else:
         method = "refit"
-        start = None if sampled.unconstrained is None else sampled.unconstrained.mean(axis=(0, 1))
+        known = sampled.unconstrained
         fresh = engine.sample(
             seen,
             seed=spec.seed + out,
-            start=start,
+            near=None if known is None else known.reshape(-1, known.shape[-1]),
             chains=REFIT_CHAINS,
             draws=MOST_DRAWS // REFIT_CHAINS,
             tune=REFIT_TUNE,

@@ -130,14 +130,16 @@ def log_marginal(media: Media, draws: Draws, seen: Window) -> FloatArray:
     return marginal.log_density(media.residual(draws), seen, draws.sigma, draws.week_sigma)
 
 
-def log_new_weeks(media: Media, draws: Draws, new: int) -> FloatArray:
+def log_new_weeks(media: Media, draws: Draws, new: int, residual: FloatArray | None = None) -> FloatArray:
     """(n_draws,), log p(newest `new` weeks | draw, the weeks before): what importance weights are made of.
 
-    The baseline is integrated out, so a trend that moved is not a reason to distrust the media's draws.
+    The baseline is integrated out, so a trend that moved is not a reason to distrust the media's draws. `residual` is
+    `media.residual(draws)`, for those who have it.
     """
     design = media.design
     _, geos, weeks = design.shape
-    residual = media.residual(draws)
+    if residual is None:
+        residual = media.residual(draws)
     whole = marginal.window(design.baseline, geos, weeks)
     before = marginal.window(design.baseline, geos, weeks, new)
     return marginal.log_density(residual, whole, draws.sigma, draws.week_sigma) - marginal.log_density(

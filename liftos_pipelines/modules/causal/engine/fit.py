@@ -61,25 +61,25 @@ class Engine:
         seen: Window,
         *,
         seed: int,
-        start: FloatArray | None = None,
+        near: FloatArray | None = None,
         chains: int | None = None,
         draws: int | None = None,
         tune: int | None = None,
         target_accept: float | None = None,
     ) -> Sampled:
-        """Draws by the fused kernel, begun at the prior's medians or at `start`."""
+        """Draws by the fused kernel, begun at the prior's medians or among the draws `near` (see `sample_fused`)."""
         prior = effect_scale(self.design, self.spec)
         packed = pack(self.design, self.structure, prior, self.spec, seen, self.lift)
         return sample_fused(
             packed,
-            initial_point(packed, prior.mu, self.structure) if start is None else start,
+            initial_point(packed, prior.mu, self.structure),
             chains=chains or self.spec.chains,
             draws=draws or self.spec.draws,
             tune=tune or self.spec.tune,
             seed=seed,
             cores=self.cores,
             target_accept=target_accept or self.spec.target_accept,
-            jitter=0.3 if start is None else 0.05,
+            near=near,
         )
 
     def complete(self, sampled: Sampled, seen: Window, seed: int) -> Draws:
@@ -97,13 +97,8 @@ def fit(
     *,
     notes: Sequence[str] = (),
     cores: int = 2,
-    start: FloatArray | None = None,
 ) -> az.InferenceData:
     """Sample the posterior, with remedies where the draws are not good enough, and test it on weeks it has not seen.
-
-    Parameters
-    ----------
-    start : (n_dimensions,), unconstrained; where chains begin, for example the last posterior's mean
 
     Returns
     -------
@@ -113,7 +108,7 @@ def fit(
     """
     engine = Engine.of(design, spec, lift, cores)
     seen = engine.window()
-    sampled, attempts = _with_remedies(engine, seen, start)
+    sampled, attempts = _with_remedies(engine, seen)
     draws = engine.complete(sampled, seen, spec.seed)
     finished = time.perf_counter()
     out = _inference_data(sampled, draws, engine)
@@ -146,13 +141,13 @@ def fit(
     return out
 
 
-def _with_remedies(engine: Engine, seen: Window, start: FloatArray | None) -> tuple[Sampled, list[dict[str, float]]]:
+def _with_remedies(engine: Engine, seen: Window) -> tuple[Sampled, list[dict[str, float]]]:
     """The first good enough draws, or the last attempt's; what each attempt gave is kept."""
     spec = engine.spec
     if spec.sampler == "pymc":
         sampled = sample_graph(engine.design, spec, engine.lift, engine.structure, seed=spec.seed, cores=engine.cores)
         return sampled, [_attempt(sampled, spec.target_accept)]
-    sampled = engine.sample(seen, seed=spec.seed, start=start)
+    sampled = engine.sample(seen, seed=spec.seed)
     attempts = [_attempt(sampled, spec.target_accept)]
     for number, (accept, tune) in enumerate(REMEDIES, start=1):
         last = attempts[-1]
@@ -163,7 +158,6 @@ def _with_remedies(engine: Engine, seen: Window, start: FloatArray | None) -> tu
         sampled = engine.sample(
             seen,
             seed=spec.seed + 1000 * number,
-            start=start,
             tune=int(tune * spec.tune),
             draws=spec.draws if enough else 2**number * spec.draws,
             target_accept=max(accept, spec.target_accept),

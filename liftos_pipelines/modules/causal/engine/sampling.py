@@ -17,6 +17,7 @@ from liftos_pipelines.modules.causal.inputs.design import Design
 from liftos_pipelines.modules.causal.inputs.lift import LiftTests
 from liftos_pipelines.modules.causal.spec import ModelSpec
 
+JITTER = 0.3
 LARGE = 60
 """From this many dimensions on the metric has a low-rank part: with 20 geos effects, spreads and offsets are correlated
 and it gives five times the effective draws; with 3 geos or none a diagonal metric gives more."""
@@ -78,18 +79,25 @@ def sample_fused(
     seed: int,
     cores: int,
     target_accept: float,
-    jitter: float = 0.3,
+    near: FloatArray | None = None,
 ) -> Sampled:
-    """NUTS on the compiled log-density; chains begin at `start` plus normal jitter."""
+    """NUTS on the compiled log-density; chains begin at `start` plus normal jitter.
+
+    `near` are unconstrained draws (n_draws, n_dimensions) of a posterior that is nearly this one: chains then begin
+    among them, in their units.
+    """
     import nutpie
 
     began = time.perf_counter()
-    from liftos_pipelines.modules.causal.engine.native import compiled_model
+    from liftos_pipelines.modules.causal.engine.native import Frame, compiled_model
+
+    frame = None if near is None else Frame.around(near)
+    centre = start if near is None else np.zeros(packed.dimension)
 
     def begin(chain_seed: int) -> FloatArray:
-        return np.asarray(start + jitter * np.random.default_rng(chain_seed).standard_normal(start.size))
+        return np.asarray(centre + JITTER * np.random.default_rng(chain_seed).standard_normal(centre.size))
 
-    model = compiled_model(packed, begin)
+    model = compiled_model(packed, begin, frame)
     ready = time.perf_counter()
     trace = nutpie.sample(
         model,
@@ -99,7 +107,7 @@ def sample_fused(
         cores=min(cores, chains),
         seed=seed,
         target_accept=target_accept,
-        low_rank_modified_mass_matrix=packed.dimension > LARGE,
+        low_rank_modified_mass_matrix=near is None and packed.dimension > LARGE,
         progress_bar=False,
     )
     z = trace.posterior["z"].to_numpy()

@@ -179,7 +179,8 @@ def refresh(
                 found = replace(nothing, method="update", tier=2, published=weighed, final=matched.update)
                 found = replace(found, draws=its, moves=matched.moves)
     if found.published is None and "unconstrained" in data.groups():
-        warm = _warm_refit(target, data.unconstrained["z"].mean(("chain", "draw")).to_numpy())
+        known = data.unconstrained["z"].to_numpy()
+        warm = _warm_refit(target, known.reshape(-1, known.shape[-1]))
         if warm is not None:
             found = replace(nothing, tier=3, published=published(target, warm, equal_weights(len(warm))), draws=warm)
     return replace(found, seconds=time.perf_counter() - began)
@@ -323,13 +324,13 @@ def _unpacked(z: FloatArray, packed: Packed, engine: Engine) -> Draws:
     return complete(engine.media, effect_scale(engine.design, engine.spec), drawn, natural.log_effect)
 
 
-def _warm_refit(engine: Engine, start: FloatArray) -> Draws | None:
+def _warm_refit(engine: Engine, near: FloatArray) -> Draws | None:
     """Draws of the target itself with a short adaptation; None when they are not good enough."""
     import arviz as az
 
     seen, spec = engine.window(), engine.spec
     try:
-        sampled = engine.sample(seen, seed=spec.seed + 1, start=start, tune=min(WARM_TUNE, spec.tune))
+        sampled = engine.sample(seen, seed=spec.seed + 1, near=near, tune=min(WARM_TUNE, spec.tune))
     except (ValueError, RuntimeError):
         return None
     z = sampled.unconstrained
