@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 LEAST_ESS, MOST_R_HAT = 400.0, 1.01
 """Short of these, or with a divergent draw, the next remedy is tried."""
 REMEDIES = ((0.98, 1.5), (0.995, 2.0))
-"""Acceptance to aim at, and how many times the steps of adaptation, of each further attempt; a short chain is a matter
-of draws, so where chains disagree or too few draws are effective there are twice as many of them."""
+"""Acceptance to aim at where draws diverged, and how many times the steps of adaptation, of each further attempt; where
+chains disagree or too few draws are effective, there are twice as many draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,14 +155,15 @@ def _with_remedies(engine: Engine, seen: Window) -> tuple[Sampled, list[dict[str
         enough = last["r_hat"] <= MOST_R_HAT and last["ess"] >= LEAST_ESS
         if enough and last["divergences"] == 0:
             break
+        aim = max(accept, spec.target_accept) if last["divergences"] else spec.target_accept
         sampled = engine.sample(
             seen,
             seed=spec.seed + 1000 * number,
             tune=int(tune * spec.tune),
             draws=spec.draws if enough else 2**number * spec.draws,
-            target_accept=max(accept, spec.target_accept),
+            target_accept=aim,
         )
-        attempts.append(_attempt(sampled, accept))
+        attempts.append(_attempt(sampled, aim))
     return sampled, attempts
 
 
