@@ -121,9 +121,11 @@ def test_weights_bring_the_draws_under_meridians_prior() -> None:
     assert abs(float(half.mean()) - true) > 4 * error
 
 
-@pytest.mark.parametrize(("name", "knots"), [("meridian-default", 10), ("meridian-default-geo", 20)])
+@pytest.mark.parametrize(
+    ("name", "knots", "draws"), [("meridian-default", 10, 500), ("meridian-default-geo", 20, 1000)]
+)
 def test_the_benchmarks_clients_have_meridians_baseline(
-    name: str, knots: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, knots: int, draws: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "PROJECT", Path(__file__).parents[2])
     (tmp_path / "bench").mkdir()
@@ -133,4 +135,4 @@ def test_the_benchmarks_clients_have_meridians_baseline(
     spec = ModelSpec.from_config(client.causal)
     assert client.client == "bench"
     assert (spec.knots, spec.independent_knots, spec.seasonality, spec.shock_z) == (knots, True, 0, None)
-    assert (spec.chains, spec.draws) == (4, 1000)
+    assert (spec.chains, spec.draws) == (4, draws)
