@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -236,14 +235,12 @@ def _inference_data(sampled: Sampled, draws: Draws, engine: Engine) -> az.Infere
             "centre": ("geo", scales.centre),
             "media_scale": ("channel", scales.media),
             "reach_scale": ("channel", scales.reach),
-            "control_centre": ("control", scales.control_centre),
-            "control_spread": ("control", scales.control_spread),
             "spread": scales.spread,
             "knots": scales.knots,
             # What the fit saw: a later panel that says otherwise of these weeks was restated.
             "outcome": (("geo", "week"), design.outcome),
         },
-        coords={"geo": list(design.geos), "channel": list(design.channels), "control": list(design.controls)},
+        coords={"geo": list(design.geos), "channel": list(design.channels)},
         attrs={
             "origin": scales.origin.isoformat(),
             "shocks": json.dumps([week.isoformat() for week in scales.shocks]),
@@ -276,21 +273,7 @@ def _predictions(folds: Sequence[Fold], design: Design) -> Any:
 
 def scales_of(data: az.InferenceData) -> Scales:
     """The frozen units a posterior was fitted in."""
-    constant = data.constant_data
-    if "scales" in constant.attrs:
-        return Scales.from_json(constant.attrs["scales"])
-    return Scales(
-        size=constant["size"].to_numpy(),
-        spread=float(constant["spread"]),
-        centre=constant["centre"].to_numpy(),
-        media=constant["media_scale"].to_numpy(),
-        reach=constant["reach_scale"].to_numpy(),
-        control_centre=constant["control_centre"].to_numpy(),
-        control_spread=constant["control_spread"].to_numpy(),
-        origin=date.fromisoformat(constant.attrs["origin"]),
-        knots=int(constant["knots"]),
-        shocks=tuple(date.fromisoformat(week) for week in json.loads(constant.attrs["shocks"])),
-    )
+    return Scales.from_json(data.constant_data.attrs["scales"])
 
 
 def inputs_digest(design: Design) -> str:

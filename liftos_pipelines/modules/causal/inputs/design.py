@@ -61,7 +61,7 @@ __all__ = [
 class Scales:
     """Frozen units. `size` (n_geos,) heads; `spread` outcome per head; `centre` (n_geos,) outcome per head;
     `media` (n_channels,) median positive exposure per head, or frequency; `reach` (n_channels,) median positive reach
-    per head, 1 where there is none; controls: (n_controls,) median and spread. In the multiplicative form `spread` and
+    per head, 1 where there is none. In the multiplicative form `spread` and
     `centre` are of the logarithm of the outcome."""
 
     size: FloatArray
@@ -69,8 +69,6 @@ class Scales:
     centre: FloatArray
     media: FloatArray
     reach: FloatArray
-    control_centre: FloatArray
-    control_spread: FloatArray
     origin: date
     """First week of the fit; the trend counts from here."""
     knots: int
@@ -316,8 +314,6 @@ def _scales(
         centre=centre,
         media=media,
         reach=np.array([np.median(people[people > 0]) for people in reached]),
-        control_centre=np.array([np.median(control) for control in controls]),
-        control_spread=np.array([robust_spread(control - np.median(control)) for control in controls]),
         origin=weeks[0],
         knots=knot_count(len(weeks), spec),
         weeks=len(weeks),
