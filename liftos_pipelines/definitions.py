@@ -31,8 +31,13 @@ from liftos_pipelines.assets import (  # noqa: E402
     llm,
     memory,
     sentiment,
+    sentiment_index,
+    sentiment_revenue,
     sources,
     surfacing,
+    surfacing_pages,
+    surfacing_shifts,
+    surfacing_visibility,
 )
 from liftos_pipelines.assets import eval as eval_assets  # noqa: E402
 from liftos_pipelines.resources.embedder import EmbedderResource  # noqa: E402
@@ -56,7 +61,12 @@ ASSET_ROOMS = (
     causal_monitor,
     causal_report,
     sentiment,
+    sentiment_index,
+    sentiment_revenue,
     surfacing,
+    surfacing_visibility,
+    surfacing_shifts,
+    surfacing_pages,
     llm,
     agentic,
     memory,

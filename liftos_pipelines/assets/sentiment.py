@@ -1,24 +1,17 @@
-"""Lift Sentiment's assets: mentions become scores, a daily index, drop alerts (events) and a link to the outcome."""
-
-from datetime import datetime
+"""Lift Sentiment reads: the classifier in use, and every mention scored by it."""
 
 import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.clients import ClientConfig
-from liftos_pipelines.modules.sentiment import client_training, revenue
-from liftos_pipelines.modules.sentiment.alerts import AlertReport, find_drops
-from liftos_pipelines.modules.sentiment.index import net_sentiment_by_day
+from liftos_pipelines.modules.sentiment import client_training
 from liftos_pipelines.modules.sentiment.model import SentimentModel
 from liftos_pipelines.modules.sentiment.scoring import score_mentions
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource, second_identifier
-from liftos_pipelines.resources.spine import SpineResource
-from liftos_pipelines.spine.database import Spine
-from liftos_pipelines.spine.payloads import SentimentDropDetected
-from liftos_pipelines.tables import ALL, table
+from liftos_pipelines.tables import table
 from liftos_pipelines.text import Name, NameFinder
 
 
@@ -99,93 +92,10 @@ def mention_scores(
     )
 
 
-@lift_asset(
-    "sentiment/daily_index",
-    ins=inputs("sentiment/mention_scores", "sources/mentions"),
-    kinds={"polars"},
-    code_version="1",
-)
-def daily_index(
-    context: dg.AssetExecutionContext, mention_scores: pl.DataFrame, mentions: pl.DataFrame
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """Net sentiment (mean of p_positive - p_negative) per day, campaign and source, 90 % intervals by author."""
-    if mentions.is_empty():
-        return skipped("sentiment/daily_index", "mentions")
-    index = net_sentiment_by_day(mention_scores, mentions)
-    total = index.filter((pl.col("campaign_id") == ALL) & (pl.col("source") == ALL))
-    newest = total.tail(1)
-    return result(
-        index,
-        net_sentiment=newest["net_sentiment"].item() if newest.height else None,
-        net_sentiment_low=newest["low"].item() if newest.height else None,
-        net_sentiment_high=newest["high"].item() if newest.height else None,
-        days=total.height,
-        mentions_scored=total["n"].sum(),
-    )
-
-
-@lift_asset(
-    "sentiment/alerts",
-    ins=inputs("sentiment/daily_index", "sentiment/mention_scores", "sources/mentions"),
-    kinds={"polars"},
-    code_version="1",
-)
-def alerts(
-    context: dg.AssetExecutionContext,
-    daily_index: pl.DataFrame,
-    mention_scores: pl.DataFrame,
-    mentions: pl.DataFrame,
-    spine: SpineResource,
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """Drops of net sentiment by campaign and in total, from a detector with a stated rate of false alarms; each
-    raises `sentiment_drop_detected`."""
-    if mentions.is_empty():
-        return skipped("sentiment/alerts", "mentions")
-    report = find_drops(daily_index, mention_scores, mentions)
-    raise_drops(spine.get(), client_of(context).client, report.alerts)
-    return result(report.alerts, **_alert_metadata(report))
-
-
-@lift_asset(
-    "sentiment/revenue_link",
-    ins=inputs("sentiment/daily_index", "sources/marketing_outcome"),
-    kinds={"polars"},
-    code_version="1",
-)
-def revenue_link(
-    context: dg.AssetExecutionContext, daily_index: pl.DataFrame, marketing_outcome: pl.DataFrame
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """Whether the outcome moves with net sentiment, and with what delay: an association, never called a cause."""
-    for frame, source in ((daily_index, "mentions"), (marketing_outcome, "marketing")):
-        if frame.is_empty():
-            return skipped("sentiment/revenue_link", source)
-    link = revenue.revenue_link(daily_index, marketing_outcome)
-    strongest = link.drop_nulls("p_value").sort("p_value", pl.col("estimate").abs(), descending=[False, True]).head(1)
-    return result(
-        link,
-        strongest_lag_days=strongest["lag_days"].item() if strongest.height else None,
-        strongest_p_value=strongest["p_value"].item() if strongest.height else None,
-        smallest_visible_correlation=link["smallest_visible"][0],
-        verdict=(strongest if strongest.height else link)["verdict"][0],
-    )
-
-
 def names_of(client: ClientConfig, campaigns: pl.DataFrame) -> list[Name]:
     """The brand, its competitors and the client's campaigns, as names that a mention may speak of."""
     brands = client.brand.names() if client.brand else []
     return [*brands, *(Name(name=name) for name in campaigns["name"].drop_nulls().unique().sort())]
-
-
-def raise_drops(spine: Spine, client: str, alerts: pl.DataFrame) -> None:
-    """One `sentiment_drop_detected` an alert; raising one again changes nothing."""
-    for row in alerts.iter_rows(named=True):
-        detected: datetime = row["detected_at"]
-        spine.raise_event(
-            client,
-            SentimentDropDetected(**{name: row[name] for name in SentimentDropDetected.model_fields}),
-            occurred_at=detected,
-            correlation_id=f"sentiment-drop-{row['alert_id']}",
-        )
 
 
 def _model_result(
@@ -219,14 +129,3 @@ def _model_result(
 
 def _known(value: float) -> float | None:
     return None if value != value else value
-
-
-def _alert_metadata(report: AlertReport) -> dict[str, object]:
-    return {
-        "alerts": report.alerts.height,
-        "worst_severity": report.alerts["severity"].max(),
-        "false_alarms_per_year": report.false_alarms_per_year if report.monitored else None,
-        "stream_years": report.stream_years,
-        "streams_monitored": ", ".join(report.monitored) or "none",
-        "streams_with_too_few_days": ", ".join(report.not_monitored) or "none",
-    }

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from liftos_pipelines.assets import sentiment as assets
+from liftos_pipelines.assets import sentiment_index, sentiment_revenue
 from liftos_pipelines.checks import sentiment as checks
 from liftos_pipelines.modules.sentiment.model import LABELS
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
@@ -68,7 +69,8 @@ def lake(home: Path) -> Lake:
 def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("clients", [CLIENT])
     everything = [
-        assets.model, assets.mention_scores, assets.daily_index, assets.alerts, assets.revenue_link,
+        assets.model, assets.mention_scores, sentiment_index.daily_index, sentiment_index.alerts,
+        sentiment_revenue.revenue_link,
         checks.probabilities_sound, checks.abstention, checks.languages_known, checks.agrees_with_ratings,
         checks.false_alarm_rate,
     ]  # fmt: skip

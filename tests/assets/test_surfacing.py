@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from liftos_pipelines.assets import surfacing as assets
+from liftos_pipelines.assets import surfacing_pages, surfacing_shifts, surfacing_visibility
 from liftos_pipelines.checks import surfacing as checks
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource
@@ -22,6 +23,7 @@ from surfacing.test_audit import GOOD, URL
 from surfacing.worlds import BRANDS, daily_answers
 
 CLIENT = "acme"
+ROOMS = [assets, surfacing_visibility, surfacing_shifts, surfacing_pages]
 NAMES = ("answer_mentions", "visibility", "shifts", "page_audit", "recommendations")
 SOURCES = ("sources/answers", "sources/pages", "sources/outcomes")
 CHANGE = {"two": {"Acme": -1.2, "Globex": 1.0, "Initech": -0.8, "Hooli": 1.2, "Umbrella": -1.0}}
@@ -70,7 +72,7 @@ def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
         for name in SOURCES
     ]
     return dg.materialize(
-        [*dg.load_assets_from_modules([assets]), *upstream, *dg.load_asset_checks_from_modules([checks])],
+        [*dg.load_assets_from_modules(ROOMS), *upstream, *dg.load_asset_checks_from_modules([checks])],
         instance=instance,
         partition_key=CLIENT,
         selection=dg.AssetSelection.groups("surfacing"),
@@ -138,7 +140,7 @@ def test_only_recent_changes_of_others_become_events(lake: Lake) -> None:
         {"detected_at": datetime(2025, 3, day, tzinfo=UTC), "engine": "one", "kind": kind, "brand": "all", "effect": None, "p_value": 0.01}
         for day, kind in enumerate(("engine", "world", "brand", "own"), start=1)
     ]  # fmt: skip
-    raised = assets.raise_shifts(open_spine(), CLIENT, pl.DataFrame(rows))
+    raised = surfacing_shifts.raise_shifts(open_spine(), CLIENT, pl.DataFrame(rows))
     assert raised == 3
     assert {event.type for event in open_spine().events(CLIENT)} == {
         "algorithm_change_detected",
