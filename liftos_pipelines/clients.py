@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import dagster as dg
 import yaml
@@ -39,6 +39,8 @@ class BrandName(_Model):
     name: Annotated[str, Field(min_length=1)]
     aliases: list[str] = []
     domains: list[str] = []
+    products: list[str] = []
+    """Products that texts may name without their brand; each is followed on its own, and speaks for its brand."""
 
     def as_name(self) -> Name:
         return Name(name=self.name, aliases=tuple(self.aliases), domains=tuple(self.domains))
@@ -50,6 +52,17 @@ class Brand(BrandName):
     def names(self) -> list[Name]:
         """The brand first, then its competitors."""
         return [self.as_name(), *(competitor.as_name() for competitor in self.competitors)]
+
+
+class SentimentSettings(_Model):
+    """How mentions are read."""
+
+    classifier: Annotated[str, Field(min_length=1)] = "packaged"
+    """`packaged`, or a Hugging Face sequence classifier: a folder (relative to the client's) or a name on a hub."""
+    encoder: Literal["auto", "never"] = "auto"
+    """Whether the packaged classifier reads with its sentence encoder where that helps, or with n-grams alone."""
+    download: bool = False
+    """Allow the classifier's files to be fetched by name; without it, only files of this machine are used."""
 
 
 class FileSource(_Model):
@@ -121,6 +134,7 @@ class ClientConfig(_Model):
     brand: Brand | None = None
     sources: Sources = Sources()
     causal: dict[str, Any] = {}
+    sentiment: SentimentSettings = SentimentSettings()
     slos: dict[str, Any] = {}
     policies: str | None = None
     folder: Annotated[Path, Field(exclude=True)]
@@ -236,6 +250,7 @@ def _allowed_fields(location: tuple[int | str, ...]) -> list[str]:
     by_field: dict[str, type[BaseModel]] = {
         "brand": Brand,
         "competitors": BrandName,
+        "sentiment": SentimentSettings,
         "sources": Sources,
         "marketing": MarketingSource,
         "channels": MediaColumns,
