@@ -28,6 +28,30 @@ class Calibration:
         return softmax(logits / self.temperature + np.asarray(self.offsets))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SoftConfusion:
+    """What the classifier says of each class on average: how far its probabilities are pulled together.
+
+    `matrix[c]` is the mean probability vector of texts whose true class is c, over texts that took no part in fitting;
+    `counts` are those texts a class. With class shares q, a mean of probabilities has expectation `q @ matrix`.
+    Sources: Bella et al. (2010), Quantification via probability estimators; Hopkins and King (2010), A method of
+    automated nonparametric content analysis for social science.
+    """
+
+    matrix: Array
+    counts: Array
+
+
+def soft_confusion(probabilities: Array, labels: NDArray[np.int64]) -> SoftConfusion:
+    """Mean probability vector of each true class, from predictions for left-out texts; a class without texts is NaN."""
+    k = probabilities.shape[1]
+    counts = np.bincount(labels, minlength=k).astype(float)
+    sums = np.zeros((k, k))
+    np.add.at(sums, labels, probabilities)
+    with np.errstate(invalid="ignore"):
+        return SoftConfusion(matrix=sums / counts[:, None], counts=counts)
+
+
 def fit_calibration(logits: Array, labels: NDArray[np.int64], *, ridge: float = 5.0) -> Calibration:
     """Temperature and class offsets that maximise the likelihood of held-out labels.
 

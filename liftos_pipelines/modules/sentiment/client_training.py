@@ -198,6 +198,7 @@ def _fitted(
         # of them is right often enough, nothing is sure enough.
         abstain_below=1.0 if threshold is None else max(threshold, default.abstain_below),
         origin="client",
+        soft_confusion={cal.POOLED: cal.soft_confusion(probabilities, y)},
     )
     figures = sentiment_figures(probabilities, y, codes, moved.abstain_below)
     # What is stored is what is scored with, so the weights pass through their stored precision here already.

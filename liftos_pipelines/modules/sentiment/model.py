@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from liftos_pipelines.modules.sentiment.calibration import POOLED, Calibration
+from liftos_pipelines.modules.sentiment.calibration import POOLED, Calibration, SoftConfusion
 from liftos_pipelines.modules.sentiment.features import hashed_counts, weighted
 from liftos_pipelines.modules.sentiment.linear import softmax
 from liftos_pipelines.modules.sentiment.normalise import normalise
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 LABELS = ("negative", "neutral", "positive")
 EMOTIONS = ("anger", "joy", "optimism", "sadness")
 LANGUAGES = ("ar", "en", "fr", "de", "hi", "it", "pt", "es")
-FORMAT = 1
+FORMAT = 2
 # Weights are stored as whole numbers up to this size times one scale a class.
 _LEVELS = 63
 
@@ -46,7 +46,8 @@ class SentimentModel:
 
     `calibrations` by language code, with `pooled` for the rest; `abstain_below` is the confidence under which the
     label is not to be relied on, chosen for `target_accuracy`; `head_languages` names the languages in which the
-    emotion and irony heads were trained; `figures` holds what was measured when the model was made.
+    emotion and irony heads were trained; `figures` holds what was measured when the model was made; `soft_confusion`, by
+    language and `pooled`, is measured on texts left out of the fit.
     """
 
     bits: int
@@ -58,6 +59,7 @@ class SentimentModel:
     head_languages: tuple[str, ...] = ("en",)
     origin: str = "packaged"
     figures: Mapping[str, Any] = field(default_factory=dict)
+    soft_confusion: Mapping[str, SoftConfusion] = field(default_factory=dict)
 
     def features(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """(n, 2**bits) weighted features of raw texts."""
@@ -124,6 +126,10 @@ class SentimentModel:
             "abstain_below": self.abstain_below,
             "target_accuracy": self.target_accuracy,
             "head_languages": list(self.head_languages),
+            "soft_confusion": {
+                code: {"matrix": one.matrix.tolist(), "counts": one.counts.tolist()}
+                for code, one in self.soft_confusion.items()
+            },
             "origin": self.origin,
             "figures": dict(self.figures),
         }
@@ -161,6 +167,10 @@ class SentimentModel:
                 head_languages=tuple(facts["head_languages"]),
                 origin=str(facts["origin"]),
                 figures=facts["figures"],
+                soft_confusion={
+                    code: SoftConfusion(matrix=np.asarray(one["matrix"]), counts=np.asarray(one["counts"]))
+                    for code, one in facts["soft_confusion"].items()
+                },
             )
         except (KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ModelError(f"not a sentiment model: {error!r}") from error

@@ -118,9 +118,13 @@ def train(
     probabilities = model.calibrated(held_out, languages[:main].tolist())
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels[:main]
     threshold = cal.abstention_threshold(confidence, correct, target_accuracy)
+    confusion = {cal.POOLED: cal.soft_confusion(probabilities, labels[:main])}
+    for code in calibrations.keys() - {cal.POOLED}:
+        rows = np.flatnonzero(languages[:main] == code)
+        confusion[code] = cal.soft_confusion(probabilities[rows], labels[rows])
     # What is stored is what is scored with: weights pass through their stored precision before any figure is taken.
     model = SentimentModel.from_arrays(
-        replace(model, abstain_below=1.0 if threshold is None else threshold).to_arrays()
+        replace(model, abstain_below=1.0 if threshold is None else threshold, soft_confusion=confusion).to_arrays()
     )
     figures: dict[str, Any] = {
         "trained_texts": len(sentiment.texts),
