@@ -163,6 +163,18 @@ def local_files(client: ClientConfig, where: str, path: str) -> list[Path]:
     return files
 
 
+def stamps(client: ClientConfig, where: str, path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of what a path means on this machine: files, or a Delta table's commits.
+
+    Raises
+    ------
+    ClientFileError : as `local_files`
+    """
+    table = _delta_uri(client, where, path)
+    files = sorted(Path(table, "_delta_log").glob("*.json"))[-1:] if table else local_files(client, where, path)
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
 def _local_pattern(client: ClientConfig, where: str, path: str) -> Path:
     """The absolute path or pattern. Relative paths stay in the client's folder: `..` is refused."""
     written = Path(path).expanduser()

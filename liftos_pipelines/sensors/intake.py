@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from liftos_pipelines.clients import ClientError, list_clients, load_client
-from liftos_pipelines.resources.client_files import ClientFileError, local_files
+from liftos_pipelines.resources.client_files import ClientFileError, stamps
 
 # Which assets a source's files feed first; what lies further downstream follows by events and by the schedules.
 FED_BY_SOURCE: dict[str, tuple[str, ...]] = {
@@ -47,7 +47,7 @@ def changed_sources(seen: Mapping[str, str], now: Mapping[str, str]) -> list[str
 
 
 def fingerprints(client: str) -> dict[str, str]:
-    """Size and time of change of each source's local files; a source given by URI is left to the schedules."""
+    """What each source's local files or Delta table look like now; a source given by URI is left to the schedules."""
     config = load_client(client)
     prints: dict[str, str] = {}
     for source in type(config.sources).model_fields:
@@ -55,12 +55,11 @@ def fingerprints(client: str) -> dict[str, str]:
         if settings is None or "://" in settings.path:
             continue
         try:
-            files = local_files(config, f"sources.{source}.path", settings.path)
+            found = stamps(config, f"sources.{source}.path", settings.path)
         except ClientFileError:
             continue  # absent or refused: ingestion says why, the sensor waits for something to take in
-        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        if stats:
-            prints[source] = json.dumps(stats)
+        if found:
+            prints[source] = json.dumps(found)
     return prints
 
 

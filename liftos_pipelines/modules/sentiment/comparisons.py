@@ -29,42 +29,41 @@ _WORSE = (
     r"|peor(?:es)?|mas car[oa]s?|peggior\w*|peggio|pior(?:es)?|mais car[oa]s?|اسوا"
 )
 _THAN = r"(?:than|to|als|que|qu'|di|del|della|do que|da|che|من)"
-_PATTERNS: tuple[tuple[re.Pattern[str], Relation], ...] = tuple(
-    (re.compile(pattern), relation)
-    for pattern, relation in (
-        (rf"{_NAME}(?P<between>{_NEAR})(?<!\w)(?:{_BETTER})(?!\w){_CLOSE}(?<!\w){_THAN}\b{_CLOSE}{_NAME}", "better"),
-        (rf"{_NAME}(?P<between>{_NEAR})(?<!\w)(?:{_WORSE})(?!\w){_CLOSE}(?<!\w){_THAN}\b{_CLOSE}{_NAME}", "worse"),
-        # Romanised Hindi puts the name compared with first: "Acme Globex se better hai".
-        (rf"{_NAME}(?P<between>{_CLOSE}){_NAME} se (?:\w+ )?(?:better|ac{{1,2}}h+[aie]+|behtar|badhiya)\b", "better"),
-        (rf"{_NAME}(?P<between>{_CLOSE}){_NAME} se (?:\w+ )?(?:worse|bur[aie]|kharab|ghatiya|bekar)\b", "worse"),
-        (
-            r"\b(?P<between>)(?:prefer(?:red|s)?|prefere(?:s)?|prefier[oea]s?|preferisc[oe]|prefir[oa]|prefere)\b"
-            rf"{_CLOSE}{_NAME}{_CLOSE}\b(?:to|over|than|a|au|que|rispetto)\b{_CLOSE}{_NAME}",
-            "better",
-        ),
-        (rf"{_NAME}(?P<between>{_CLOSE})\blieber(?: \w+)? als\b{_CLOSE}{_NAME}", "better"),
-        (
-            rf"{_NAME}(?P<between>{_CLOSE})\b(?:beats?|outperforms?|outclasses|trumps|schlagt|ubertrifft|bat|surpasse"
-            rf"|supera|batte|vence|ganha d[eoa])\b{_CLOSE}{_NAME}",
-            "better",
-        ),
-        # Whoever changes from one to another says which one was left.
-        (
-            r"\b(?P<between>)(?:switch(?:ed|ing)?|mov(?:ed|ing)|chang(?:ed|ing)|went)"
-            rf"{_CLOSE}\bfrom\b{_CLOSE}{_NAME}{_CLOSE}\bto\b{_CLOSE}{_NAME}",
-            "worse",
-        ),
-        (
-            rf"\bvon(?P<between>){_CLOSE}{_NAME}{_CLOSE}\bzu[rm]?\b{_CLOSE}{_NAME}(?={_NEAR}(?:wechsel|umgestiegen))",
-            "worse",
-        ),
-        (
-            r"\b(?P<between>)(?:passee? de|quitte|change de|cambi\w+ de|pas[eo] de|passat\w da|cambiat\w da|mudei d[eoa]"
-            rf"|troquei (?:d?[eoa]))\b{_CLOSE}{_NAME}{_CLOSE}\b(?:a|pour|chez|al|para|por|pel[oa])\b{_CLOSE}{_NAME}",
-            "worse",
-        ),
-    )
+_WRITTEN: tuple[tuple[str, Relation], ...] = (
+    (rf"{_NAME}(?P<between>{_NEAR})(?<!\w)(?:{_BETTER})(?!\w){_CLOSE}(?<!\w){_THAN}\b{_CLOSE}{_NAME}", "better"),
+    (rf"{_NAME}(?P<between>{_NEAR})(?<!\w)(?:{_WORSE})(?!\w){_CLOSE}(?<!\w){_THAN}\b{_CLOSE}{_NAME}", "worse"),
+    # Romanised Hindi puts the name compared with first: "Acme Globex se better hai".
+    (rf"{_NAME}(?P<between>{_CLOSE}){_NAME} se (?:\w+ )?(?:better|ac{{1,2}}h+[aie]+|behtar|badhiya)\b", "better"),
+    (rf"{_NAME}(?P<between>{_CLOSE}){_NAME} se (?:\w+ )?(?:worse|bur[aie]|kharab|ghatiya|bekar)\b", "worse"),
+    (
+        r"\b(?P<between>)(?:prefer(?:red|s)?|prefere(?:s)?|prefier[oea]s?|preferisc[oe]|prefir[oa]|prefere)\b"
+        rf"{_CLOSE}{_NAME}{_CLOSE}\b(?:to|over|than|a|au|que|rispetto)\b{_CLOSE}{_NAME}",
+        "better",
+    ),
+    (rf"{_NAME}(?P<between>{_CLOSE})\blieber(?: \w+)? als\b{_CLOSE}{_NAME}", "better"),
+    (
+        rf"{_NAME}(?P<between>{_CLOSE})\b(?:beats?|outperforms?|outclasses|trumps|schlagt|ubertrifft|bat|surpasse"
+        rf"|supera|batte|vence|ganha d[eoa])\b{_CLOSE}{_NAME}",
+        "better",
+    ),
+    # Whoever changes from one to another says which one was left.
+    (
+        r"\b(?P<between>)(?:switch(?:ed|ing)?|mov(?:ed|ing)|chang(?:ed|ing)|went)"
+        rf"{_CLOSE}\bfrom\b{_CLOSE}{_NAME}{_CLOSE}\bto\b{_CLOSE}{_NAME}",
+        "worse",
+    ),
+    (
+        rf"\bvon(?P<between>){_CLOSE}{_NAME}{_CLOSE}\bzu[rm]?\b{_CLOSE}{_NAME}(?={_NEAR}(?:wechsel|umgestiegen))",
+        "worse",
+    ),
+    (
+        r"\b(?P<between>)(?:passee? de|quitte|change de|cambi\w+ de|pas[eo] de|passat\w da|cambiat\w da"
+        rf"|mudei d[eoa]|troquei (?:d?[eoa]))\b{_CLOSE}{_NAME}{_CLOSE}\b(?:a|pour|chez|al|para|por|pel[oa])\b"
+        rf"{_CLOSE}{_NAME}",
+        "worse",
+    ),
 )
+_PATTERNS = tuple((re.compile(pattern), relation) for pattern, relation in _WRITTEN)
 
 
 def comparisons(folded: str, hits: Sequence[Hit]) -> dict[str, Relation]:
