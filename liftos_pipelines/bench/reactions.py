@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from liftos_pipelines.bench.figure import Figure, p95_interval
+from liftos_pipelines.bench.temporary_home import temporary_home
 
 EVENTS = 12
 PREPARE = "sources/*,sentiment/model,surfacing/answer_mentions,surfacing/shifts"
@@ -32,59 +31,47 @@ def measure(_: Path) -> Iterator[Figure]:
     from liftos_pipelines.simulate.world import write_client
     from liftos_pipelines.spine.payloads import SentimentDropDetected
 
-    with tempfile.TemporaryDirectory() as folder:
-        before = {name: os.environ.get(name) for name in ("LIFTOS_HOME", "LIFTOS_SPINE_URL", "LIFTOS_LAKE_URI")}
-        os.environ["LIFTOS_HOME"] = folder
-        for name in ("LIFTOS_SPINE_URL", "LIFTOS_LAKE_URI"):
-            os.environ.pop(name, None)
-        try:
-            defs, quiet = build_defs(), Console(quiet=True)
-            write_client(Path(folder) / "clients" / "demo")
-            with dg.DagsterInstance.local_temp(tempdir=folder) as instance:
-                register(instance, "demo")
-                # An empty agentic and causal past is enough: what the hops read are the sources and the spine.
-                prepared = run_client(
-                    "demo", f"{PREPARE},causal/impact,agentic/registry", defs=defs, instance=instance, console=quiet
+    with temporary_home() as (home, instance):
+        defs, quiet = build_defs(), Console(quiet=True)
+        write_client(home / "clients" / "demo")
+        register(instance, "demo")
+        # An empty agentic and causal past is enough: what the hops read are the sources and the spine.
+        prepared = run_client(
+            "demo", f"{PREPARE},causal/impact,agentic/registry", defs=defs, instance=instance, console=quiet
+        )
+        if not prepared.success:
+            raise RuntimeError(f"the demo client could not be prepared: {prepared.assets}")
+        spine, job = open_spine(), defs.resolve_implicit_global_asset_job_def()
+        taken = []
+        for number in range(EVENTS + 1):
+            began = time.perf_counter()
+            start = datetime(2025, 3, 3, tzinfo=UTC) + timedelta(weeks=2 * number)
+            spine.raise_event(
+                "demo",
+                SentimentDropDetected(
+                    alert_id=f"bench-{number}",
+                    campaign_id="all",
+                    detected_at=start + timedelta(days=6),
+                    window_start=start.date(),
+                    window_end=(start + timedelta(days=13)).date(),
+                    severity=0.5,
+                    effect=-0.2,
+                    n=200,
+                ),
+                occurred_at=start,
+            )
+            # The refit answers no drop of sentiment.
+            for reaction in (each for each in REACTIONS if not each.datasets):
+                assets = [dg.AssetKey(name.split("/")) for name in reaction.assets]
+                job.execute_in_process(
+                    instance=instance,
+                    partition_key="demo",
+                    asset_selection=assets,
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
-                if not prepared.success:
-                    raise RuntimeError(f"the demo client could not be prepared: {prepared.assets}")
-                spine, job = open_spine(), defs.resolve_implicit_global_asset_job_def()
-                taken = []
-                for number in range(EVENTS + 1):
-                    began = time.perf_counter()
-                    start = datetime(2025, 3, 3, tzinfo=UTC) + timedelta(weeks=2 * number)
-                    spine.raise_event(
-                        "demo",
-                        SentimentDropDetected(
-                            alert_id=f"bench-{number}",
-                            campaign_id="all",
-                            detected_at=start + timedelta(days=6),
-                            window_start=start.date(),
-                            window_end=(start + timedelta(days=13)).date(),
-                            severity=0.5,
-                            effect=-0.2,
-                            n=200,
-                        ),
-                        occurred_at=start,
-                    )
-                    # The refit answers no drop of sentiment.
-                    for reaction in (each for each in REACTIONS if not each.datasets):
-                        assets = [dg.AssetKey(name.split("/")) for name in reaction.assets]
-                        job.execute_in_process(
-                            instance=instance,
-                            partition_key="demo",
-                            asset_selection=assets,
-                            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                        )
-                        for event in spine.unhandled(reaction.name, reaction.event_types):
-                            raise RuntimeError(f"{reaction.name} left {event.type} unanswered")
-                    taken.append((time.perf_counter() - began) * 1000)
-        finally:
-            for name, old in before.items():
-                if old is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = old
+                for event in spine.unhandled(reaction.name, reaction.event_types):
+                    raise RuntimeError(f"{reaction.name} left {event.type} unanswered")
+            taken.append((time.perf_counter() - began) * 1000)
     value, low, high = p95_interval(np.array(taken[1:]))
     yield Figure(
         benchmark="reactions",

@@ -34,6 +34,7 @@ from liftos_pipelines.simulate.setting import (
     INCIDENT,
     LAST_DAY,
     NOW,
+    PRODUCTS,
     Campaign,
 )
 
@@ -162,6 +163,7 @@ def _client_yaml(client: str) -> str:
         "brand": {
             "name": BRAND,
             "aliases": list(BRAND_ALIASES),
+            "products": list(PRODUCTS),
             "domains": [BRAND_DOMAIN],
             "competitors": [{"name": name, "aliases": [], "domains": [domain]} for name, domain in COMPETITORS.items()],
         },
