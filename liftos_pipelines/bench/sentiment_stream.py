@@ -44,7 +44,13 @@ def measure(_: Path) -> Iterator[Figure]:
                 raise RuntimeError(f"{selection} failed: {report.assets}")
             return time.perf_counter() - began
 
-        run_client("demo", "sentiment/model,sources/labelled_mentions", defs=defs, instance=instance, console=quiet)
+        run_client(
+            "demo",
+            "sources/labelled_mentions,sources/campaigns,sentiment/model",
+            defs=defs,
+            instance=instance,
+            console=quiet,
+        )
         everything = take_in(f"sources/mentions,{SCORES}")
         taken = []
         for number in range(FILES):
