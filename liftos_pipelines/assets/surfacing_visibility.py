@@ -1,21 +1,71 @@
-"""Lift Surfacing measures: how visible each brand is, with intervals that know answers cluster by prompt."""
+"""Lift Surfacing measures: how visible each brand is, where it is missing, with intervals that know prompts repeat."""
 
 import dagster as dg
 import polars as pl
 
-from liftos_pipelines.assets.common import inputs, lift_asset, result, skipped
+from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
+from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules import surfacing as lift
+from liftos_pipelines.modules.surfacing import gaps as missing
+from liftos_pipelines.modules.surfacing.prompt_groups import prompt_groups
 from liftos_pipelines.tables import ALL
+from liftos_pipelines.templates.loader import load_template, prompt_panel
 
 SEED = 20240611
+READ = inputs("surfacing/answer_mentions", "sources/answers")
 
 
-@lift_asset("surfacing/visibility", ins=inputs("surfacing/answer_mentions"), kinds={"polars"}, code_version="1")
-def visibility(context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
-    """Mention rate, share of voice, top ranks and citation share by month, with prompt-clustered intervals."""
+def groups_of(client: ClientConfig, answers: pl.DataFrame) -> pl.DataFrame:
+    """Intent, funnel stage and wording of the client's prompts, by its industry's template."""
+    if client.brand is None:
+        return prompt_groups(answers, [], None)
+    competitors = [competitor.name for competitor in client.brand.competitors]
+    panel = prompt_panel(
+        load_template(client.industry, client.folder), brand=client.brand.name, competitors=competitors
+    )
+    return prompt_groups(answers, panel, client.brand.as_name())
+
+
+@lift_asset("surfacing/visibility", ins=READ, kinds={"polars"}, code_version="2")
+def visibility(
+    context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame, answers: pl.DataFrame
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """Ten measures of visibility by month, engine and prompt group, with prompt-clustered 90 % intervals."""
     if answer_mentions.is_empty():
         return skipped("surfacing/visibility", "answers")
-    rates = lift.visibility(answer_mentions, seed=SEED)
-    newest = rates.filter(pl.col("own"), pl.col("engine") == ALL).filter(pl.col("period") == pl.col("period").max())
+    rates = lift.visibility(answer_mentions, groups_of(client_of(context), answers), seed=SEED)
+    newest = rates.filter(pl.col("own"), pl.col("engine") == ALL, pl.col("group") == ALL).filter(
+        pl.col("period") == pl.col("period").max()
+    )
     values = dict(newest.select("metric", "value").iter_rows())
-    return result(rates, prompts=newest["n_prompts"].max(), **{metric: values.get(metric) for metric in lift.METRICS})
+    return result(
+        rates,
+        prompts=newest["n_prompts"].max(),
+        groups=float(rates["group"].n_unique() - 1) if rates.height else None,
+        **{metric: values.get(metric) for metric in lift.METRICS},
+    )
+
+
+@lift_asset("surfacing/prompt_gaps", ins=READ, kinds={"polars"}, code_version="1")
+def prompt_gaps(
+    context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame, answers: pl.DataFrame
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """Prompts whose answers name a competitor and the brand less often or never, in the newest month."""
+    if answer_mentions.is_empty():
+        return skipped("surfacing/prompt_gaps", "answers")
+    gaps = missing.prompt_gaps(answer_mentions, answers)
+    whole = gaps.filter(pl.col("engine") == ALL)
+    return result(gaps, prompts_with_a_gap=whole.height, prompts_never_named=int(whole["never"].sum()))
+
+
+@lift_asset("surfacing/source_gaps", ins=READ, kinds={"polars"}, code_version="1")
+def source_gaps(
+    context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame, answers: pl.DataFrame
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """Domains cited by answers that name competitors and not the brand, in the newest month."""
+    client = client_of(context)
+    if answer_mentions.is_empty() or client.brand is None:
+        return skipped("surfacing/source_gaps", "answers" if answer_mentions.is_empty() else "brand in client.yaml")
+    gaps = missing.source_gaps(answer_mentions, answers, client.brand.names())
+    whole = gaps.filter(pl.col("engine") == ALL)
+    return result(gaps, domains=whole.height, gap_answers=whole["gap_answers"].max() if whole.height else None)

@@ -97,6 +97,7 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
             {
                 "period": "2025-10",
                 "engine": engine,
+                "group": "all",
                 "brand": brand,
                 "metric": "mention_rate",
                 "value": true["mention_rate"] + shift,

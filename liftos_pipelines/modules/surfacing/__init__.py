@@ -5,11 +5,12 @@ Pure computing over frames: the tables it reads and writes are those of `liftos_
 
 from liftos_pipelines.modules.surfacing.answer import Answer, parse_answer
 from liftos_pipelines.modules.surfacing.audit import DIMENSIONS, audit_pages, measured_share
+from liftos_pipelines.modules.surfacing.counts import METRICS
 from liftos_pipelines.modules.surfacing.impression import word_position_impression
 from liftos_pipelines.modules.surfacing.mentions import SentimentScorer, answer_mentions
 from liftos_pipelines.modules.surfacing.recommendations import recommendations
 from liftos_pipelines.modules.surfacing.shifts import visibility_shifts
-from liftos_pipelines.modules.surfacing.visibility import METRICS, visibility
+from liftos_pipelines.modules.surfacing.visibility import visibility
 
 __all__ = [
     "DIMENSIONS",

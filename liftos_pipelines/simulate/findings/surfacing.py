@@ -76,6 +76,7 @@ def _visibility(visibility: pl.DataFrame, surfacing: Truth) -> Finding:
     held = []
     rows = visibility.filter(
         pl.col("metric") == "mention_rate",
+        pl.col("group") == "all",
         pl.col("engine").is_in(list(surfacing["rates"])),
         pl.col("low").is_not_null(),
     )

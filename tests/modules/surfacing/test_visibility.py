@@ -10,8 +10,10 @@ import pytest
 from scipy import stats
 
 from liftos_pipelines.modules.surfacing import METRICS, visibility
-from liftos_pipelines.modules.surfacing.visibility import _prompt_weights, ratio_intervals
+from liftos_pipelines.modules.surfacing.intervals import ratio_intervals
+from liftos_pipelines.modules.surfacing.prompt_groups import prompt_groups
 from liftos_pipelines.tables import table
+from liftos_pipelines.text import Name
 
 from .worlds import mention_frame
 
@@ -25,6 +27,7 @@ def rows(named: dict[str, dict[str, int | None]], engine: str = "e") -> list[dic
             "answer_id": answer, "engine": engine, "prompt_id": answer.split(":")[0], "brand": brand, "own": brand == "Acme",
             "mentioned": rank is not None, "rank": rank, "asked_at": datetime(2025, 2, 3, tzinfo=UTC),
             "citations": 4, "brand_citations": 1 if brand == "Acme" and rank == 1 else 0,
+            "cited": brand == "Acme" and rank == 1,
         }
         for answer, ranks in named.items()
         for brand, rank in ranks.items()
@@ -34,23 +37,63 @@ def rows(named: dict[str, dict[str, int | None]], engine: str = "e") -> list[dic
 def test_metrics_are_what_their_definitions_say() -> None:
     frame = mention_frame(
         rows({
-            "p1:1": {"Acme": 1, "Globex": 2}, "p1:2": {"Acme": None, "Globex": 1},
+            "p1:1": {"Acme": 1, "Globex": 2}, "p1:2": {"Acme": None, "Globex": 1}, "p1:3": {"Acme": None, "Globex": 2},
             "p2:1": {"Acme": 4, "Globex": 1}, "p2:2": {"Acme": None, "Globex": None},
         })
     )  # fmt: skip
     values = visibility(frame).filter((pl.col("engine") == "all") & (pl.col("brand") == "Acme"))
     assert dict(values.select("metric", "value").iter_rows()) == pytest.approx(
         {
-            "mention_rate": 2 / 4,
-            "share_of_voice": 2 / 5,
-            "top1_rate": 1 / 4,
-            "top3_rate": 1 / 4,
-            "citation_share": 1 / 16,
+            "mention_rate": 2 / 5,
+            "share_of_voice": 2 / 6,
+            "answer_share": 2 / 4,
+            "top1_rate": 1 / 5,
+            "top3_rate": 1 / 5,
+            "win_rate": 1 / 4,
+            "citation_rate": 1 / 5,
+            "citation_share": 1 / 20,
+            "prompt_coverage": 2 / 2,
+            "prompt_majority": 0 / 2,
         }
     )
     assert set(values["n_prompts"]) == {2}
-    assert set(values["n_answers"]) == {4}
+    assert set(values["n_answers"]) == {5}
     assert set(values["period"]) == {"2025-02"}
+    wins = visibility(frame).filter((pl.col("engine") == "all") & (pl.col("metric") == "win_rate"))
+    assert wins["value"].sum() == pytest.approx(1)  # an answer that names anybody has one win to give
+
+
+def test_groups_of_prompts_come_from_the_panel_by_id_or_wording_and_from_the_brand_s_name() -> None:
+    answers = pl.DataFrame(
+        {
+            "prompt_id": ["best-1", "x", "y", "z"],
+            "prompt": ["any text", "What are the BEST boots?", "Is Acme good?", None],
+        }
+    )
+    panel = [
+        {"prompt_id": "best-1", "prompt": "other", "intent": "discovery", "stage": "awareness"},
+        {"prompt_id": "best-2", "prompt": "What are the best boots", "intent": "comparison", "stage": "decision"},
+    ]
+    found = prompt_groups(answers, panel, Name(name="Acme"))
+    assert set(found.select("prompt_id", "group").iter_rows()) == {
+        ("best-1", "intent:discovery"), ("best-1", "stage:awareness"), ("best-1", "unbranded"),
+        ("x", "intent:comparison"), ("x", "stage:decision"), ("x", "unbranded"), ("y", "branded"),
+    }  # fmt: skip
+
+
+def test_each_group_is_measured_on_its_own_prompts() -> None:
+    frame = mention_frame(
+        rows(
+            {"p1:1": {"Acme": 1, "Globex": None}, "p2:1": {"Acme": None, "Globex": 1}, "p3:1": {"Acme": 1, "Globex": 1}}
+        )
+    )
+    groups = pl.DataFrame({"prompt_id": ["p1", "p2"], "dimension": ["wording"] * 2, "group": ["branded", "unbranded"]})
+    rates = visibility(frame, groups).filter(
+        (pl.col("engine") == "e") & (pl.col("metric") == "mention_rate") & (pl.col("brand") == "Acme")
+    )
+    assert dict(rates.select("group", "value").iter_rows()) == pytest.approx(
+        {"all": 2 / 3, "branded": 1.0, "unbranded": 0.0}
+    )
 
 
 def test_engines_are_reported_apart_and_together_and_intervals_hold_their_value() -> None:
@@ -71,7 +114,7 @@ def test_one_prompt_gives_no_interval_and_unmeasured_citations_no_value() -> Non
     )
     result = visibility(frame)
     assert result["low"].null_count() == result.height
-    assert set(result["interval"]) == {"unknown"}
+    assert result["icc"].null_count() == result.height
     assert result.filter(pl.col("metric") == "citation_share")["value"].null_count() == 2
 
 
@@ -102,28 +145,36 @@ def test_the_leader_is_a_probability_and_ties_share_it() -> None:
 
 
 def coverage(prompts: int, answers: int, rate: float, streams: int, seed: int) -> tuple[float, float]:
-    """Share of 90 % intervals that hold the true rate: ours, and one that takes answers as independent."""
+    """Share of 90 % intervals that hold the true rate: ours, and one that takes answers as independent.
+
+    Rates vary by a quarter about `rate`: a count is discrete, so coverage at one exact rate swings by some points
+    about its level, with any method (Brown, Cai and DasGupta 2001). Every stream stands alone in its panel, so
+    nothing is borrowed from other brands.
+    """
     rng = np.random.default_rng(seed)
-    a, b = rate * (1 - ICC) / ICC, (1 - rate) * (1 - ICC) / ICC
+    rates = rate * np.exp(rng.uniform(-0.25, 0.25, streams))
+    a, b = rates * (1 - ICC) / ICC, (1 - rates) * (1 - ICC) / ICC
     named = rng.binomial(answers, rng.beta(a, b, (prompts, streams))).astype(float)
-    value, low, high, _ = ratio_intervals(
-        named, np.full_like(named, answers), _prompt_weights(prompts, 600, seed), LEVEL
-    )
+    asked = np.full_like(named, answers)
+    found = [ratio_intervals(named[:, [s]], asked[:, [s]], LEVEL) for s in range(streams)]
+    value, low, high = (np.array([one[part][0] for one in found]) for part in range(3))
     half = stats.norm.ppf(0.95) * np.sqrt(value * (1 - value) / (prompts * answers))
-    return float(((low <= rate) & (rate <= high)).mean()), float((np.abs(value - rate) <= half).mean())
+    return float(((low <= rates) & (rates <= high)).mean()), float((np.abs(value - rates) <= half).mean())
 
 
-@pytest.mark.parametrize("prompts", [20, 40, 120])
-def test_intervals_cover_under_within_prompt_correlation_and_naive_ones_do_not(prompts: int) -> None:
-    ours, naive = coverage(prompts, 6, 0.3, 600, seed=prompts)
-    assert ours > 0.86
-    assert naive < 0.65
+@pytest.mark.parametrize("prompts", [10, 33, 132])
+@pytest.mark.parametrize("answers", [1, 3])
+def test_intervals_cover_under_within_prompt_correlation_and_naive_ones_do_not(prompts: int, answers: int) -> None:
+    ours, naive = coverage(prompts, answers, 0.3, 1000, seed=prompts)
+    assert 0.87 <= ours <= 0.94
+    assert answers == 1 or naive < 0.78
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prompts", [10, 20, 33, 60, 132])
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.3, 0.5])
-def test_coverage_over_the_grid(prompts: int, rate: float) -> None:
-    ours, naive = coverage(prompts, 6, rate, 4000, seed=1)
-    assert 0.85 <= ours <= 0.96
-    assert naive < 0.65
+@pytest.mark.parametrize("answers", [1, 2, 3])
+def test_coverage_over_the_grid(prompts: int, rate: float, answers: int) -> None:
+    ours, naive = coverage(prompts, answers, rate, 3000, seed=1)
+    assert 0.865 <= ours <= 0.945
+    assert answers == 1 or naive < 0.8

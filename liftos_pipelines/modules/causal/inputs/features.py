@@ -97,6 +97,8 @@ def _visibility(table: pl.DataFrame | None, weeks: Sequence[date], brand: str | 
     if table is None or table.is_empty():
         return out
     mine = pl.col("own") if "own" in table.columns else pl.col("brand") == pl.lit(brand)
+    if "group" in table.columns:  # tables of before prompts had groups are of all prompts
+        table = table.filter(pl.col("group") == ALL)
     own = table.filter((pl.col("engine") == ALL) & (pl.col("metric") == "share_of_voice") & mine)
     months = {month: value for month, value in own.select("period", "value").iter_rows() if value is not None}
     for w, week in enumerate(weeks):
