@@ -8,6 +8,7 @@ and default targets. `extends` names the template it builds on: mappings are mer
 from __future__ import annotations
 
 import difflib
+import re
 import string
 from collections.abc import Mapping
 from functools import lru_cache
@@ -17,6 +18,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from liftos_pipelines.text import fold
+
 FOLDER = Path(__file__).parent
 BASE = "base"
 CLIENT_FILE = "template.yaml"
@@ -24,6 +27,8 @@ CLIENT_FILE = "template.yaml"
 
 PLACEHOLDERS = frozenset({"brand", "competitor", "category", "market", "problem", "audience"})
 _WEIGHT_TOLERANCE = 1e-9
+LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "ar", "hi")
+"""Languages of topic keywords; hi is Hindi in Latin letters."""
 
 
 class TemplateError(ValueError):
@@ -91,6 +96,32 @@ class Template(_Model):
     slos: dict[str, Any] = {}
     causal: dict[str, Any] = {}
     """Defaults of the marketing-mix model, in the shape of `causal` in client.yaml; see `with_template`."""
+    topics: dict[str, tuple[str, ...]] = {}
+    """What people talk about: topic -> keywords of all languages together. In YAML a topic is a list, or a list a
+    language; `null` drops an inherited topic. `word*` matches a beginning, `*word` an end, `!phrase` excludes."""
+
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        return (
+            {name: _flat_keywords(name, words) for name, words in value.items()} if isinstance(value, dict) else value
+        )
+
+    @field_validator("topics")
+    @classmethod
+    def _distinct_topics(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, keywords in value.items():
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name):
+                raise ValueError(f'"{name}": a topic is named in small letters, digits and "_"')
+            if not keywords:
+                raise ValueError(f"{name}: needs a keyword; write `{name}: null` to drop an inherited topic")
+            empty = [keyword for keyword in keywords if not re.search(r"[^\W_]", keyword)]
+            if empty:
+                raise ValueError(f'{name}: keyword "{empty[0]}" holds no word')
+        clashes = _clashes(value)
+        if clashes:
+            raise ValueError("; ".join(clashes[:5]))
+        return value
 
     @field_validator("audit_weights")
     @classmethod
@@ -110,6 +141,30 @@ class Template(_Model):
         if repeated:
             raise ValueError(f"prompts: id(s) used twice: {', '.join(repeated)}")
         return self
+
+
+def _flat_keywords(topic: str, words: Any) -> Any:
+    if not isinstance(words, dict):
+        return words
+    unknown = sorted(str(code) for code in words if code not in LANGUAGES)
+    if unknown:
+        raise ValueError(f"{topic}: unknown language(s) {', '.join(unknown)}; known: {', '.join(LANGUAGES)}")
+    lists = [one for one in words.values() if isinstance(one, list)]
+    if len(lists) < len(words):
+        raise ValueError(f"{topic}: each language holds a list of keywords, such as `en: [price, prices]`")
+    return tuple(dict.fromkeys(keyword for one in lists for keyword in one))
+
+
+def _clashes(topics: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Keywords that two topics claim. One may be part of the other: the longer keyword wins in a text."""
+    exact: dict[str, tuple[str, str]] = {}
+    found = []
+    for name, keywords in topics.items():
+        for keyword in keywords:
+            other, said = exact.setdefault(" ".join(fold(keyword).split()), (name, keyword))
+            if other != name:
+                found.append(f'keyword "{keyword}" of {name} is also "{said}" of {other}: remove one')
+    return found
 
 
 def template_names() -> list[str]:
@@ -224,7 +279,9 @@ def _merge(parent: Mapping[str, Any], child: Mapping[str, Any], field: str = "")
     merged = dict(parent)
     for key, value in child.items():
         inherited = merged.get(key)
-        if not field and key == "prompts" and isinstance(value, list) and isinstance(inherited, list):
+        if field == "topics" and value is None:
+            merged.pop(key, None)
+        elif not field and key == "prompts" and isinstance(value, list) and isinstance(inherited, list):
             merged[key] = _merge_prompts(inherited, value)
         # Weights are one decision: half of one vector and half of another would not sum to 1. So is a prior.
         elif isinstance(value, dict) and isinstance(inherited, dict) and key != "audit_weights" and field != "causal":

@@ -66,6 +66,25 @@ def test_a_client_overrides_its_industry(tmp_path: Path) -> None:
     assert load_template("retail", tmp_path / "none") == retail
 
 
+def test_topics_are_inherited_by_language_and_dropped_by_null(tmp_path: Path) -> None:
+    own = load_template(
+        "retail", override(tmp_path, "topics: {stock: null, price: {en: [dear]}, fit: [size, sizing]}\n")
+    )
+    retail = load_template("retail")
+    assert set(own.topics) == set(retail.topics) - {"stock"} | {"fit"}
+    price = set(own.topics["price"])
+    assert {"dear", "prix"} <= price
+    assert "cheap" not in price
+    assert own.topics["fit"] == ("size", "sizing")
+
+
+@pytest.mark.parametrize("name", ["retail", "saas", "finance", "health", "travel"])
+def test_an_industry_has_topics_in_eight_languages(name: str) -> None:
+    topics = load_template(name).topics
+    assert 6 <= len(topics) <= 11
+    assert all(len(keywords) >= 25 for keywords in topics.values())
+
+
 def test_a_client_may_extend_another_template_than_its_industry(tmp_path: Path) -> None:
     own = load_template("retail", override(tmp_path, "extends: saas\n"))
     assert own.vocabulary == load_template("saas").vocabulary
@@ -81,6 +100,13 @@ def test_a_client_may_extend_another_template_than_its_industry(tmp_path: Path) 
         ("prompts: [{id: x, text: 'Is {brnd} good?', intent: trust, stage: decision}]\n", "unknown placeholder"),
         ("prompts: [{id: x, text: 'Is it good?', intent: mood, stage: decision}]\n", "intent"),
         ("prompts: [{text: 'Is it good?', intent: trust, stage: decision}]\n", "id: this field is required"),
+        ("topics: {price: {xx: [cheap]}}\n", "topics: price: unknown language(s) xx"),
+        ("topics: {price: {en: cheap}}\n", "topics: price: each language holds a list"),
+        ("topics: {cost: [price]}\n", 'keyword "price" of cost is also "price" of price'),
+        ("topics: {cost: [PRIX]}\n", 'keyword "PRIX" of cost is also "prix" of price'),
+        ("topics: {cost: []}\n", "topics: cost: needs a keyword"),
+        ("topics: {cost: ['?']}\n", 'keyword "?" holds no word'),
+        ("topics: {Cost!: [moneyed]}\n", "a topic is named in small letters"),
         ("extends: retial\n", 'closest: "retail"'),
         ("- a\n", "expected fields"),
         ("a: [\n", "not readable as YAML"),
