@@ -20,7 +20,7 @@ from liftos_pipelines.checks.expectations import (
     judge_columns,
     judge_quarantine,
 )
-from liftos_pipelines.checks.suites import rules_of
+from liftos_pipelines.checks.suites import EARLIEST, rules_of
 from liftos_pipelines.clients import CURRENCY, ClientConfig, FileSource, MarketingSource
 from liftos_pipelines.modules.sources import calendar
 from liftos_pipelines.modules.sources.duplicates import Collapsed, collapse_duplicates
@@ -31,6 +31,7 @@ from liftos_pipelines.modules.sources.marketing import (
     map_marketing,
     missing_marketing_columns,
 )
+from liftos_pipelines.modules.sources.observations import STREAMS, set_strange_aside
 from liftos_pipelines.modules.sources.pages import with_urls
 from liftos_pipelines.modules.sources.rows import (
     FILE,
@@ -87,6 +88,9 @@ def ingest_source(client: ClientConfig, source: str, configured: FileSource, now
         return Ingest(source=source, tables={}, verdicts={name: [_readable(files), columns]})
     typed = type_rows(files.rows, contract)
     set_aside = pl.concat([files.unreadable, typed.quarantine])
+    if name in STREAMS:
+        typed = set_strange_aside(typed.rows, contract, EARLIEST, now.replace(tzinfo=None))
+        set_aside = pl.concat([set_aside, typed.quarantine])
     if source == "pages":
         set_aside = _explain_pages(set_aside)
     collapsed = collapse_duplicates(typed.rows, contract.key)

@@ -192,9 +192,22 @@ def test_downstream_of_a_failed_source_does_not_run(folder: Path, home: Path, in
         resources={"lake": LakeResource(), "lake_io": LakeIOManager(), "spine": SpineResource()},
     )
     assert not result.success
-    assert world.failed_checks(result) == {"mentions.keys_unique"}
+    assert world.failed_checks(result) == {"mentions.quarantine", "mentions.not_empty"}
     assert not ran
     assert not world.lake(home).exists("acme", "sources/mentions")
+
+
+def test_a_mention_of_the_future_and_two_that_contradict_each_other_are_set_aside_alone(
+    folder: Path, home: Path, instance: Any
+) -> None:
+    rows = [*(world.mention(n) for n in range(90)), world.mention(90, at="2204-01-01"), world.mention(1, "other")]
+    (folder / "data/mentions.csv").write_text(world.lines(world.MENTION_HEADER, *rows))
+    assert world.run(instance, select='key:"sources/mentions"').success
+    set_aside = world.lake(home).quarantine("acme", "mentions").sort("row")
+    assert set_aside["row"].to_list() == [3, 92, 93]
+    assert "stands in rows 3, 93 of this file with different contents" in set_aside["reason"][0]
+    assert "in the future" in set_aside["reason"][1]
+    assert world.lake(home).read("acme", "sources/mentions").height == 89
 
 
 def test_an_unreadable_mention_is_set_aside_with_its_reason_and_the_others_are_kept(
