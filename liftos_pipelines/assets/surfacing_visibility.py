@@ -8,6 +8,7 @@ from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules import surfacing as lift
 from liftos_pipelines.modules.surfacing import gaps as missing
 from liftos_pipelines.modules.surfacing.prompt_groups import prompt_groups
+from liftos_pipelines.modules.surfacing.visibility_posterior import visibility_posterior as posterior_of
 from liftos_pipelines.tables import ALL
 from liftos_pipelines.templates.loader import load_template, prompt_panel
 
@@ -69,3 +70,28 @@ def source_gaps(
     gaps = missing.source_gaps(answer_mentions, answers, client.brand.names())
     whole = gaps.filter(pl.col("engine") == ALL)
     return result(gaps, domains=whole.height, gap_answers=whole["gap_answers"].max() if whole.height else None)
+
+
+@lift_asset("surfacing/visibility_posterior", ins=inputs("surfacing/answer_mentions"), code_version="1")
+def visibility_posterior(
+    context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """Mention rates by a hierarchical Bayesian model: interval, within-prompt correlation, probability of each rank."""
+    if answer_mentions.is_empty():
+        return skipped("surfacing/visibility_posterior", "answers")
+    rates, _ = posterior_of(answer_mentions, seed=SEED)
+    newest = rates.filter(pl.col("own"), pl.col("engine") == ALL).filter(pl.col("period") == pl.col("period").max())
+    own = newest.row(0, named=True) if newest.height else {}
+    return result(rates, **{name: own.get(name) for name in ("rate", "low", "high", "icc", "p_first")})
+
+
+@lift_asset("surfacing/visibility_pairs", ins=inputs("surfacing/answer_mentions"), code_version="1")
+def visibility_pairs(
+    context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """For every two brands, the probability that one is named more often, and by how much, in the newest month."""
+    if answer_mentions.is_empty():
+        return skipped("surfacing/visibility_pairs", "answers")
+    # The same seed gives the same draws as above; making them again takes less time than storing them would.
+    _, pairs = posterior_of(answer_mentions, seed=SEED)
+    return result(pairs)
