@@ -28,7 +28,7 @@ from liftos_pipelines.resources.file_formats import (
     read_delta,
 )
 
-SITE_FILES = ("robots.txt", "llms.txt")
+SITE_FILES = ("robots.txt", "llms.txt", "sitemap.xml")
 PROTOCOLS = frozenset(
     [
         "s3",
@@ -98,7 +98,7 @@ def read_source(client: ClientConfig, field: str, path: str) -> SourceFiles:
 def read_pages(client: ClientConfig, field: str, path: str) -> SourceFiles:
     """HTML files as rows of `path` and `html`, with `url` where `pages.csv` (path,url) beside them has it.
 
-    A `robots.txt` or `llms.txt` that `pages.csv` names comes as a row too.
+    A `robots.txt`, `llms.txt` or `sitemap.xml` that `pages.csv` names comes as a row too.
     """
     where = f"clients/{client.client}/client.yaml: {field}"
     rows: list[dict[str, Any]] = []
@@ -304,7 +304,7 @@ def _decode_html(content: bytes) -> str | None:
 
 
 def _site_files(folder: str, urls: dict[str, str]) -> list[dict[str, Any]]:
-    """`robots.txt` and `llms.txt` beside the pages, where `pages.csv` says whose they are."""
+    """`robots.txt`, `llms.txt` and `sitemap.xml` beside the pages, where `pages.csv` says whose they are."""
     import fsspec
 
     rows = []
