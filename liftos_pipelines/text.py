@@ -12,7 +12,9 @@ def fold(text: str) -> str:
     if text.isascii():  # nothing to decompose: the common case, and ten times as fast
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text)
-    stripped = "".join(char for char in decomposed if not unicodedata.combining(char))
+    stripped = decomposed
+    for mark in filter(unicodedata.combining, set(decomposed)):  # few marks, many characters: much faster this way
+        stripped = stripped.replace(mark, "")
     return stripped.casefold().replace("\u2019", "'")
 
 
@@ -34,15 +36,20 @@ class Name:
     name: str
     aliases: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    """What it sells under names of their own: naming one names it."""
+    common: bool | None = None
+    """Whether texts also use the name as an ordinary word ("Target"); None leaves that to the reader of the text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """One mention of a name; `start` and `end` are offsets into `fold(text)`."""
+    """One mention of a name; `start` and `end` are offsets into `fold(text)`, `spelling` what was looked for."""
 
     name: str
     start: int
     end: int
+    spelling: str = ""
 
 
 _GAP = r"[\s\-\u2010-\u2015]+"
@@ -61,27 +68,44 @@ class NameFinder:
 
     def __init__(self, names: list[Name]) -> None:
         self._canonical = {
-            _spelling(alias): name.name for name in names for alias in (*name.aliases, name.name) if _spelling(alias)
+            name_spelling(alias): name.name
+            for name in names
+            for alias in (*name.products, *name.aliases, name.name)
+            if name_spelling(alias)
         }
         ordered = sorted(self._canonical, key=len, reverse=True)
         # One group a kind of boundary: a boundary shared by all its names is tested once, not once a name.
         groups: dict[tuple[str, str], list[str]] = {}
         for spelling in ordered:
             groups.setdefault(_boundaries(spelling), []).append(_GAP.join(map(re.escape, spelling.split(" "))))
-        parts = [f"{before}(?:{'|'.join(group)}){after}" for (before, after), group in groups.items()]
+        parts = [f"{before}(?:{_by_first_letter(group)}){after}" for (before, after), group in groups.items()]
         self._pattern = re.compile("|".join(parts)) if parts else None
 
     def find(self, text: str) -> list[Hit]:
         """Every mention in reading order."""
+        return self.find_folded(fold(text))
+
+    def find_folded(self, folded: str) -> list[Hit]:
+        """As `find`, in a text that is folded already."""
         if self._pattern is None:
             return []
-        return [
-            Hit(name=self._canonical[_spelling(match.group())], start=match.start(), end=match.end())
-            for match in self._pattern.finditer(fold(text))
-        ]
+        hits = []
+        for match in self._pattern.finditer(folded):
+            spelling = name_spelling(match.group())
+            hits.append(Hit(name=self._canonical[spelling], start=match.start(), end=match.end(), spelling=spelling))
+        return hits
 
 
-def _spelling(alias: str) -> str:
+def _by_first_letter(patterns: list[str]) -> str:
+    """The alternatives, in their order within a letter: few are tried at any place of the text."""
+    letters: dict[str, list[str]] = {}
+    for pattern in patterns:
+        size = 2 if pattern.startswith("\\") else 1
+        letters.setdefault(pattern[:size], []).append(pattern[size:])
+    return "|".join(f"{letter}(?:{'|'.join(rest)})" for letter, rest in letters.items())
+
+
+def name_spelling(alias: str) -> str:
     """The folded alias with every run of spaces and hyphens as one space."""
     return re.sub(_GAP, " ", fold(alias)).strip()
 

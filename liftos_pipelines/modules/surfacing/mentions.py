@@ -5,73 +5,79 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from liftos_pipelines.modules.surfacing.absence import states_absence
-from liftos_pipelines.modules.surfacing.answer import Answer, Item, parse_answer
+from liftos_pipelines.modules.surfacing.answer import Answer, parse_answer
 from liftos_pipelines.modules.surfacing.impression import counted_words, word_position_impression
+from liftos_pipelines.modules.surfacing.lists import ranking
+from liftos_pipelines.modules.surfacing.naming import BrandFinder
+from liftos_pipelines.modules.surfacing.readability import LIMIT, repaired, unreadable
 from liftos_pipelines.modules.surfacing.web import belongs_to, host_of
 from liftos_pipelines.stats import FloatArray
 from liftos_pipelines.tables import table
-from liftos_pipelines.text import Name, NameFinder, fold
+from liftos_pipelines.text import Name, fold
 
 SentimentScorer = Callable[[list[str]], FloatArray]
 """Net sentiment in [-1, 1] of each text, NaN where the scorer abstains."""
 
-BASIS_ORDER = ("ordered_list", "table", "headings", "bullets")
-MIN_ITEMS = 2
 _CLAUSES = re.compile(r";|\s[–—]\s|,?\s(?:but|while|whereas|although|though|however|aber|mais|pero)\s")
-_GENERIC_HEADING = re.compile(
-    r"^\W*(?:best|top|our|key|how|what|why|when|where|which|who|final|other|more|quick|summary|conclusion|overview"
-    r"|introduction|considerations?|tips?|features?|pros|cons|budget|price|pricing|recommend\w*|things|factors|notes?"
-    r"|sources?|references?|faqs?|honou?rable|additional|important|bottom|for|if|comparison|verdict|options?)\b"
-)
+CLOCK_SLACK = timedelta(days=1)
+"""How far ahead of now an answer may be dated: clocks and time zones differ."""
 
 EXTRA_COLUMNS: dict[str, pl.DataType] = {
     "asked_at": pl.Datetime("us", "UTC"),
     "own": pl.Boolean(),
     "mentions": pl.Int64(),
+    "products": pl.List(pl.String()),
     "rank_basis": pl.String(),
     "citations": pl.Int64(),
     "brand_citations": pl.Int64(),
     "hallucinated_citations": pl.Int64(),
     "invalid_citations": pl.Int64(),
     "words": pl.Int64(),
+    "reason": pl.String(),
 }
 
 
 @dataclass(kw_only=True)
-class _Found:
+class Mention:
     """What one answer says of one brand, while it is read."""
 
     sentences: list[int] = field(default_factory=list)
+    products: dict[str, None] = field(default_factory=dict)
     rank: int | None = None
     basis: str | None = None
     windows: list[str] = field(default_factory=list)
 
 
-def find_mentions(answer: Answer, finder: NameFinder) -> dict[str, _Found]:
+def find_mentions(answer: Answer, finder: BrandFinder) -> dict[str, Mention]:
     """Brands that the answer mentions, in reading order, with the sentences and their rank.
 
     A brand is mentioned when at least one sentence names it other than to say that it is absent. Its rank is
     the position of the first list entry that is about it; brands named only in running text rank after all
     entries, and without a list in order of first mention.
     """
-    found: dict[str, _Found] = {}
-    for position, sentence in enumerate(answer.sentences):
-        hits = finder.find(sentence.text)
-        if not hits:
-            continue
+    found: dict[str, Mention] = {}
+    uses = finder.find(answer)
+    named_in: dict[int, set[str]] = {}
+    for use in uses:
+        named_in.setdefault(use.sentence, set()).add(use.name)
+    for use in uses:
+        sentence = answer.sentences[use.sentence]
         folded = fold(sentence.text)
-        present = [hit for hit in hits if not states_absence(folded, hit.start, hit.end)]
-        several = len({hit.name for hit in hits}) > 1
-        for hit in present:
-            entry = found.setdefault(hit.name, _Found())
-            entry.sentences.append(position)
-            entry.windows.append(_window(sentence.text, folded, hit.start, hit.end) if several else sentence.text)
+        if states_absence(folded, use.start, use.end):
+            continue
+        entry = found.setdefault(use.name, Mention())
+        entry.sentences.append(use.sentence)
+        if use.product is not None:
+            entry.products[use.product] = None
+        if not sentence.card:  # a card is a name and a price: it has no tone
+            several = len(named_in[use.sentence]) > 1
+            entry.windows.append(_window(sentence.text, folded, use.start, use.end) if several else sentence.text)
     _rank(answer, finder, found)
     return found
 
@@ -85,10 +91,12 @@ def _window(text: str, folded: str, start: int, end: int) -> str:
     return text[begin : stop.start() if stop else len(text)].strip()
 
 
-def _rank(answer: Answer, finder: NameFinder, found: dict[str, _Found]) -> None:
+def _rank(answer: Answer, finder: BrandFinder, found: dict[str, Mention]) -> None:
     if not found:
         return
-    basis, entries = _entries(answer.items, finder, found)
+    basis, entries = ranking(
+        answer.items, lambda head: list(dict.fromkeys(hit.name for hit in finder.heads(head) if hit.name in found))
+    )
     ranked = 0
     for position, names in enumerate(entries, start=1):
         for name in names:
@@ -101,38 +109,12 @@ def _rank(answer: Answer, finder: NameFinder, found: dict[str, _Found]) -> None:
             entry.rank, entry.basis = ranked, "prose" if basis is None else "after_list"
 
 
-def _entries(items: Sequence[Item], finder: NameFinder, found: dict[str, _Found]) -> tuple[str | None, list[list[str]]]:
-    """The answer's ranking: the first kind of list, in `BASIS_ORDER`, with entries about tracked brands."""
-    about = {id(item): [hit.name for hit in finder.find(item.head) if hit.name in found] for item in items}
-    for kind in BASIS_ORDER:
-        naming = [item for item in items if item.kind == kind and about[id(item)]]
-        if not naming:
-            continue
-        level = min(item.level for item in naming) if kind != "headings" else _commonest_level(naming)
-        entries = [item for item in items if item.kind == kind and item.level == level]
-        if kind in ("headings", "bullets"):
-            entries = [item for item in entries if about[id(item)] or not _is_label(item)]
-        if len(entries) < MIN_ITEMS:
-            continue
-        numbers = [item.number for item in entries if item.number is not None]
-        if len(numbers) == len(entries) and all(a > b for a, b in pairwise(numbers)):
-            entries = entries[::-1]  # a countdown: the best comes last
-        return kind, [about[id(item)] for item in entries]
-    return None, []
-
-
-def _is_label(item: Item) -> bool:
-    """Whether an entry heads a section or names a property rather than something to choose."""
-    return item.labelled or item.head.endswith(":") or _GENERIC_HEADING.match(fold(item.head)) is not None
-
-
-def _commonest_level(items: Sequence[Item]) -> int:
-    levels = [item.level for item in items]
-    return max(sorted(set(levels)), key=levels.count)
-
-
 def answer_mentions(
-    answers: pl.DataFrame, brands: Sequence[Name], score: SentimentScorer | None = None
+    answers: pl.DataFrame,
+    brands: Sequence[Name],
+    score: SentimentScorer | None = None,
+    *,
+    now: datetime | None = None,
 ) -> pl.DataFrame:
     """One row an answer and tracked brand: the table `surfacing/answer_mentions`.
 
@@ -141,13 +123,17 @@ def answer_mentions(
     answers : the table `sources/answers`
     brands : the client's brand first, then its competitors
     score : net sentiment of texts; without it, and where it abstains, sentiment is null
+    now : answers dated later are not read (they would open months that have not begun)
 
     Returns
     -------
-    the contract's columns and `EXTRA_COLUMNS`. An answer without text is no answer: `mentioned` is null.
-    `cited` and `citation_share` are null for a brand without domains, or where citations are not recorded;
-    `citation_share` and `position_weighted_words` are null where there is nothing to divide by.
-    `position_weighted_words` is the share of the GEO impression that falls to the brand's own domains.
+    the contract's columns and `EXTRA_COLUMNS`. What cannot be read (`reason` says why) is no answer: `mentioned` is
+    null, not False. `products` lists the products by which the answer names the brand. `cited` and `citation_share`
+    are null for a brand without domains, or where citations are not recorded; `citation_share` and
+    `position_weighted_words` are null where there is nothing to divide by. `position_weighted_words` is the share of
+    the GEO impression that falls to the brand's own domains. Of an answer longer than `LIMIT` only the beginning is
+    read: what it does not name is unknown. Rows of one `answer_id` and the same text are one answer; with different
+    texts none of them is read.
 
     Raises
     ------
@@ -160,40 +146,87 @@ def answer_mentions(
         raise ValueError(f"brands must differ by name, found {', '.join(names)}")
     if answers.is_empty() or not brands:
         return pl.DataFrame(schema=schema)
-    finder = NameFinder(list(brands))
+    finder = BrandFinder(brands)
     rows: list[dict[str, object]] = []
     windows: list[tuple[int, str]] = []
     wanted = ("answer_id", "engine", "prompt_id", "asked_at", "text", "citations")
-    for row in answers.select(wanted).iter_rows(named=True):
-        readable = bool(row["text"] and row["text"].strip())
-        answer = parse_answer(row["text"], row["citations"])
-        found = find_mentions(answer, finder) if readable else {}
-        impression = _impression(answer)
-        shared = {key: row[key] for key in ("answer_id", "engine", "prompt_id", "asked_at")} | {
-            "hallucinated_citations": answer.hallucinated if readable else None,
-            "invalid_citations": len(answer.invalid) if readable and answer.recorded_citations else None,
-            "words": sum(len(s.text.split()) for s in answer.sentences) if readable else None,
-        }
-        for brand in brands:
+    texts_of: dict[str, set[str | None]] = {}
+    for answer_id, text in answers.select("answer_id", "text").iter_rows():
+        texts_of.setdefault(answer_id, set()).add(text)
+    for row in answers.select(wanted).unique("answer_id", keep="first", maintain_order=True).iter_rows(named=True):
+        reason = _unread(row, len(texts_of[row["answer_id"]]), now)
+        text = repaired(row["text"]) if reason is None else None
+        cut = text is not None and len(text) > LIMIT
+        try:
+            answer = parse_answer(text[:LIMIT] if text is not None else None, row["citations"])
+            found = find_mentions(answer, finder) if reason is None else {}
+        except Exception as error:  # one answer that the reader trips over must not cost the batch
+            reason, cut = f"the reader failed ({type(error).__name__}: {error})"[:200], False
+            answer, found = parse_answer(None, None), {}
+        if cut:
+            reason = f"longer than {LIMIT:,} characters: only the beginning was read"
+        readable = reason is None
+        rows_before = len(rows)
+        rows += _rows(row, answer, found, brands, readable=readable, known=readable or cut, reason=reason)
+        for position, brand in enumerate(brands, start=rows_before):
             entry = found.get(brand.name)
-            rows.append(
-                shared
-                | {
-                    "brand": brand.name,
-                    "own": brand is brands[0],
-                    "mentioned": entry is not None if readable else None,
-                    "mentions": (len(entry.sentences) if entry else 0) if readable else None,
-                    "rank": entry.rank if entry else None,
-                    "rank_basis": entry.basis if entry else None,
-                    "sentiment": None,
-                }
-                | _citation_columns(answer, brand, impression, readable)
-            )
             if entry is not None:
-                windows += [(len(rows) - 1, window) for window in entry.windows]
+                windows += [(position, window) for window in entry.windows]
     if score is not None:
         _add_sentiment(rows, windows, score)
     return contract.conform(pl.DataFrame(rows, schema=schema))
+
+
+def _unread(row: dict[str, object], texts: int, now: datetime | None) -> str | None:
+    """Why a row is not read, or None."""
+    for field_name in ("engine", "prompt_id", "asked_at"):
+        if row[field_name] is None or row[field_name] == "":
+            return f"no {field_name}"
+    if texts > 1:
+        return f"answer_id stands for {texts} different answers"
+    asked_at = row["asked_at"]
+    if now is not None and isinstance(asked_at, datetime) and asked_at > now + CLOCK_SLACK:
+        return f"asked in the future ({asked_at:%Y-%m-%d})"
+    text = row["text"]
+    return unreadable(text if isinstance(text, str) else None)
+
+
+def _rows(
+    row: dict[str, object],
+    answer: Answer,
+    found: dict[str, Mention],
+    brands: Sequence[Name],
+    *,
+    readable: bool,
+    known: bool,
+    reason: str | None,
+) -> list[dict[str, object]]:
+    impression = _impression(answer)
+    shared = {key: row[key] for key in ("answer_id", "engine", "prompt_id", "asked_at")} | {
+        "hallucinated_citations": answer.hallucinated if readable else None,
+        "invalid_citations": len(answer.invalid) if readable and answer.recorded_citations else None,
+        "words": sum(len(s.text.split()) for s in answer.sentences) if readable else None,
+        "reason": reason,
+    }
+    rows = []
+    for brand in brands:
+        entry = found.get(brand.name) if known else None
+        absent: object = False if readable else None
+        rows.append(
+            shared
+            | {
+                "brand": brand.name,
+                "own": brand is brands[0],
+                "mentioned": True if entry is not None else absent,
+                "mentions": len(entry.sentences) if entry else (0 if readable else None),
+                "products": list(entry.products) if entry else ([] if readable else None),
+                "rank": entry.rank if entry else None,
+                "rank_basis": entry.basis if entry else None,
+                "sentiment": None,
+            }
+            | _citation_columns(answer, brand, impression, readable)
+        )
+    return rows
 
 
 def _impression(answer: Answer) -> dict[str, float] | None:
