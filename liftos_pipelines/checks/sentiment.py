@@ -1,5 +1,5 @@
-"""Gates of Lift Sentiment: scores that are probabilities, abstention and unknown languages in bounds, calibration
-against the stars that authors gave, alerts that keep their stated false-alarm rate.
+"""Gates of Lift Sentiment's scores: they are probabilities, abstention and unknown languages are in bounds, calibration
+holds against the stars that authors gave. Those of the index and its alerts: `sentiment_index`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import polars as pl
 
 from liftos_pipelines.clients import clients_partitions
 from liftos_pipelines.modules.sentiment.calibration import expected_calibration_error
-from liftos_pipelines.modules.sentiment.detector import DetectorSettings
 
 ABSTENTION_WARNING = 0.75
 """Above this share of abstentions, labels speak for a small and easy part of the mentions only."""
@@ -96,29 +95,6 @@ def agrees_with_ratings(mention_scores: pl.DataFrame, mentions: pl.DataFrame) ->
             "rated": float(rated.height),
             "threshold": CALIBRATION_WARNING,
         },
-    )
-
-
-@dg.asset_check(
-    asset=dg.AssetKey(["sentiment", "alerts"]),
-    name="false_alarm_rate",
-    partitions_def=clients_partitions,
-    description=(
-        "The stated false alarms of the streams that raised alerts stay within the allowance of all streams together, "
-        f"{DetectorSettings().max_false_alarms} a year."
-    ),
-)
-def false_alarm_rate(alerts: pl.DataFrame) -> dg.AssetCheckResult:
-    allowed = DetectorSettings().max_false_alarms
-    if alerts.is_empty() or "false_alarms_per_year" not in alerts.columns:
-        return dg.AssetCheckResult(passed=True, metadata={"false_alarms_per_year": "unknown", "allowed": allowed})
-    stated = float(
-        alerts.group_by("campaign_id").agg(pl.col("false_alarms_per_year").max())["false_alarms_per_year"].sum()
-    )
-    return dg.AssetCheckResult(
-        passed=stated <= allowed + TOLERANCE,
-        severity=WARN,
-        metadata={"false_alarms_per_year": stated, "allowed": allowed, "alerts": float(alerts.height)},
     )
 
 

@@ -87,6 +87,8 @@ def test_an_industrys_defaults_and_asked_features_reach_the_panel(run: Run, home
             "date": world.weeks,
             "campaign_id": "all",
             "source": "all",
+            "language": "all",
+            "topic": "all",
             "n": 10,
             "net_sentiment": [0.01 * i for i in range(len(world.weeks))],
             "low": -1.0,

@@ -14,6 +14,7 @@ import yaml
 from liftos_pipelines.assets import sentiment as assets
 from liftos_pipelines.assets import sentiment_index, sentiment_revenue
 from liftos_pipelines.checks import sentiment as checks
+from liftos_pipelines.checks import sentiment_index as index_checks
 from liftos_pipelines.modules.sentiment.model import LABELS
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
 from liftos_pipelines.resources.mlflow import MlflowResource
@@ -24,7 +25,7 @@ from liftos_pipelines.tables import table
 CLIENT = "acme"
 START = datetime(2024, 1, 1, 9, tzinfo=UTC)
 DAYS, FALL = 150, 110
-SOURCES = ("mentions", "campaigns", "labelled_mentions", "marketing_outcome")
+SOURCES = ("mentions", "campaigns", "labelled_mentions", "marketing_outcome", "marketing_media", "marketing_controls")
 SAID = {
     "negative": ["I hate {}, so terrible and sad", "awful {} again, worst day, I am angry", "{} lost my parcel, terrible and so bad"],
     "neutral": ["{} opens a shop on monday in the city", "when does {} publish the date of the next event", "{} at the station on tuesday"],
@@ -72,7 +73,7 @@ def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
         assets.model, assets.mention_scores, sentiment_index.daily_index, sentiment_index.alerts,
         sentiment_revenue.revenue_link,
         checks.probabilities_sound, checks.abstention, checks.languages_known, checks.agrees_with_ratings,
-        checks.false_alarm_rate,
+        index_checks.false_alarm_rate, index_checks.level_agrees_with_ratings,
     ]  # fmt: skip
     given = [dg.AssetSpec(["sources", name], partitions_def=assets.model.partitions_def) for name in SOURCES]
     return dg.materialize(
@@ -108,10 +109,19 @@ def test_a_fall_becomes_one_event_however_often_it_is_computed(lake: Lake, insta
     fallen = alerts.filter(pl.col("window_end") >= (START + timedelta(days=FALL)).date())
     assert set(fallen["campaign_id"]) == {"all", "c1"}
     events = open_spine().events(CLIENT, types=["sentiment_drop_detected"])
-    assert len(events) == alerts.height
-    first = {event.payload.alert_id: event for event in events}[fallen["alert_id"][0]]  # type: ignore[attr-defined]
-    assert first.occurred_at == fallen["detected_at"][0]
-    assert first.correlation_id == f"sentiment-drop-{fallen['alert_id'][0]}"
+    # All mentions are the one campaign's: the total leads, and what is part of it raises no event of its own.
+    leads = alerts.filter(pl.col("part_of").is_null())
+    assert len(events) == leads.height < alerts.height
+    lead = fallen.filter(pl.col("part_of").is_null()).row(0, named=True)
+    first = {event.payload.alert_id: event for event in events}[lead["alert_id"]]  # type: ignore[attr-defined]
+    assert first.occurred_at == lead["detected_at"]
+    assert first.correlation_id == f"sentiment-drop-{lead['alert_id']}"
+    said = done.asset_materializations_for_node("sentiment__alerts")[0].metadata
+    assert "fell from" in str(said["newest"].value)
+    assert "data:image/png" in str(said["alerts_by_week"].value)
+    index = done.asset_materializations_for_node("sentiment__daily_index")[0].metadata
+    assert "rated mentions" in str(index["corrected_by"].value)
+    assert "data:image/png" in str(index["net_sentiment_by_week"].value)
     found = {check.check_name: check for check in done.get_asset_check_evaluations()}
     assert {name for name, check in found.items() if not check.passed} <= {"agrees_with_ratings"}
     # These posts are plainer than those that probabilities were calibrated on: right nearly always, sure less often.

@@ -85,6 +85,8 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
                 "date": datetime.fromisoformat(days["start"]).date() + timedelta(days=day),
                 "campaign_id": campaign,
                 "source": "all",
+                "language": "all",
+                "topic": "all",
                 "net_sentiment": net + shift,
                 "low": net + shift - 0.01,
                 "high": net + shift + 0.01,

@@ -1,10 +1,11 @@
-"""A drop detector with a stated false-alarm rate: CUSUM of prewhitened, volume-weighted innovations.
+"""A sequential detector with a stated rate of false alarms, for one stream or many together.
 
-A day's net sentiment is a level, a deviation that fades over days (AR(1)), and sampling noise that shrinks with the
-day's volume. A Kalman filter turns it into innovations with unit variance while nothing changes; a one-sided CUSUM
-(Page 1954) adds them up. Level, spread and persistence are estimated on a trailing baseline that ends days before
-the day judged, so a drop does not hide in its own baseline. The threshold comes from simulated runs of streams like
-this one, with the parameters estimated anew in each, so the cost of estimating them is in the stated rate.
+A day's net sentiment is a level, a weekday's usual difference, a deviation that fades over days (AR(1)), and sampling
+noise that shrinks with the day's volume. A Kalman filter turns it into innovations with unit variance while nothing
+changes; a CUSUM (Page 1954) adds them up. Level, spread and persistence are estimated on a trailing baseline that
+ends days before the day judged, so a drop does not hide in its own baseline. What a value of the CUSUM means comes from
+simulated runs of streams like this one, with everything estimated anew in each, so the cost of estimating is in the
+stated rate. The same core reads counts (square roots, hours of a day, both directions): see `DetectorSettings`.
 """
 
 from __future__ import annotations
@@ -14,25 +15,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from liftos_pipelines.modules.sentiment.calendar_terms import seasonal_terms
+from liftos_pipelines.modules.sentiment.discovery import horizon, step_up
+
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
-YEAR = 365.25
 REFRESH = 3
-"""Days between two updates of the baseline."""
-MARGIN = 0.7
-"""Thresholds are sought for this share of the stated rate: the stream that is imitated is itself only estimated."""
+"""Steps between two updates of the baseline."""
+MARGIN = 0.85
+"""Rates are kept to this share of the stated one: the stream that is imitated is itself only estimated."""
+RUNS, RUN_STEPS = 200, 280
+"""Simulated runs a stream, and steps monitored in each."""
+AT_ONCE = 1600
+"""Simulated runs held in memory at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorSettings:
-    """How the detector looks. Days are calendar days.
+    """How the detector looks. Days stand for steps where a series has others.
 
     baseline_days : longest trailing baseline; gap_days : days left out between baseline and the day judged;
-    min_baseline : observed days needed before a stream is monitored (again after each alarm: the cool-down);
-    slack : CUSUM allowance in standard deviations (.5 is best for a shift of one); most_a_day : no day counts for
-    more standard deviations than this, so that one bad day alone is no alarm; min_volume : mentions, and
-    min_days : observed days, that a drop must rest on; max_false_alarms : a year, over all of a client's streams
+    min_baseline : observed days needed before a stream is watched, again after each alarm: with `gap_days` the
+    cool-down; slack : CUSUM allowance in standard deviations (.5 is best for a shift of one); most_a_day : no day
+    counts for more standard deviations than this, so that one bad day alone is no alarm; min_volume : mentions that a
+    drop must rest on; persist_days of the last of_days : observed days that must each speak for the drop;
+    period : days of a cycle whose pattern is taken out (0: none); both_ways : rises alarm too;
+    max_false_alarms : a year, over all of a client's streams while all are calm; false_discoveries : share of alarms
+    that may be false where some streams have changed; steps_a_year : days
     """
 
     baseline_days: int = 112
@@ -40,9 +51,24 @@ class DetectorSettings:
     min_baseline: int = 28
     slack: float = 0.5
     most_a_day: float = 3.5
-    min_volume: int = 20
-    min_days: int = 2
+    min_volume: float = 20
+    persist_days: int = 2
+    of_days: int = 3
+    period: int = 7
+    both_ways: bool = False
     max_false_alarms: float = 0.6
+    false_discoveries: float = 0.1
+    steps_a_year: float = 365.25
+
+    @property
+    def cool_down(self) -> int:
+        """Fewest days from the onset of one alarm to the next of the same stream."""
+        return self.min_baseline + self.gap_days
+
+    @property
+    def horizon_days(self) -> float:
+        """Days that a p-value looks over: calm streams raise an alarm in them with probability `false_discoveries`."""
+        return horizon(self.false_discoveries, self.max_false_alarms) * self.steps_a_year
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,24 +84,41 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """`onset` and `day` are positions: the first day of the drop and the day the threshold was crossed."""
+    """`onset` and `day` are positions: the first day of the change and the day it was called; `sign` -1 for a drop.
+
+    `p_value` : probability that a calm stream like this reaches `statistic` at any time within the horizon.
+    """
 
     onset: int
     day: int
     statistic: float
+    p_value: float
     baseline_start: int
     baseline_end: int
     baseline: Baseline
+    sign: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Null:
+    """A calm stream reaches a statistic above h at the yearly rate exp(intercept - slope * h)."""
+
+    intercept: float
+    slope: float
+
+    def threshold(self, rate: float) -> float:
+        """The statistic that is reached at this yearly rate."""
+        return (self.intercept - float(np.log(rate))) / self.slope
 
 
 @dataclass(frozen=True, kw_only=True)
 class Monitoring:
-    """All alarms of one stream, its threshold, the simulated rate at it, and how many days were monitored."""
+    """One stream watched: its alarms, its simulated null, the days it was watched, and the series without weekdays."""
 
     alarms: tuple[Alarm, ...]
-    threshold: float
-    false_alarms_per_year: float
+    null: Null
     monitored_days: int
+    adjusted: Array
 
 
 class _Sums:
@@ -100,13 +143,14 @@ class _Sums:
             pair * (self.y + before),
             np.where(seen, n, 0),
         )
-        self.sums = np.zeros((len(columns), y.shape[0], y.shape[1] + 1))
+        # Steps come first: a day's sums of all rows lie together.
+        self.sums = np.zeros((y.shape[1] + 1, len(columns), y.shape[0]))
         for k, column in enumerate(columns):
-            np.cumsum(column, axis=1, out=self.sums[k, :, 1:])
+            np.cumsum(column.T, axis=0, out=self.sums[1:, k])
 
     def window(self, rows: Ints, low: Ints, high: int | Ints) -> Array:
         """(8, rows) sums over positions low..high-1."""
-        return self.sums[:, rows, high] - self.sums[:, rows, low]
+        return (self.sums[high, :, rows] - self.sums[low, :, rows]).T
 
 
 def _moments(sums: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -125,53 +169,61 @@ def _moments(sums: Array) -> tuple[Array, Array, Array, Array, Array]:
     return days, level, variance, persistence, sampling
 
 
-def _run(
-    sums: _Sums, rows: Ints, thresholds: Array, settings: DetectorSettings
-) -> tuple[Ints, Ints, list[tuple[int, int, int, float, int, int]]]:
-    """Run the detector on `rows` of `sums`, each with its own threshold, all at once.
+class _Scan:
+    """The filter and the CUSUMs of all rows, one day after the other."""
 
-    Returns alarms per run, monitored days per run, and (run, onset, day, statistic, baseline start, baseline end).
-    """
-    n_days = sums.y.shape[1]
-    size = rows.size
-    segment = np.zeros(size, dtype=np.int64)
-    onset = np.zeros(size, dtype=np.int64)
-    statistic, state, spread = np.zeros(size), np.zeros(size), np.full(size, np.nan)
-    count, monitored = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    found: list[tuple[int, int, int, float, int, int]] = []
-    first = settings.gap_days + settings.min_baseline
-    for day in range(first, n_days):
-        if (day - first) % REFRESH == 0:
-            high = day - settings.gap_days
-            low = np.minimum(np.maximum(segment, high - settings.baseline_days), high)
-            past = sums.window(rows, low, high)
-            days, level, variance, persistence, sampling = _moments(past)
-            uncertain = (variance * (1 + persistence) / (1 - persistence) + sampling) / days
-            ready = past[0] >= settings.min_baseline
-        state = persistence * state
-        spread = np.where(np.isnan(spread), variance, persistence**2 * spread + variance * (1 - persistence**2))
-        seen = sums.seen[rows, day] & ready
-        f = spread + sums.v[rows, day]
-        gap = np.where(seen, sums.y[rows, day] - level - state, 0.0)
-        innovation = np.maximum(gap / np.sqrt(f + uncertain), -settings.most_a_day)
+    def __init__(self, sums: _Sums, settings: DetectorSettings) -> None:
+        size = sums.y.shape[0]
+        self.sums, self.settings = sums, settings
+        self.rows = np.arange(size)
+        self.signs = np.array([-1.0, 1.0] if settings.both_ways else [-1.0])
+        self.segment = np.zeros(size, dtype=np.int64)
+        self.low, self.high = np.zeros(size, dtype=np.int64), 0
+        self.state, self.spread = np.zeros(size), np.full(size, np.nan)
+        self.statistic = np.zeros((self.signs.size, size))
+        self.onset = np.zeros((self.signs.size, size), dtype=np.int64)
+        self.history = np.zeros((self.signs.size, size), dtype=np.int64)
+        self.days_for = np.array([bin(k).count("1") for k in range(1 << settings.of_days)])
+        self.ready = np.zeros(size, dtype=bool)
+        self.first = settings.gap_days + settings.min_baseline
+
+    def step(self, day: int) -> Bools:
+        """Take in one day; true per direction and row where the CUSUM may alarm (seen, persistent)."""
+        settings, sums = self.settings, self.sums
+        if (day - self.first) % REFRESH == 0:
+            self.high = day - settings.gap_days
+            self.low = np.minimum(np.maximum(self.segment, self.high - settings.baseline_days), self.high)
+            past = sums.window(self.rows, self.low, self.high)
+            days, self.level, self.variance, self.persistence, sampling = _moments(past)
+            self.uncertain = (self.variance * (1 + self.persistence) / (1 - self.persistence) + sampling) / days
+            self.ready = past[0] >= settings.min_baseline
+        state = self.persistence * self.state
+        kept = self.persistence**2
+        spread = np.where(np.isnan(self.spread), self.variance, kept * self.spread + self.variance * (1 - kept))
+        seen = sums.seen[:, day] & self.ready
+        f = spread + sums.v[:, day]
+        gap = np.where(seen, sums.y[:, day] - self.level - state, 0.0)
         gain = np.where(seen, spread / f, 0.0)
-        state, spread = state + gain * gap, spread * (1 - gain)
-        grown = np.where(seen, np.maximum(0.0, statistic - innovation - settings.slack), statistic)
-        onset = np.where(seen & (statistic == 0) & (grown > 0), day, onset)
-        statistic = np.where(ready, grown, 0.0)
-        monitored += ready
-        crossed = seen & (statistic > thresholds)
-        if not crossed.any():
-            continue
-        where = np.flatnonzero(crossed)
-        behind = sums.window(rows[where], onset[where], day + 1)
-        firm = (behind[7] >= settings.min_volume) & (behind[0] >= settings.min_days)
-        for run in where[firm]:
-            found.append((int(run), int(onset[run]), day, float(statistic[run]), int(low[run]), high))
-        hit = where[firm]
-        count[hit] += 1
-        segment[hit], statistic[hit], state[hit], spread[hit], ready[hit] = onset[hit], 0.0, 0.0, np.nan, False
-    return count, monitored, found
+        self.state, self.spread = state + gain * gap, spread * (1 - gain)
+        step = self.signs[:, None] * (gap / np.sqrt(f + self.uncertain))
+        step = np.minimum(step, settings.most_a_day) - settings.slack
+        before = self.statistic
+        grown = np.where(seen, np.maximum(0.0, before + step), before)
+        self.onset = np.where(seen & (before == 0) & (grown > 0), day, self.onset)
+        mask = (1 << settings.of_days) - 1
+        self.history = np.where(seen, ((self.history << 1) | (step > 0)) & mask, self.history)
+        self.statistic = np.where(self.ready, grown, 0.0)
+        return seen & (self.days_for[self.history] >= settings.persist_days) & (self.statistic > 0)
+
+    def enough(self, side: Ints, rows: Ints, day: int) -> Bools:
+        """Which rows' excursions rest on the least volume."""
+        volume = self.sums.sums[day + 1, 7, rows] - self.sums.sums[self.onset[side, rows], 7, rows]
+        return volume >= self.settings.min_volume
+
+    def restart(self, rows: Ints, onset: Ints) -> None:
+        """What came before the onset no longer counts: the stream needs a new baseline."""
+        self.segment[rows], self.state[rows], self.spread[rows], self.ready[rows] = onset, 0.0, np.nan, False
+        self.statistic[:, rows], self.history[:, rows] = 0.0, 0
 
 
 def baseline_of(y: Array, v: Array) -> Baseline:
@@ -185,79 +237,174 @@ def baseline_of(y: Array, v: Array) -> Baseline:
     )  # fmt: skip
 
 
-def calibrate_threshold(
-    baseline: Baseline,
-    sampling: Array,
-    volume: Array,
-    *,
-    target: float,
-    settings: DetectorSettings,
-    seed: int,
-    streams: int = 120,
-    days: int = 730,
-) -> tuple[float, float]:
-    """Lowest threshold whose simulated false-alarm rate a year does not exceed `target`, and that rate.
+def simulated_nulls(stretches: list[tuple[Array, Array, Array]], settings: DetectorSettings, seed: int) -> list[Null]:
+    """How high the CUSUM of each stream runs while nothing changes, from simulated runs of streams like it.
 
     Parameters
     ----------
-    baseline : the stable stream to imitate
-    sampling, volume : (m,) sampling variance and mentions of observed days, drawn from at random; NaN and 0: no post
+    stretches : per stream (y, v, n) over days taken as stable, weekdays taken out: level, variance and persistence
+        are estimated on it, sampling variance and volume of its days are drawn from at random
     """
     rng = np.random.default_rng(seed)
-    pick = rng.integers(0, sampling.size, size=(streams, days))
-    v, n = sampling[pick], volume[pick].astype(float)
-    shocks = rng.normal(size=(streams, days)) * np.sqrt(baseline.variance * (1 - baseline.persistence**2))
-    shocks[:, 0] = rng.normal(size=streams) * np.sqrt(baseline.variance)
-    lasting = np.empty_like(shocks)
-    lasting[:, 0] = shocks[:, 0]
-    for day in range(1, days):
-        lasting[:, day] = baseline.persistence * lasting[:, day - 1] + shocks[:, day]
-    y = np.where(np.isfinite(v), lasting + rng.normal(size=v.shape) * np.sqrt(np.nan_to_num(v)), np.nan)
-    grid = np.arange(3.0, 16.1, 1.0)
-    rows = np.repeat(np.arange(streams), grid.size)
-    count, monitored, _ = _run(_Sums(y, v, n), rows, np.tile(grid, streams), settings)
-    alarms = count.reshape(streams, grid.size).sum(0)
-    years = np.maximum(monitored.reshape(streams, grid.size).sum(0) / YEAR, 1e-9)
-    # One imagined alarm more: a rate of zero in finitely many years is not zero. Rates fall with the threshold.
-    rates = np.minimum.accumulate((alarms + 1.0) / years)
-    if rates[-1] > target:
-        return float("inf"), 0.0
-    first = int(np.argmax(rates <= target))
-    if first == 0 or rates[first - 1] <= rates[first]:
-        return float(grid[first]), float(rates[first])
-    share = np.log(rates[first - 1] / target) / np.log(rates[first - 1] / rates[first])
-    return float(grid[first - 1] + share), float(min(target, rates[first - 1]))
+    steps = settings.gap_days + settings.min_baseline + RUN_STEPS
+    years = RUN_STEPS / settings.steps_a_year
+    nulls: list[Null] = []
+    together = max(1, AT_ONCE // RUNS)
+    for start in range(0, len(stretches), together):
+        part = stretches[start : start + together]
+        maxima = _calm_maxima(part, settings, steps, rng).reshape(len(part), RUNS)
+        nulls += [_tail(values, years) for values in maxima]
+    return nulls
 
 
-def monitor(
-    net: Array, variance: Array, volume: Array, *, target: float, settings: DetectorSettings, seed: int
-) -> Monitoring | None:
-    """Alarms of one stream of consecutive days, or None when it is too short to be monitored.
+def _calm_maxima(
+    stretches: list[tuple[Array, Array, Array]], settings: DetectorSettings, steps: int, rng: np.random.Generator
+) -> Array:
+    """Largest CUSUM that could have alarmed, of each simulated run: RUNS a stretch, in order."""
+    bases = [baseline_of(y, v) for y, v, _ in stretches]
+    variance = np.repeat([base.variance for base in bases], RUNS)
+    rho = np.repeat([base.persistence for base in bases], RUNS)
+    picks = [rng.integers(0, y.size, size=(RUNS, steps)) for y, _, _ in stretches]
+    v = np.concatenate([np.where(np.isfinite(y), w, np.nan)[k] for (y, w, _), k in zip(stretches, picks, strict=True)])
+    n = np.concatenate([volume[k] for (_, _, volume), k in zip(stretches, picks, strict=True)]).astype(float)
+    lasting = rng.normal(size=(variance.size, steps))
+    lasting[:, 0] *= np.sqrt(variance)
+    lasting[:, 1:] *= np.sqrt(variance * (1 - rho**2))[:, None]
+    columns = np.ascontiguousarray(lasting.T)
+    for step in range(1, steps):
+        columns[step] += rho * columns[step - 1]
+    y = np.where(np.isfinite(v), columns.T + rng.normal(size=v.shape) * np.sqrt(np.nan_to_num(v)), np.nan)
+    if settings.period:
+        y = y - seasonal_terms(y, period=settings.period, gap=settings.gap_days)
+    scan = _Scan(_Sums(y, v, n), settings)
+    highest = np.zeros(variance.size)
+    for day in range(scan.first, steps):
+        may = scan.step(day)
+        top = np.where(may, scan.statistic, 0.0)
+        side, rows = np.nonzero(top > highest[None])
+        if rows.size:
+            enough = scan.enough(side, rows, day)
+            np.maximum.at(highest, rows[enough], top[side[enough], rows[enough]])
+    return highest
+
+
+def _tail(maxima: Array, years: float) -> Null:
+    """A line through the logarithm of the rate at which calm runs pass h, over the upper half of the runs' maxima.
+
+    Maxima of a CUSUM over long runs have an exponential tail of rates (Gumbel): rate(h) = -ln P(maximum <= h) / years.
+    """
+    found = np.sort(maxima[maxima > 0])[::-1][: maxima.size // 2]
+    rank = np.arange(1, found.size + 1)
+    rate = -np.log1p(-(rank - 0.5) / maxima.size) / years
+    if found.size < 5 or np.ptp(found) < 0.1:
+        # Runs that hardly ever could alarm: one imagined alarm more, and the slope of white noise.
+        return Null(
+            intercept=float(np.log((found.size + 1) / (maxima.size * years)) + found.max(initial=0.0)), slope=1.0
+        )
+    weights = np.sqrt(rank)  # an estimated log rate has variance 1 / (runs behind it)
+    slope, intercept = np.polyfit(found, np.log(rate), 1, w=weights)
+    return Null(intercept=float(intercept), slope=float(np.clip(-slope, 0.2, 3.0)))
+
+
+def watch(
+    y: Array,
+    v: Array,
+    n: Array,
+    *,
+    settings: DetectorSettings,
+    seed: int,
+    kinds: Ints | None = None,
+    shares: Array | None = None,
+    family: Ints | None = None,
+) -> list[Monitoring | None]:
+    """Alarms of streams that are watched together, on one calendar; None for a stream that is too short.
 
     Parameters
     ----------
-    net, variance, volume : (days,) net sentiment, its sampling variance and mentions; NaN where nothing was posted
-    target : false alarms a year that this stream may raise
+    y, v, n : (streams, days) net sentiment, its sampling variance and mentions; NaN where nothing was posted
+    kinds : (streams,) number of each stream's kind; shares : (kinds,) how the allowance of false alarms is divided
+        among the kinds of the streams watched on a day; streams of a kind share equally. None: all streams do
+    family : (streams,) streams with the same number share one allowance; None: all do
+
+    The rule of `discovery.step_up` is applied to the p-values of the streams watched on a day and of those that
+    alarmed within the last horizon. No day's decision depends on later days, except that a null rests on
+    the stream's first `baseline_days`.
     """
-    sums = _Sums(net[None], variance[None], volume[None])
-    seen_days = np.flatnonzero(sums.seen[0])
-    if seen_days.size < settings.min_baseline or net.size <= seen_days[settings.min_baseline - 1] + settings.gap_days:
-        return None
-    # The threshold rests on the first stretch only, so that later data cannot move it and rewrite past alarms.
-    stretch = slice(0, min(net.size, int(seen_days[0]) + settings.baseline_days))
-    start = int(seen_days[0])
-    threshold, rate = calibrate_threshold(
-        baseline_of(net[stretch], variance[stretch]), variance[start : stretch.stop], volume[start : stretch.stop],
-        target=MARGIN * target, settings=settings, seed=seed,
-    )  # fmt: skip
-    _, monitored, found = _run(sums, np.zeros(1, dtype=np.int64), np.array([threshold]), settings)
-    alarms = tuple(
-        Alarm(
-            onset=onset, day=day, statistic=value, baseline_start=low, baseline_end=high,
-            baseline=baseline_of(net[low:high], variance[low:high]),
-        )
-        for _, onset, day, value, low, high in found
-    )  # fmt: skip
-    return Monitoring(
-        alarms=alarms, threshold=threshold, false_alarms_per_year=rate / MARGIN, monitored_days=int(monitored[0])
-    )
+    y = np.where(np.isfinite(v), y, np.nan)
+    if settings.period:
+        y = y - seasonal_terms(y, period=settings.period, gap=settings.gap_days)
+    streams, steps = y.shape
+    kinds = np.zeros(streams, dtype=np.int64) if kinds is None else kinds
+    shares = np.ones(int(kinds.max(initial=0)) + 1) if shares is None else shares
+    family = np.zeros(streams, dtype=np.int64) if family is None else np.asarray(family)
+    seen = np.isfinite(y)
+    first = np.where(seen.any(1), seen.argmax(1), steps)
+    long = [r for r in range(streams) if _watchable(seen[r], settings)]
+    stretches = []
+    for r in long:
+        stretch = slice(int(first[r]), min(steps, int(first[r]) + settings.baseline_days))
+        stretches.append((y[r, stretch], v[r, stretch], n[r, stretch]))
+    nulls = dict(zip(long, simulated_nulls(stretches, settings, seed), strict=True))
+    intercept = np.array([nulls[r].intercept if r in nulls else -np.inf for r in range(streams)])
+    slope = np.array([nulls[r].slope if r in nulls else 1.0 for r in range(streams)])
+    alarms, monitored = _joint(y, v, n, intercept, slope, (kinds, shares), family, settings, set(long))
+    return [
+        Monitoring(alarms=tuple(alarms[r]), null=nulls[r], monitored_days=int(monitored[r]), adjusted=y[r])
+        if r in nulls
+        else None
+        for r in range(streams)
+    ]
+
+
+def _watchable(seen: Bools, settings: DetectorSettings) -> bool:
+    days = np.flatnonzero(seen)
+    return days.size >= settings.min_baseline and seen.size > days[settings.min_baseline - 1] + settings.gap_days
+
+
+def _joint(
+    y: Array, v: Array, n: Array, intercept: Array, slope: Array, allowance: tuple[Ints, Array], family: Ints,
+    settings: DetectorSettings, long: set[int],
+) -> tuple[list[list[Alarm]], Ints]:  # fmt: skip
+    streams, steps = y.shape
+    sums = _Sums(y, v, n)
+    scan = _Scan(sums, settings)
+    q, span = settings.false_discoveries, settings.horizon_days
+    per_day = 1 / (MARGIN * settings.steps_a_year)
+    known = np.array([r in long for r in range(streams)], dtype=bool)
+    alarms: list[list[Alarm]] = [[] for _ in range(streams)]
+    monitored = np.zeros(streams, dtype=np.int64)
+    called, called_p = np.full(streams, -np.inf), np.ones(streams)
+    for day in range(scan.first, steps):
+        may = scan.step(day)
+        # A stream that has fallen silent is not watched, and takes nothing of the others' allowance.
+        alive = sums.sums[day + 1, 0] - sums.sums[max(0, day + 1 - settings.gap_days), 0] > 0
+        watched = scan.ready & alive & known
+        monitored += watched
+        side = scan.statistic.argmax(axis=0)
+        top = scan.statistic[side, scan.rows]
+        p = -np.expm1(-np.exp(intercept - slope * top) * per_day * span)
+        candidates = watched & may[side, scan.rows] & (p <= q)
+        if not candidates.any():
+            continue
+        recent = day - called <= span
+        p = np.where(recent, np.minimum(p, called_p), p)
+        for group in np.unique(family[candidates]):
+            members = np.flatnonzero((watched | recent) & (family == group))
+            kinds, shares = allowance[0][members], allowance[1]
+            weights = shares[kinds] / np.bincount(kinds, minlength=shares.size)[kinds]
+            found = members[step_up(p[members], weights, q)]
+            found = found[candidates[found]]
+            found = found[scan.enough(side[found], found, day)]
+            onsets = scan.onset[side[found], found]
+            for row, onset in zip(found.tolist(), onsets.tolist(), strict=True):
+                low, high = int(scan.low[row]), scan.high
+                alarms[row].append(
+                    Alarm(
+                        onset=onset, day=day, statistic=float(top[row]), p_value=float(p[row]), baseline_start=low,
+                        baseline_end=high, baseline=baseline_of(y[row, low:high], v[row, low:high]),
+                        sign=int(scan.signs[side[row]]),
+                    )
+                )  # fmt: skip
+            called[found], called_p[found] = day, p[found]
+            scan.restart(found, onsets)
+    return alarms, monitored

@@ -75,7 +75,8 @@ def _index(index: pl.DataFrame, net_by_day: dict[str, Any]) -> Finding:
         for campaign_id, days in net_by_day.items()
         for offset, net in enumerate(days["net"])
     ]
-    both = index.filter(pl.col("source") == ALL, pl.col("low").is_not_null()).join(
+    one_campaign = [pl.col(name) == ALL for name in ("source", "language", "topic")]
+    both = index.filter(*one_campaign, pl.col("low").is_not_null()).join(
         pl.DataFrame(rows), on=["campaign_id", "date"], how="inner"
     )
     held = both.select((pl.col("true") >= pl.col("low")) & (pl.col("true") <= pl.col("high"))).to_series().to_list()

@@ -102,8 +102,8 @@ def sentiment_world(
             "confidence": np.maximum(positive, 1 - positive), "abstained": rng.random(n) < 0.2,
         }),
         "sentiment/daily_index": typed("sentiment/daily_index", {
-            "date": [LAST.date()], "campaign_id": ["all"], "source": ["all"], "n": [per_day], "net_sentiment": [0.2],
-            "low": [0.1], "high": [0.3],
+            "date": [LAST.date()], "campaign_id": ["all"], "source": ["all"], "language": ["all"], "topic": ["all"],
+            "n": [per_day], "net_sentiment": [0.2], "low": [0.1], "high": [0.3],
         }),
     }  # fmt: skip
 

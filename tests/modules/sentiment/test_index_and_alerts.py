@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.sentiment.alerts import decompose, find_drops
+from liftos_pipelines.modules.sentiment.alerts import AlertReport, find_drops
+from liftos_pipelines.modules.sentiment.decomposition import components, decompose
 from liftos_pipelines.modules.sentiment.detector import DetectorSettings
-from liftos_pipelines.modules.sentiment.index import net_sentiment_by_day
+from liftos_pipelines.modules.sentiment.index import net_sentiment_by_day, scored_mentions, total_of
 from liftos_pipelines.tables import table
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -46,9 +47,18 @@ def rows(
     return scores, mentions
 
 
+def index_of(scores: pl.DataFrame, mentions: pl.DataFrame) -> pl.DataFrame:
+    return net_sentiment_by_day(scored_mentions(scores, mentions)).table
+
+
+def drops(scores: pl.DataFrame, mentions: pl.DataFrame) -> AlertReport:
+    scored = scored_mentions(scores, mentions)
+    return find_drops(net_sentiment_by_day(scored).table, scored)
+
+
 def test_the_index_is_the_mean_of_probabilities_with_totals() -> None:
     scores, mentions = rows([0, 0, 0, 1], [0.6, 0.2, -0.2, 0.1], list("abcd"), ["c1", "c1", None, None])
-    index = net_sentiment_by_day(scores, mentions)
+    index = index_of(scores, mentions)
     value = {(r["date"].day, r["campaign_id"], r["source"]): r["net_sentiment"] for r in index.iter_rows(named=True)}
     assert value[1, "all", "all"] == pytest.approx(0.2)
     assert value[1, "c1", "all"] == value[1, "c1", "x"] == pytest.approx(0.4)
@@ -62,9 +72,9 @@ def test_an_unscored_mention_does_not_count() -> None:
     scores = scores.with_columns(
         pl.when(pl.col("mention_id") == "m1").then(None).otherwise(pl.col("p_negative")).alias("p_negative")
     )
-    index = net_sentiment_by_day(scores, mentions)
-    assert index["n"].to_list() == [1, 1]
-    assert net_sentiment_by_day(scores.with_columns(p_negative=pl.lit(None, pl.Float64)), mentions).is_empty()
+    index = index_of(scores, mentions)
+    assert index["n"].to_list() == [1] * index.height
+    assert index_of(scores.with_columns(p_negative=pl.lit(None, pl.Float64)), mentions).is_empty()
 
 
 def test_intervals_cover_when_a_few_authors_post_a_lot() -> None:
@@ -82,7 +92,7 @@ def test_intervals_cover_when_a_few_authors_post_a_lot() -> None:
             authors += [f"{day}-{author}"] * size
     truth = 0.2
     scores, mentions = rows(all_days, nets, authors, [None] * len(nets))
-    index = net_sentiment_by_day(scores, mentions).filter(pl.col("source") == "all")
+    index = total_of(index_of(scores, mentions))
     by_day: dict[int, list[float]] = {}
     for day, net in zip(all_days, nets, strict=True):
         by_day.setdefault(day, []).append(net)
@@ -126,7 +136,7 @@ def world(drop: float, seed: int = 5) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def test_a_drop_of_one_campaign_is_found_explained_and_shown() -> None:
     scores, mentions = world(0.4)
-    report = find_drops(net_sentiment_by_day(scores, mentions), scores, mentions)
+    report = drops(scores, mentions)
     alerts = table("sentiment/alerts").conform(report.alerts)
     assert set(alerts["campaign_id"]) == {"all", "c2"}
     own = alerts.filter((pl.col("campaign_id") == "c2") & (pl.col("window_end") >= DROPPED)).row(0, named=True)
@@ -140,14 +150,24 @@ def test_a_drop_of_one_campaign_is_found_explained_and_shown() -> None:
     assert (shown["p_negative"] > shown["p_positive"]).all()
     total = alerts.filter((pl.col("campaign_id") == "all") & (pl.col("window_end") >= DROPPED)).row(0, named=True)
     assert "By campaign: c2" in total["explanation"]
-    assert report.false_alarms_per_year <= 0.6 + 1e-9
+    assert own["part_of"] is None
+    assert total["part_of"] == total["group_id"] == own["alert_id"]
+    assert "It shows in" in own["explanation"]
+    assert "Part of the fall of campaign c2" in total["explanation"]
+    after = report.leads.filter(pl.col("window_end") >= DROPPED)
+    assert after["alert_id"].to_list() == [own["alert_id"]]
+    assert own["p_value"] < 0.1
+    by_campaign = {part["part"]: part for part in total["components"] if part["dimension"] == "campaign"}
+    assert by_campaign["c2"]["high"] < 0
+    assert by_campaign["c1"]["low"] < 0 < by_campaign["c1"]["high"]
+    assert by_campaign["c1"]["change"] + by_campaign["c2"]["change"] == pytest.approx(total["effect"], abs=0.08)
 
 
 def test_a_smaller_drop_is_less_severe() -> None:
     worst = []
     for drop in (0.25, 0.6):
         scores, mentions = world(drop)
-        report = find_drops(net_sentiment_by_day(scores, mentions), scores, mentions)
+        report = drops(scores, mentions)
         found = report.alerts.filter((pl.col("campaign_id") == "c2") & (pl.col("window_end") >= DROPPED))
         worst.append(found["severity"].max())
     assert worst[0] < worst[1]
@@ -158,7 +178,7 @@ def false_alarms(seeds: range) -> float:
     alerts = 0
     for seed in seeds:
         calm = world(0.0, seed)
-        alerts += find_drops(net_sentiment_by_day(*calm), *calm).alerts.height
+        alerts += drops(*calm).alerts.height
     settings = DetectorSettings()
     return alerts / (len(seeds) * (200 - settings.min_baseline - settings.gap_days) / 365.25)
 
@@ -175,7 +195,115 @@ def test_the_allowance_of_false_alarms_holds_for_a_client() -> None:
 
 def test_a_short_stream_is_named_as_not_watched() -> None:
     scores, mentions = rows(list(range(10)), [0.1] * 10, [None] * 10, ["new"] * 10)
-    report = find_drops(net_sentiment_by_day(scores, mentions), scores, mentions)
+    report = drops(scores, mentions)
     assert report.alerts.is_empty()
-    assert report.not_monitored == ("all", "new")
-    assert report.false_alarms_per_year == 0
+    assert report.monitored == ()
+    assert report.not_monitored[:2] == ("total", "campaign: new")
+    assert report.stream_years == 0
+
+
+def test_intervals_of_the_parts_of_a_change_cover() -> None:
+    """Posts of one author agree; a part's interval must hold its true change about nine times in ten."""
+    rng = np.random.default_rng(12)
+    held = naive = 0
+    for seed in range(60):
+        parts = []
+        for shift in (0.0, -0.4):
+            author = np.repeat(np.arange(60), 4)
+            campaign = np.where(author % 2 == 0, "a", "b")
+            level = 0.2 + np.where(campaign == "a", shift, 0.0)
+            net = level + np.repeat(rng.normal(size=60) * 0.4, 4) + rng.normal(size=240) * 0.1
+            names = [f"{shift}-{one}" for one in author]
+            parts.append(pl.DataFrame({"author": names, "net": net, "campaign": campaign, "topics": [["t"]] * 240}))
+        found = {one["part"]: one for one in components(*parts, ["campaign"], seed=seed)}
+        held += found["a"]["low"] <= -0.2 <= found["a"]["high"]
+        means = [part.filter(pl.col("campaign") == "a")["net"] for part in parts]
+        error = 0.5 * np.sqrt(sum(float(m.var()) / m.len() for m in means))  # type: ignore[arg-type]
+        naive += abs(found["a"]["change"] + 0.2) <= 1.645 * error
+    assert 48 <= held <= 59
+    assert naive < 48
+
+
+def test_a_mention_of_two_topics_counts_half_in_each() -> None:
+    frame = pl.DataFrame(
+        {"author": list("abcd"), "net": [0.4, 0.0, 0.0, 0.0], "topics": [["x", "y"], ["x"], ["y"], ["y"]]}
+    )
+    parts = {
+        one["part"]: one for one in components(frame, frame.with_columns(net=pl.col("net") - 0.2), ["topic"], seed=1)
+    }
+    assert parts["x"]["share_before"] == pytest.approx(1.5 / 4)
+    assert parts["x"]["change"] + parts["y"]["change"] == pytest.approx(-0.2)
+
+
+def test_a_fall_of_everything_is_one_event_and_not_one_a_campaign() -> None:
+    rng = np.random.default_rng(3)
+    days, nets, campaigns = [], [], []
+    for name in ("c1", "c2", "c3"):
+        for day in range(200):
+            days += [day] * 15
+            nets += list(np.clip(0.25 - 0.4 * (day >= 150) + rng.normal(size=15) * 0.3, -0.69, 0.69))
+            campaigns += [name] * 15
+    report = drops(*rows(days, nets, [None] * len(days), campaigns))
+    fallen = report.alerts.filter(pl.col("window_end") >= DROPPED)
+    assert {"total", "campaign"} <= set(fallen["stream_kind"])
+    leads = fallen.filter(pl.col("part_of").is_null())
+    assert leads["stream_kind"].to_list() == ["total"]
+    assert fallen["group_id"].unique().to_list() == leads["alert_id"].to_list()
+
+
+def test_copies_and_future_mentions_do_not_count() -> None:
+    scores, mentions = rows([0, 0, 0, 0, 9], [0.6, 0.6, 0.2, 0.2, -0.6], ["a", "a", "b", None, "c"], [None] * 5)
+    mentions = mentions.with_columns(text=pl.Series(["same", "same", "same", "same", "later"]))
+    scored = scored_mentions(scores, mentions, now=START + timedelta(days=1))
+    index = net_sentiment_by_day(scored)
+    assert (index.duplicates, index.future, index.unscored) == (1, 1, 0)
+    day = total_of(index.table).row(0, named=True)
+    assert day["n"] == 3  # one of a's two copies; another author's same words are another opinion
+    assert day["net_sentiment"] == pytest.approx((0.6 + 0.2 + 0.2) / 3)
+
+
+def test_one_mention_and_none_scored() -> None:
+    scores, mentions = rows([3], [0.4], ["a"], ["c"])
+    one = net_sentiment_by_day(scored_mentions(scores, mentions))
+    day = total_of(one.table).row(0, named=True)
+    assert (day["n"], day["low"], day["high"], day["correction"]) == (1, None, None, "none")
+    assert "no soft confusion" in one.basis
+    none = scores.with_columns(p_negative=pl.lit(None, pl.Float64), p_positive=pl.lit(None, pl.Float64))
+    empty = scored_mentions(none, mentions)
+    assert net_sentiment_by_day(empty).table.is_empty()
+    assert net_sentiment_by_day(empty).unscored == 1
+    assert find_drops(net_sentiment_by_day(empty).table, empty).alerts.is_empty()
+    assert scored_mentions(scores.clear(), mentions.clear()).rows.is_empty()
+
+
+def test_languages_and_topics_have_rows_of_their_own_and_the_total_stays() -> None:
+    scores, mentions = rows([0, 0, 0], [0.6, 0.2, -0.2], list("abc"), ["c1", None, None])
+    scores = scores.with_columns(
+        language=pl.Series(["en", "de", "en"]), topics=pl.Series([["price"], ["price", "service"], None])
+    )
+    index = net_sentiment_by_day(scored_mentions(scores, mentions)).table
+    table("sentiment/daily_index").conform(index)
+    key = ["date", "campaign_id", "source", "language", "topic"]
+    assert index.select(key).is_duplicated().sum() == 0
+    value = {tuple(row[name] for name in key[1:]): row["net_sentiment"] for row in index.iter_rows(named=True)}
+    assert value["all", "all", "all", "all"] == pytest.approx(0.2)
+    assert value["all", "all", "en", "all"] == pytest.approx(0.2)
+    assert value["all", "all", "all", "price"] == pytest.approx(0.4)
+    assert value["all", "all", "all", "service"] == pytest.approx(0.2)
+    assert value["c1", "x", "all", "all"] == pytest.approx(0.6)
+
+
+def test_a_holiday_is_no_evidence() -> None:
+    scores, mentions = world(0.0, seed=8)
+    bad = [(START + timedelta(days=day)).date() for day in (150, 151, 152)]
+    low = pl.col("mention_id").is_in(
+        mentions.filter(pl.col("published_at").dt.date().is_in(bad))["mention_id"].implode()
+    )
+    scores = scores.with_columns(
+        p_negative=pl.when(low).then(0.69).otherwise("p_negative"),
+        p_positive=pl.when(low).then(0.01).otherwise("p_positive"),
+    )
+    scored = scored_mentions(scores, mentions)
+    index = net_sentiment_by_day(scored).table
+    assert find_drops(index, scored).alerts.height > 0
+    assert find_drops(index, scored, holidays=bad).alerts.is_empty()

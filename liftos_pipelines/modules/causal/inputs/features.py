@@ -78,8 +78,9 @@ def _sentiment(index: pl.DataFrame | None, weeks: Sequence[date]) -> FloatArray:
     if index is None or index.is_empty():
         return np.full(len(weeks), np.nan)
     days = index.filter(
-        (pl.col("campaign_id") == ALL)
-        & (pl.col("source") == ALL)
+        pl.all_horizontal(
+            pl.col(name) == ALL for name in ("campaign_id", "source", "language", "topic") if name in index.columns
+        )
         & (pl.col("n") > 0)
         & pl.col("net_sentiment").is_not_nan()
     ).select("date", "n", "net_sentiment")

@@ -1,0 +1,101 @@
+"""Which alerts say the same thing: the fall of one campaign also shows in the total, its language and its topics.
+
+Alerts of the same days are compared by their mentions. An alert is part of another when the other's mentions make at
+least half of its fall, and the rest of its mentions fell less than half as much. What one stream explains is led
+by that stream, a campaign before a topic before a source before a language; a fall of the total that no one stream
+explains leads all the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+TOTAL, CAMPAIGN, TOPIC, SOURCE, LANGUAGE = "total", "campaign", "topic", "source", "language"
+KINDS = (TOTAL, CAMPAIGN, TOPIC, SOURCE, LANGUAGE)
+LEADS_FIRST = (CAMPAIGN, TOPIC, SOURCE, LANGUAGE, TOTAL)
+
+JOIN_DAYS = 7
+"""Windows at most so many days apart are of the same time."""
+MOST = 0.5
+"""Share of a fall that the mentions which explain it make, and how much less the others fell, at least."""
+FEW = 5
+"""With so few mentions left, there is no rest to speak of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fall:
+    """One alert, before it is put with others: its stream, its window, its effect and its mentions then and before."""
+
+    alert_id: str
+    kind: str
+    name: str
+    start: date
+    end: date
+    effect: float
+    severity: float
+    before: pl.DataFrame
+    after: pl.DataFrame
+
+
+def led_by(falls: Sequence[Fall], belongs: Callable[[str, str], pl.Expr]) -> dict[str, str | None]:
+    """For each alert's id the id of the alert it is part of, or None where it leads.
+
+    `belongs(kind, name)` : which mentions are of a stream
+    """
+    found: dict[str, str | None] = {}
+    for together in _same_time(falls):
+        leads: list[Fall] = []
+        total = next((fall for fall in together if fall.kind == TOTAL), None)
+        others = sorted(
+            (fall for fall in together if fall.kind != TOTAL),
+            key=lambda fall: (LEADS_FIRST.index(fall.kind), -fall.severity, fall.name),
+        )
+        if total is not None and not any(_explains(other, total, belongs) for other in others):
+            found |= {fall.alert_id: total.alert_id for fall in others} | {total.alert_id: None}
+            continue
+        for fall in [*others, *([total] if total is not None else [])]:
+            lead = next((lead for lead in leads if _explains(lead, fall, belongs)), None)
+            found[fall.alert_id] = lead.alert_id if lead else None
+            if lead is None:
+                leads.append(fall)
+    return found
+
+
+def _same_time(falls: Sequence[Fall]) -> list[list[Fall]]:
+    """Alerts in runs whose windows overlap or nearly do; a stream's second alert begins a run of its own."""
+    runs: list[list[Fall]] = []
+    until = date.min
+    for fall in sorted(falls, key=lambda fall: (fall.start, fall.end, fall.alert_id)):
+        again = bool(runs) and any((fall.kind, fall.name) == (other.kind, other.name) for other in runs[-1])
+        if runs and not again and fall.start <= until + timedelta(days=JOIN_DAYS):
+            runs[-1].append(fall)
+            until = max(until, fall.end)
+        else:
+            runs.append([fall])
+            until = fall.end
+    return runs
+
+
+def _explains(lead: Fall, fall: Fall, belongs: Callable[[str, str], pl.Expr]) -> bool:
+    """Whether the lead's mentions make most of a fall, and the others did not fall alike."""
+    both = pl.col("net").mean().alias("net"), pl.len().alias("n")
+    inside = belongs(lead.kind, lead.name).fill_null(False).alias("inside")
+    before, after = (
+        {row["inside"]: (row["net"], row["n"]) for row in part.group_by(inside).agg(*both).iter_rows(named=True)}
+        for part in (fall.before, fall.after)
+    )
+    if True not in after:
+        return False
+    if min(after.get(False, (0, 0))[1], before.get(False, (0, 0))[1]) < FEW:
+        # A stream that is the whole brand says no more than its total.
+        return fall.kind != TOTAL
+    share = after[True][1] / fall.after.height
+    rest = after[False][0] - before[False][0]
+    # What the fall would be had only the others changed; the lead's mentions may be new, and then have no level before.
+    own = after[True][0] - before.get(True, (fall.before["net"].mean(), 0))[0]
+    change = float(after[True][0] * share + after[False][0] * (1 - share)) - float(fall.before["net"].mean())  # type: ignore[arg-type]
+    return change - (1 - share) * rest <= MOST * change and rest > MOST * own
