@@ -10,31 +10,31 @@ from __future__ import annotations
 
 FUNCTION_WORDS = frozenset(
     """
-a about above after again all almost also although always among an and another any anything are around as at away back
-be because been before behind being below best better between both but by can could did do does down during each
-either else enough even ever every everything everywhere few first for from full get give given good great had has
-have he her here him his how however i if in inside instead into is it its just keep last later least less let like
-little made make many may maybe me might more most much must my near need never new next no none nor not nothing now
-of off often old on once one only onto or other others our out outside over own per please rather real right same she
-should simple simply since so some something soon still such than that the their them then there these they this those
-though through thus time to today together too top toward try two under until up upon us use used very via was way we
-well were what when where whether which while who whole whose why will with within without would yes yet you your aber
-alle alles als am auch auf aus bei beim bis bitte da damit dann das dass dein dem den denn der des die dies diese
-dieser doch dort du durch ein eine einem einen einer eines er es etwas euch fur ganz gegen gut hat haben heute hier
-ich ihr im immer ist ja jede jeder jedes jetzt kann kein keine man mehr mein mit nach neu nicht nichts noch nun nur
-oder ohne schon sehr sein seit sich sie sind uber um und uns unter viel vom von vor war weil wenn wer wie wieder wir
-wird wo zu zum zur au aucun aussi autre aux avant avec beaucoup bien bon ce cela ces cette chaque chez comme dans de
-depuis deux donc elle elles en encore est et eux fait il ils je jamais la le les leur lui mais meme moins mon ne ni
-nos notre nous ou par pas peu plus pour que quel qui quoi rien sa sans se ses si son sont sous sur ta te tes toi ton
-toujours tous tout toute tres trop tu un une vers vos votre vous al algo alguien antes aqui asi aun bajo cada casi
-como con contra cual cuando del desde donde dos el ella ellos entre era esa ese eso esta este esto fue ha hasta hay
-las lo los mas mejor menos mi mucho muy nada nosotros nuestro nunca o otra otro para pero poco por porque pues quien
-ser siempre sin sobre solo su sus tal tambien tan tiene todo todos tus una uno y ya yo ai alla altro anche ancora bene
-che chi ci come cosa cosi cui dal dalla dei della delle di dopo dove due e ecco fra gia gli ho io lei loro ma mai meno
-mio molto nel nella noi non nostro ogni oggi ora perche piu poi prima quale quando quanto quella quello questa questo
-sei sempre senza sia sono sopra sotto sul suo tra troppo tuo tutti tutto vi voi ainda ao aos ate boa bom com dela dele
-depois ela elas ele eles em essa esse estao eu foi isso melhor meu minha muito na nao nas nem nossa nosso num numa os
-pela pelo quem sem seu sim sob sua tambem tem tudo uma voce
+a about above after again all almost also although always among an and another any anything are around as at back be
+because been before behind being below best better between both but by can could did do does down during each either
+else enough even ever every everything everywhere few first for from full get give given good great had has have he
+her here him his how however i if in inside instead into is it its just keep last later least less let like little
+made make many may maybe me might more most much must my near need never new next no none nor not nothing now of off
+often old on once one only onto or other others our out outside over own per please rather real right same she should
+simple simply since so some something soon still such than that the their them then there these they this those though
+through thus time to today together too top toward try two under until up upon us use used very via was way we well
+were what when where whether which while who whole whose why will with within without would yes yet you your aber alle
+alles als am auch auf aus bei beim bis bitte da damit dann das dass dein dem den denn der des die dies diese dieser
+doch dort du durch ein eine einem einen einer eines er es etwas euch fur ganz gegen gut hat haben heute hier ich ihr
+im immer ist ja jede jeder jedes jetzt kann kein keine man mehr mein mit nach neu nicht nichts noch nun nur oder ohne
+schon sehr sein seit sich sie sind uber um und uns unter viel vom von vor war weil wenn wer wie wieder wir wird wo zu
+zum zur au aucun aussi autre aux avant avec beaucoup bien bon ce cela ces cette chaque chez comme dans de depuis deux
+donc elle elles en encore est et eux fait il ils je jamais la le les leur lui mais meme moins mon ne ni nos notre nous
+ou par pas peu plus pour que quel qui quoi rien sa sans se ses si son sont sous sur ta te tes toi ton toujours tous
+tout toute tres trop tu un une vers vos votre vous al algo alguien antes aqui asi aun bajo cada casi como con contra
+cual cuando del desde donde dos el ella ellos entre era esa ese eso esta este esto fue ha hasta hay las lo los mas
+mejor menos mi mucho muy nada nosotros nuestro nunca o otra otro para pero poco por porque pues quien ser siempre sin
+sobre solo su sus tal tambien tan tiene todo todos tus una uno y ya yo ai alla altro anche ancora bene che chi ci come
+cosa cosi cui dal dalla dei della delle di dopo dove due e ecco fra gia gli ho io lei loro ma mai meno mio molto nel
+nella noi non nostro ogni oggi ora perche piu poi prima quale quando quanto quella quello questa questo sei sempre
+senza sia sono sopra sotto sul suo tra troppo tuo tutti tutto vi voi ainda ao aos ate boa bom com dela dele depois ela
+elas ele eles em essa esse estao eu foi isso melhor meu minha muito na nao nas nem nossa nosso num numa os pela pelo
+quem sem seu sim sob sua tambem tem tudo uma voce
 """.split()  # noqa: SIM905 - a page of words reads better than a list
 )
 
@@ -43,51 +43,51 @@ COMMON_WORDS = FUNCTION_WORDS | frozenset(
 ability access accessories account accurate action active add added additional adjustable advanced advantage advice
 affordable age agency aim air airline airlines alarm album ale alert alternative alternatives america american amount
 amplitude anchor angel angle animal announcement annual answer ant antenna apart app appeal apple apples apply
-approach apps arc arch area arena arm arms army arrow art artist aspect assistant atlas atom audio august author auto
-automatic autumn available average baby backcountry backpack bag bags balance ball ballistic bamboo banana band bank
-bar bare bark barn base baseline basement basic basics basket bass bat bath bathroom battery bay beach beacon beam
-bean beans bear bears beast beat beats beautiful beauty bed bedroom bee beef beer beginner beginners behavior believe
-bell belt bench benefit benefits bet beyond bicycle big bike bill bird birds birthday bit bite black blade blank
-blanket blaze blend blender blenders blessing blind blink block blocks blog bloom blue bluetooth board boat body bold
-bolt bond bonus book books boost boot boots border boss bottle bottom boundless bounce bowl box boy brain brake branch
-brand brands brave bread break breakfast breath breeze brick bridge brief bright brilliant bring broad broadcast brook
-brooks brother brothers brown browse browser brush bubble bucket bud buddy budget buffalo bug build builder building
-built bull bumble bundle burger burn burst bus bush business busy butter butterfly button buy buyer buying cabin cable
-cactus cake call calm camel camera cameras camp campaign canada candy cannon canvas cap capable capacity cape capital
-captain car caravan caraway card cards care career carrier carriers carry cars cart case cash cast castle cat catch
-category cater caution cave cell center central century ceramic certain certified chain chair challenge champion
-chance change channel channels chapter charge charger charging charm chart chase cheap check cheese cherry chess chest
-chicken chief child children chime chip chips choice choices choose choosing chrome church cinema circle circuit city
-clarity class classic clay clean cleaner cleaning clear clever click client climate climb clinic clip clock close
-cloth clothes clothing cloud clove clover club clue coach coal coast coat coating cobalt code coffee coin cold collect
-collection college colony color colors column combo comet comfort comfortable command comment common community
-companion company compare comparison compass compatibility competitive complete comply compression computer concept
-concert conclusion condition connect connection connectivity considerations consider consistent constant construction
-consumer contact contain contemporary content contents contest context continental contract control controls
-convenience cook cooking cookware cool cooling copper copy coral core corner corporate cost costs cotton council
-counter country courage course court cover coverage cozy crack crackle craft crane crate crazy cream create credit
-creek crew cricket crimson crisp cross crowd crown cruise crush crust crystal cube cue culture cup current curve
-custom customer customers customizable cut cycle daily dairy damp dance danger dark dash data date dawn day days deal
-dealer deals dear debut decent deception deck decoy deep deer default define dehumidifier delicate delight deliver
-delivery delta demand denim dental depth desert design designed designer desk dessert detail detect device devices
-dial diamond diesel diet difference digital dining dinner direct direction discount discover discovery dish display
-distance distribution divide doctor dog dolphin dome done door dot double dough dragon drain drama draw drawer dream
-dreams dress drink drive driver driving drop drug drum dry dual duck dune durable durability duty eagle ear early
-earth ease east easy echo eclipse eco economy edge edition editor education effect effective effort egg eight elder
-electric electro element elements elephant elevate elite ember emerald emergency emotion emperor empire employee empty
-end endurance energy engage engine enjoy ensure enterprise entertainment entry environment epic equal equate equipment
-ergonomic ergonomics escape essential essentials estate eternal ether eureka euro europe evening event evergreen
-everyday everyone evidence evolution evolve exact example excellent exchange exclusive exercise exotic expand expect
-expensive experience expert experts explore explorer express expression extension extra extreme eye eyes fabric face
-facial fact factor factors factory fair faith fall falcon fame family fan fancy fans fantastic far farm farmer fashion
-fast father fault favor favorite favorites feather feature features fee feed feedback feel feeling fees felt fence
-festival fiber fiction field fifth fight figure file fill film filter final finance find fine finger finish fire firm
-fish fit fitness fits five fix flag flair flame flash flat flavor fleet flex flexibility flexible flight flint float
-floor flow flower fluid fly focus fog fold folk follow food foot football force forecast foreign forest forever forge
-fork form formula fort fortress fortune forward fossil foundation founder fountain four fox fragrance frame free
-freedom freeze fresh freshly friday friend friendly friends frog front frontier frost fruit fry fryer fuel fun
-function functional fund fundamentals funny furniture fusion future gadget gain galaxy gallery game games gaming gap
-garage garden garlic garnet gas gate gateway gather gear gel gem general generation generous genesis genius gentle
+approach apps arc arch area arena arm arms army arrow art artist aspect assistant atlas atom audio august away author
+auto automatic autumn available average baby backcountry backpack bag bags balance ball ballistic bamboo banana band
+bank bar bare bark barn base baseline basement basic basics basket bass bat bath bathroom battery bay beach beacon
+beam bean beans bear bears beast beat beats beautiful beauty bed bedroom bee beef beer beginner beginners behavior
+believe bell belt bench benefit benefits bet beyond bicycle big bike bill bird birds birthday bit bite black blade
+blank blanket blaze blend blender blenders blessing blind blink block blocks blog bloom blue bluetooth board boat body
+bold bolt bond bonus book books boost boot boots border boss bottle bottom boundless bounce bowl box boy brain brake
+branch brand brands brave bread break breakfast breath breeze brick bridge brief bright brilliant bring broad
+broadcast brook brooks brother brothers brown browse browser brush bubble bucket bud buddy budget buffalo bug build
+builder building built bull bumble bundle burger burn burst bus bush business busy butter butterfly button buy buyer
+buying cabin cable cactus cake call calm camel camera cameras camp campaign canada candy cannon canvas cap capable
+capacity cape capital captain car caravan caraway card cards care career carrier carriers carry cars cart case cash
+cast castle cat catch category cater caution cave cell center central century ceramic certain certified chain chair
+challenge champion chance change channel channels chapter charge charger charging charm chart chase cheap check cheese
+cherry chess chest chicken chief child children chime chip chips choice choices choose choosing chrome church cinema
+circle circuit city clarity class classic clay clean cleaner cleaning clear clever click client climate climb clinic
+clip clock close cloth clothes clothing cloud clove clover club clue coach coal coast coat coating cobalt code coffee
+coin cold collect collection college colony color colors column combo comet comfort comfortable command comment common
+community companion company compare comparison compass compatibility competitive complete comply compression computer
+concept concert conclusion condition connect connection connectivity considerations consider consistent constant
+construction consumer contact contain contemporary content contents contest context continental contract control
+controls convenience cook cooking cookware cool cooling copper copy coral core corner corporate cost costs cotton
+council counter country courage course court cover coverage cozy crack crackle craft crane crate crazy cream create
+credit creek crew cricket crimson crisp cross crowd crown cruise crush crust crystal cube cue culture cup current
+curve custom customer customers customizable cut cycle daily dairy damp dance danger dark dash data date dawn day days
+deal dealer deals dear debut decent deception deck decoy deep deer default define dehumidifier delicate delight
+deliver delivery delta demand denim dental depth desert design designed designer desk dessert detail detect device
+devices dial diamond diesel diet difference digital dining dinner direct direction discount discover discovery dish
+display distance distribution divide doctor dog dolphin dome done door dot double dough dragon drain drama draw drawer
+dream dreams dress drink drive driver driving drop drug drum dry dual duck dune durable durability duty eagle ear
+early earth ease east easy echo eclipse eco economy edge edition editor education effect effective effort egg eight
+elder electric electro element elements elephant elevate elite ember emerald emergency emotion emperor empire employee
+empty end endurance energy engage engine enjoy ensure enterprise entertainment entry environment epic equal equate
+equipment ergonomic ergonomics escape essential essentials estate eternal ether eureka euro europe evening event
+evergreen everyday everyone evidence evolution evolve exact example excellent exchange exclusive exercise exotic
+expand expect expensive experience expert experts explore explorer express expression extension extra extreme eye eyes
+fabric face facial fact factor factors factory fair faith fall falcon fame family fan fancy fans fantastic far farm
+farmer fashion fast father fault favor favorite favorites feather feature features fee feed feedback feel feeling fees
+felt fence festival fiber fiction field fifth fight figure file fill film filter final finance find fine finger finish
+fire firm fish fit fitness fits five fix flag flair flame flash flat flavor fleet flex flexibility flexible flight
+flint float floor flow flower fluid fly focus fog fold folk follow food foot football force forecast foreign forest
+forever forge fork form formula fort fortress fortune forward fossil foundation founder fountain four fox fragrance
+frame free freedom freeze fresh freshly friday friend friendly friends frog front frontier frost fruit fry fryer fuel
+fun function functional fund fundamentals funny furniture fusion future gadget gain galaxy gallery game games gaming
+gap garage garden garlic garnet gas gate gateway gather gear gel gem general generation generous genesis genius gentle
 georgia giant gift ginger girl glad glamour glass glide glimpse glitter global globe glory glove glow glue goal goat
 gold golden golf goods goose gopher grab grace grade grain gram grand grant grape graph graphite grass gravity gray
 green greenhouse grid grill grip grit grocery ground group grove grow growth guarantee guard guardian guess guest

@@ -23,7 +23,7 @@ _ORDERED = re.compile(
 )
 _BULLET = re.compile(r"^(\s*)[-*•+–·◦▪]\s+(.+)$")
 _TABLE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*$")
-_BOLD_LINE = re.compile(r"^\s*(?:\*\*|__)(.+?)(?:\*\*|__)\s*:?\s*$")
+_BOLD_LINE = re.compile(r"^\s*(?:\*\*|__)(.+?)(?:\*\*|__)\s*(?:\([^()]{1,60}\))?\s*:?\s*$")
 _STRONG_HEAD = re.compile(r"^\W{0,3}(?:\*\*|__)(.+?)(?:\*\*|__)")
 _HEAD_END = re.compile(r"\s[–—-]\s|:\s|:$|\.\s|;\s|\s\(")
 MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|\\(?=[!-/:-@\[-`{-~])")
@@ -216,6 +216,15 @@ class _Run:
     def names(self) -> set[str]:
         return {name for _, names in self.entries for name in names}
 
+    def trimmed(self) -> list[tuple[Item, list[str]]]:
+        """Entries; of bullets without those everyday words that stand before or after all that is named."""
+        named = [position for position, (_, names) in enumerate(self.entries) if names]
+        return [
+            entry
+            for position, entry in enumerate(self.entries)
+            if self.kind != "bullets" or named[0] <= position <= named[-1] or not generic(entry[0].head)
+        ]
+
 
 def ranking(items: Sequence[Item], about: Callable[[str], list[str]]) -> tuple[str | None, list[list[str]]]:
     """The answer's own order: the kind of its first list, and the names of each entry in turn.
@@ -235,9 +244,10 @@ def ranking(items: Sequence[Item], about: Callable[[str], list[str]]) -> tuple[s
     for run in _runs(items, about):
         if run.names <= ranked:  # a summary or table of what stands above
             continue
-        here = [names for _, names in run.entries]
-        numbers = [item.number for item, _ in run.entries if item.number is not None]
-        if len(numbers) == len(run.entries) > 1 and all(a > b for a, b in pairwise(numbers)):
+        chosen = run.trimmed()
+        here = [names for _, names in chosen]
+        numbers = [item.number for item, _ in chosen if item.number is not None]
+        if len(numbers) == len(chosen) > 1 and all(a > b for a, b in pairwise(numbers)):
             here = here[::-1]  # a countdown: the best comes last
         entries += here
         ranked |= run.names
@@ -293,7 +303,7 @@ def _chooses(item: Item, names: Sequence[str]) -> bool:
         return item.kind == "labels" and bool(names)
     if names:
         return item.kind != "bullets" or not item.section or len(item.head.split()) <= _BULLET_HEAD_WORDS
-    if item.kind in ("ordered_list", "table"):
+    if item.kind in ("ordered_list", "table") or (item.kind == "bullets" and item.label is None and not item.section):
         return True
     if item.kind == "labels" and item.section:
         return False

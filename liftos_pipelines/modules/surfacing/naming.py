@@ -30,6 +30,7 @@ _THIRD_PERSON = re.compile(
     r"|remains|does|doesn't|isn't|hasn't|won't|charges|ships|ist|hat|bietet|est|a|offre|propose|es|ofrece|tiene|ha|tem"
     r"|oferece)\b"
 )
+_AND_ANOTHER = re.compile(r"^\s*(?:[,/&]|and|or|und|et|y|e)\s*[A-Z]")
 _MAKER = re.compile(r"\b(?:by|from|at|via|von|bei|par|chez|por|da)\s+$", re.IGNORECASE)
 MIN_TITLE_WORDS, TITLE_SHARE = 3, 0.6
 MIN_GLUED = 4
@@ -248,6 +249,8 @@ def _evidence(text: str, start: int, end: int, hit: Hit, heads: _Heads, *, card:
             return WEAK  # the end of another name: Galaxy Ring, Pro Max
         if function and following is not None and after.startswith(" ") and not _namelike(following.group()):
             return WEAK
+        return STRONG
+    if opens and not function and _AND_ANOTHER.match(after):
         return STRONG
     if not function and _MAKER.search(before):
         return STRONG
