@@ -1,31 +1,81 @@
 """Lift Sentiment relates: does the outcome move with what people feel."""
 
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
-from liftos_pipelines.assets.common import inputs, lift_asset, result, skipped
+from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.modules.sentiment import revenue
 
 
 @lift_asset(
     "sentiment/revenue_link",
-    ins=inputs("sentiment/daily_index", "sources/marketing_outcome"),
+    ins=inputs(
+        "sentiment/daily_index",
+        "sentiment/alerts",
+        "sources/marketing_outcome",
+        "sources/marketing_media",
+        "sources/marketing_controls",
+    ),
     kinds={"polars"},
-    code_version="1",
+    code_version="2",
 )
 def revenue_link(
-    context: dg.AssetExecutionContext, daily_index: pl.DataFrame, marketing_outcome: pl.DataFrame
+    context: dg.AssetExecutionContext,
+    daily_index: pl.DataFrame,
+    alerts: pl.DataFrame,
+    marketing_outcome: pl.DataFrame,
+    marketing_media: pl.DataFrame,
+    marketing_controls: pl.DataFrame,
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """Whether the outcome moves with net sentiment, and with what delay: an association, never called a cause."""
+    """Whether the outcome goes with sentiment, conditional on spend, price and promotions: a ladder of correlation by
+    lag, forecast gain and dated shocks, each against placebos. Row `ladder` holds the verdict; it is never a cause."""
     for frame, source in ((daily_index, "mentions"), (marketing_outcome, "marketing")):
         if frame.is_empty():
             return skipped("sentiment/revenue_link", source)
-    link = revenue.revenue_link(daily_index, marketing_outcome)
-    strongest = link.drop_nulls("p_value").sort("p_value", pl.col("estimate").abs(), descending=[False, True]).head(1)
+    days = _public_holidays(client_of(context).causal, marketing_outcome["date"])
+    series = revenue.link_series(
+        daily_index, marketing_outcome, marketing_media, marketing_controls, alerts, holidays=days
+    )
+    ladder = revenue.climb(series)
+    link = revenue.link_table(ladder)
+    head = link.row(0, named=True)
+    picture = revenue.ladder_picture(ladder, f"{context.partition_key}: {head['verdict']}")
+    told = ladder.missing is None
     return result(
         link,
-        strongest_lag_days=strongest["lag_days"].item() if strongest.height else None,
-        strongest_p_value=strongest["p_value"].item() if strongest.height else None,
-        smallest_visible_correlation=link["smallest_visible"][0],
-        verdict=(strongest if strongest.height else link)["verdict"][0],
+        verdict=head["verdict"],
+        words=head["words"],
+        rung=ladder.claims.rung if told else None,
+        periods=ladder.series.n,
+        p_value=head["p_value"],
+        smallest_visible_correlation=head["smallest_visible"],
+        smallest_visible_simulated=head["smallest_visible_simulated"],
+        smallest_visible_outcome_per_tenth=head["smallest_visible_per_tenth"],
+        reliability_of_sentiment=head["reliability"],
+        gain_of_sentiment_for_outcome=float(ladder.forward.gain.max()) if ladder.forward else None,
+        gain_of_outcome_for_sentiment=float(ladder.reverse.gain.max()) if ladder.reverse else None,
+        shocks=len(ladder.events.at) if ladder.events else None,
+        **({"picture": dg.MetadataValue.md(picture)} if picture else {}),
     )
+
+
+def _public_holidays(causal: dict[str, Any], dates: pl.Series) -> Sequence[date]:
+    """Days off in the countries that the client names for its media model; none where it names none."""
+    countries = causal.get("holidays") or ()
+    if not countries or dates.is_empty():
+        return ()
+    import holidays
+
+    first, last = dates.min(), dates.max()
+    assert isinstance(first, date)
+    assert isinstance(last, date)
+    years = range(first.year, last.year + 2)
+    found: set[date] = set()
+    for code in countries:
+        country, _, part = str(code).partition("-")
+        found |= set(holidays.country_holidays(country, subdiv=part or None, years=years))
+    return sorted(found)
