@@ -127,7 +127,7 @@ _AFTER = re.compile(
 # "could not find a better option than Acme" and "nothing wrong with Acme" praise what they name.
 _COMPARISON = re.compile(
     r"\b(?:better|cheaper|faster|best|more|fault|wrong|flaw|complaint|negative|equal|match for|alternative|issue"
-    r"|problem|besser|fehler|mangel|kritik|beschwerd|nachteil|mieux|meilleur|defaut|plainte|reproche|mejor|queja|defecto"
+    r"|problem|reason|besser|fehler|mangel|kritik|beschwerd|nachteil|mieux|meilleur|defaut|plainte|reproche|mejor|queja|defecto"
     r"|critica|fallo|migliore|difett|lament|melhor|reclama|defeito|behtar)\w*|(?<!\w)(?:افضل|احسن|عيب|شكاوى)"
 )
 
