@@ -15,6 +15,8 @@ import polars as pl
 TEXT, INT, FLOAT, BOOL = pl.String(), pl.Int64(), pl.Float64(), pl.Boolean()
 DATE, TIME = pl.Date(), pl.Datetime("us", "UTC")
 TEXTS = pl.List(pl.String())
+BASIC_EMOTIONS = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
+"""Ekman's six, and none of them; several may hold at once."""
 
 ALL = "all"
 """The value of a grouping column (geo, campaign_id, engine) in a row that stands for the total."""
@@ -483,15 +485,36 @@ _TABLES = [
         {
             "mention_id": TEXT,
             "language": TEXT,
+            "mixed": BOOL,
             "p_negative": FLOAT,
             "p_neutral": FLOAT,
             "p_positive": FLOAT,
             "label": TEXT,
             "confidence": FLOAT,
             "abstained": BOOL,
-            "emotions": pl.Struct({name: FLOAT for name in ("anger", "joy", "optimism", "sadness")}),
+            "emotions": pl.Struct(dict.fromkeys(BASIC_EMOTIONS, FLOAT)),
+            "emotion_groups": pl.Struct(dict.fromkeys(("positive", "negative", "ambiguous", "neutral"), FLOAT)),
+            "emotions_fine": pl.List(pl.Struct({"name": TEXT, "probability": FLOAT})),
+            "mood": TEXT,
+            "mood_probability": FLOAT,
             "irony": FLOAT,
-            "targets": pl.List(pl.Struct({"name": TEXT, "label": TEXT, "confidence": FLOAT})),
+            "topics": TEXTS,
+            "targets": pl.List(
+                pl.Struct(
+                    {
+                        "name": TEXT,
+                        "label": TEXT,
+                        "confidence": FLOAT,
+                        "kind": TEXT,
+                        "net_sentiment": FLOAT,
+                        "compared": TEXT,
+                    }
+                )
+            ),
+            "reason": TEXT,
+            "model_id": TEXT,
+            "text_id": TEXT,
+            "scored_with": TEXT,
         },
     ),
     _table(
@@ -743,6 +766,25 @@ _TABLES = [
             "evidence_grade": TEXT,
             "source_pattern": TEXT,
         },
+    ),
+    _table(
+        "surfacing/recommendation_outcomes",
+        "recommendation_id acted_at",
+        {
+            "recommendation_id": TEXT,
+            "acted_at": TIME,
+            "how": TEXT,
+            "metric": TEXT,
+            "status": TEXT,
+            "effect": FLOAT,
+            "low": FLOAT,
+            "high": FLOAT,
+            "std_error": FLOAT,
+            "n_watched": INT,
+            "n_control": INT,
+            "watch_until": DATE,
+        },
+        write="merge",
     ),
     # --- llm ---------------------------------------------------------------------------------------------
     _table(

@@ -1,13 +1,9 @@
-"""Gates of Lift Surfacing: answers read as they should be, enough prompts, real citations, audits that measure."""
-
-import math
+"""Gates of Lift Surfacing: answers read as they should be, real citations, audits that measure."""
 
 import dagster as dg
 import polars as pl
 
 from liftos_pipelines.clients import clients_partitions, load_client
-from liftos_pipelines.modules.surfacing import measured_share
-from liftos_pipelines.tables import ALL
 from liftos_pipelines.templates.loader import Targets, load_template
 
 UNREADABLE_WARNING = 0.05
@@ -78,79 +74,6 @@ def citations_exist(context: dg.AssetCheckExecutionContext, answer_mentions: pl.
         passed=share <= threshold,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"hallucinated_share": share, "hallucinated": missing, "citations": listed, "threshold": threshold},
-    )
-
-
-@dg.asset_check(
-    asset=dg.AssetKey(["surfacing", "visibility"]),
-    name="enough_prompts",
-    partitions_def=clients_partitions,
-    description="The newest month's interval of the brand's mention rate is as narrow as the template wants it.",
-)
-def enough_prompts(context: dg.AssetCheckExecutionContext, visibility: pl.DataFrame) -> dg.AssetCheckResult:
-    if visibility.is_empty() or "own" not in visibility.columns:
-        return _unknown("interval_width")
-    newest = visibility.filter(pl.col("own"), pl.col("engine") == ALL, pl.col("metric") == "mention_rate").filter(
-        pl.col("period") == pl.col("period").max()
-    )
-    low, high, prompts = newest.select("low", "high", "n_prompts").row(0) if newest.height else (None, None, 0)
-    target = targets_of(context.partition_key).interval_width
-    if low is None or high is None:
-        return dg.AssetCheckResult(
-            passed=False,
-            severity=dg.AssetCheckSeverity.WARN,
-            description="fewer than two prompts: no interval",
-            metadata={"interval_width": "unknown", "target": target, "prompts": float(prompts or 0)},
-        )
-    width = high - low
-    # Width falls with the root of the number of prompts; repeats of a prompt hardly narrow it.
-    needed = math.ceil(prompts * (width / target) ** 2)
-    return dg.AssetCheckResult(
-        passed=width <= target,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "interval_width": width,
-            "target": target,
-            "prompts": float(prompts),
-            "prompts_needed": float(needed),
-        },
-    )
-
-
-@dg.asset_check(
-    asset=dg.AssetKey(["surfacing", "shifts"]),
-    name="prompts_unchanged",
-    partitions_def=clients_partitions,
-    description="No change of visibility is explained by a change of our own prompts.",
-)
-def prompts_unchanged(shifts: pl.DataFrame) -> dg.AssetCheckResult:
-    own = shifts.filter(pl.col("kind") == "own")
-    return dg.AssetCheckResult(
-        passed=own.is_empty(),
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "own_changes": float(own.height),
-            "days": ", ".join(f"{at:%Y-%m-%d}" for at in own["detected_at"]) or "none",
-        },
-    )
-
-
-@dg.asset_check(
-    asset=dg.AssetKey(["surfacing", "page_audit"]),
-    name="audit_coverage",
-    partitions_def=clients_partitions,
-    description="As many of the audit's dimensions could be measured as the template wants.",
-)
-def audit_coverage(context: dg.AssetCheckExecutionContext, page_audit: pl.DataFrame) -> dg.AssetCheckResult:
-    share = measured_share(page_audit)
-    if share is None:
-        return _unknown("measured_share")
-    target = targets_of(context.partition_key).audit_coverage
-    unmeasured = page_audit.filter(pl.col("score").is_null())["dimension"].unique().sort().to_list()
-    return dg.AssetCheckResult(
-        passed=share >= target,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"measured_share": share, "target": target, "not_measured": ", ".join(unmeasured) or "none"},
     )
 
 
