@@ -9,11 +9,14 @@ ICC of .8 three repeats count as 1.15 answers: prompts narrow an interval, repea
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import polars as pl
 from scipy import stats
 
 from liftos_pipelines.modules.surfacing.intervals import LEVEL, USUAL_ICC
+from liftos_pipelines.tables import ALL
 
 MOST_PROMPTS = 5000
 MOST_REPEATS = 20
@@ -125,3 +128,119 @@ def assumed(rate: float | None, icc: float | None) -> tuple[float, float, list[s
             f"no within-prompt correlation is measured yet: planned for {USUAL_ICC}, as found on public answers"
         )
     return rate, icc, notes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What one engine's panel sees now: rate with its interval, and what its answers are worth.
+
+    `smallest_change`: change against other prompts that is found four times in five; None with one prompt.
+    `prompts_needed`: for the wanted width at the wanted repeats; None out of reach.
+    """
+
+    engine: str
+    period: str
+    prompts: int
+    repeats: float
+    rate: float
+    low: float
+    high: float
+    icc: float
+    counts_as: float
+    smallest_change: float | None
+    prompts_needed: int | None
+
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A panel for the wanted width on the engine that needs most; `assumed` says what was not measured."""
+
+    width: float
+    repeats: int
+    seen: Sequence[Seen]
+    rate: float
+    icc: float
+    assumed: Sequence[str]
+    prompts_needed: int | None
+    prompts_needed_once: int | None
+    cheapest: Panel | None
+
+
+def panel_plan(posterior: pl.DataFrame, width: float, repeats: int, prices: Prices | None = None) -> Plan:
+    """What the panel of the newest month sees per engine, and what a wanted width needs.
+
+    Parameters
+    ----------
+    posterior : the table `surfacing/visibility_posterior`; without the own brand, the plan is for the worst case
+    width : wanted width of the mention rate's interval, both sides together
+    repeats : how often each prompt shall be asked a month
+    prices : of answers and prompts; without them no cheapest panel is sought
+    """
+    own = posterior.filter(pl.col("own") & (pl.col("engine") != ALL))
+    newest = own.filter(pl.col("period") == pl.col("period").max()).sort("engine")
+    seen = []
+    for row in newest.iter_rows(named=True):
+        asked = max(row["n_answers"] / row["n_prompts"], 1.0)
+        seen.append(
+            Seen(
+                engine=row["engine"],
+                period=row["period"],
+                prompts=row["n_prompts"],
+                repeats=asked,
+                rate=row["rate"],
+                low=row["low"],
+                high=row["high"],
+                icc=row["icc"],
+                counts_as=row["n_answers"] / (1 + (asked - 1) * row["icc"]),
+                smallest_change=smallest_change(row["rate"], row["icc"], row["n_prompts"], asked),
+                prompts_needed=prompts_needed(width, row["rate"], row["icc"], repeats),
+            )
+        )
+    hardest = max(seen, key=lambda one: one.rate * (1 - one.rate) * (1 + (repeats - 1) * one.icc), default=None)
+    rate, icc, notes = assumed(hardest.rate if hardest else None, hardest.icc if hardest else None)
+    return Plan(
+        width=width,
+        repeats=repeats,
+        seen=seen,
+        rate=rate,
+        icc=icc,
+        assumed=notes,
+        prompts_needed=prompts_needed(width, rate, icc, repeats),
+        prompts_needed_once=prompts_needed(width, rate, icc, 1),
+        cheapest=cheapest_panel(width, rate, icc, prices) if prices is not None else None,
+    )
+
+
+def plan_words(plan: Plan, currency: str = "") -> list[str]:
+    """The plan as sentences."""
+    lines = []
+    for one in plan.seen:
+        lines.append(
+            f"{one.engine}, {one.period}: {one.prompts} prompts asked {one.repeats:.1f} times each. The brand is named "
+            f"in {one.rate:.0%} of answers (90 % interval {one.low:.0%} to {one.high:.0%}). Answers to one prompt "
+            f"agree (correlation {one.icc:.2f}): {one.prompts * one.repeats:.0f} answers count as {one.counts_as:.0f}."
+        )
+        if one.smallest_change is not None:
+            lines.append(
+                f"With other prompts each month, a change of {100 * one.smallest_change:.0f} points on {one.engine} "
+                "would be seen four times in five; with the same prompts, smaller ones."
+            )
+    lines += plan.assumed
+    wanted = f"An interval {100 * plan.width:.0f} points wide (plus or minus {50 * plan.width:.3g})"
+    if plan.prompts_needed is None:
+        lines.append(f"{wanted} is out of reach: more than {MOST_PROMPTS:,} prompts. Ask for a wider one.")
+    else:
+        once = f", or {plan.prompts_needed_once} asked once" if plan.prompts_needed_once and plan.repeats > 1 else ""
+        times = f"{plan.repeats} times" if plan.repeats > 1 else "once"
+        lines.append(f"{wanted} needs {plan.prompts_needed} prompts asked {times} an engine and month{once}.")
+    if plan.cheapest is not None and plan.cheapest.cost is not None:
+        best = plan.cheapest
+        lines.append(
+            f"Cheapest: {best.prompts} prompts asked {best.repeats:.0f} time{'s' if best.repeats > 1 else ''}, "
+            f"{best.cost:,.2f} {currency} an engine and month."
+        )
+    return lines

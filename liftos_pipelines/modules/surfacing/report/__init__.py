@@ -1,0 +1,1 @@
+"""The visibility report: one page for reading, made of the module's tables."""
