@@ -261,10 +261,11 @@ class PackagedReader:
         if skip is not None:
             wanted &= ~skip
         rows = np.flatnonzero(wanted)
+        places = rows.tolist()
         if self.encoder is None or self.encode is None or not rows.size:
             return Reading(probabilities=p, encoded=np.zeros(len(texts), dtype=bool), emotions=nothing_read(len(texts)))
-        logits = self.encoder.logits(self.encode([texts[i] for i in rows]))
-        codes = np.asarray([languages[i] for i in rows], dtype=object)
+        logits = self.encoder.logits(self.encode([texts[i] for i in places]))
+        codes = np.asarray([languages[i] for i in places], dtype=object)
         irony = np.where(np.isin(codes, self.encoder.task_languages), self.encoder.irony(logits), np.nan)
         for code in dict.fromkeys(codes.tolist()):
             if code in self.encoder.mixing:
