@@ -25,8 +25,9 @@ BASE = "base"
 CLIENT_FILE = "template.yaml"
 """A file of this name in a client's folder overrides its industry's template."""
 
-PLACEHOLDERS = frozenset({"brand", "competitor", "category", "market", "problem", "audience"})
+PLACEHOLDERS = frozenset({"brand", "competitor", "category", "market", "problem", "audience", "attribute"})
 _WEIGHT_TOLERANCE = 1e-9
+_INTENTS = ("discovery", "comparison", "problem", "trend", "trust")
 LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "ar", "hi")
 """Languages of topic keywords; hi is Hindi in Latin letters."""
 
@@ -40,8 +41,8 @@ class _Model(BaseModel):
 
 
 class Prompt(_Model):
-    """A question worth asking; `text` may hold `{brand}`, `{competitor}`, `{category}`, `{market}`, `{problem}`
-    and `{audience}`. A branded prompt names the brand, so its answers say nothing about discovery."""
+    """A question worth asking; `text` may hold `{brand}`, `{competitor}`, `{category}`, `{market}`, `{problem}`,
+    `{audience}` and `{attribute}`. A branded prompt names the brand, so its answers say nothing about discovery."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     text: Annotated[str, Field(min_length=8)]
@@ -215,6 +216,7 @@ def prompt_panel(
         "market": [market or template.markets[0]],
         "problem": words.problems,
         "audience": words.audiences,
+        "attribute": words.attributes,
     }
     panel = []
     for prompt in template.prompts:
@@ -230,6 +232,33 @@ def prompt_panel(
                 }
             )
     return panel
+
+
+def describe(template: Template) -> str:
+    """A template for reading in a terminal: what it weighs, asks, watches and how it knows topics."""
+    stages = ("awareness", "consideration", "decision", "retention")
+    counts = {(intent, stage): 0 for intent in _INTENTS for stage in stages}
+    for prompt in template.prompts:
+        counts[prompt.intent, prompt.stage] += 1
+    width = max(map(len, (*_INTENTS, *template.audit_weights)))
+    branded = sum(prompt.branded for prompt in template.prompts)
+    lines = [f"{template.name} (version {template.version}): {template.description}", ""]
+    lines += [f"markets     {', '.join(template.markets)}"]
+    for name, words in template.vocabulary:
+        lines.append(f"{name:<11} {', '.join(words)}")
+    lines += ["", f"prompts     {len(template.prompts)}, {branded} of them name the brand"]
+    lines += [f"{'':<{width}}  " + "".join(f"{stage:>15}" for stage in stages)]
+    lines += [f"{one:<{width}}  " + "".join(f"{counts[one, stage]:>15}" for stage in stages) for one in _INTENTS]
+    lines += [f"  {prompt.id:<24} {prompt.text}" for prompt in template.prompts]
+    lines += ["", "weights of the page audit"]
+    lines += [
+        f"{name:<{width}}  {weight:>5.0%}  {'#' * round(50 * weight)}"
+        for name, weight in template.audit_weights.items()
+    ]
+    lines += ["", "targets     " + ", ".join(f"{name} {value:g}" for name, value in template.targets)]
+    lines += ["metrics     " + ", ".join(template.metrics), "", "topics (keywords in eight languages)"]
+    lines += [f"  {name:<16} {len(words):>3}  {', '.join(words[:6])}, ..." for name, words in template.topics.items()]
+    return "\n".join(lines)
 
 
 def _fillings(names: list[str], values: Mapping[str, list[str]]) -> list[dict[str, str]]:

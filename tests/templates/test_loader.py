@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from liftos_pipelines.modules.causal.spec import ROI_PRIOR, ModelSpec, SpecError
 from liftos_pipelines.modules.surfacing import DIMENSIONS, METRICS
 from liftos_pipelines.templates.loader import (
     TemplateError,
+    describe,
     load_template,
     prompt_panel,
     template_names,
@@ -83,6 +85,32 @@ def test_an_industry_has_topics_in_eight_languages(name: str) -> None:
     topics = load_template(name).topics
     assert 6 <= len(topics) <= 11
     assert all(len(keywords) >= 25 for keywords in topics.values())
+
+
+@pytest.mark.parametrize("name", ["retail", "saas", "finance", "health", "travel"])
+def test_an_industry_asks_over_the_whole_funnel(name: str) -> None:
+    prompts = load_template(name).prompts
+    assert len(prompts) >= 20
+    stages = Counter(prompt.stage for prompt in prompts)
+    assert min(stages.values()) >= 3
+    assert set(stages) == {"awareness", "consideration", "decision", "retention"}
+    assert 5 <= sum(prompt.branded for prompt in prompts) <= len(prompts) - 5
+    panel = prompt_panel(load_template(name), brand="Acme", competitors=["Globex"])
+    assert len({row["prompt"] for row in panel}) == len(panel) > 40
+
+
+def test_a_template_describes_itself() -> None:
+    text = describe(load_template("health"))
+    for word in (
+        "health (version",
+        "markets",
+        "awareness",
+        "waiting",
+        "structured_data",
+        "interval_width",
+        "appointments",
+    ):
+        assert word in text
 
 
 def test_a_client_may_extend_another_template_than_its_industry(tmp_path: Path) -> None:
