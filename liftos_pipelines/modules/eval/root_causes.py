@@ -67,6 +67,9 @@ def sentiment_incidents(frames: Frames, impacts: pl.DataFrame | None = None) -> 
     """
     alerts = frames.get("sentiment/alerts", TABLES["sentiment/alerts"].empty())
     scored = view(frames, "sentiment/mention_scores")
+    if "part_of" in alerts.columns:
+        # One fall is one incident: an alert that is part of another one has the same causes.
+        alerts = alerts.filter(pl.col("part_of").is_null())
     if alerts.is_empty() or scored.is_empty():
         return []
     rows = scored.with_columns((pl.col("p_positive") - pl.col("p_negative")).alias("value"))

@@ -79,7 +79,9 @@ def _quotes(alert: Mapping[str, Any], detail: pl.DataFrame) -> list[str]:
 def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None, said: Said | None = None) -> pl.DataFrame:
     """Drops of sentiment, with what people said: that, not the statistics, is the context to compare."""
     rows = []
-    for row in frame.iter_rows(named=True):
+    # One fall is one memory: an alert that is part of another one tells nothing new.
+    leads = frame.filter(pl.col("part_of").is_null()) if "part_of" in frame.columns else frame
+    for row in leads.iter_rows(named=True):
         where = campaign_words(row["campaign_id"], names)
         quotes = (said or {}).get(row["alert_id"])
         told = placed(row["explanation"] or "Sentiment dropped", where)

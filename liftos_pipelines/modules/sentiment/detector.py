@@ -10,6 +10,7 @@ stated rate. The same core reads counts (square roots, hours of a day, both dire
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -316,6 +317,7 @@ def watch(
     kinds: Ints | None = None,
     shares: Array | None = None,
     family: Ints | None = None,
+    nulls: Sequence[Null | None] | None = None,
 ) -> list[Monitoring | None]:
     """Alarms of streams that are watched together, on one calendar; None for a stream that is too short.
 
@@ -325,6 +327,7 @@ def watch(
     kinds : (streams,) number of each stream's kind; shares : (kinds,) how the allowance of false alarms is divided
         among the kinds of the streams watched on a day; streams of a kind share equally. None: all streams do
     family : (streams,) streams with the same number share one allowance; None: all do
+    nulls : of an earlier call for the same streams and settings, to save simulating them again
 
     The rule of `discovery.step_up` is applied to the p-values of the streams watched on a day and of those that
     alarmed within the last horizon. No day's decision depends on later days, except that a null rests on
@@ -340,17 +343,20 @@ def watch(
     seen = np.isfinite(y)
     first = np.where(seen.any(1), seen.argmax(1), steps)
     long = [r for r in range(streams) if _watchable(seen[r], settings)]
-    stretches = []
-    for r in long:
-        stretch = slice(int(first[r]), min(steps, int(first[r]) + settings.baseline_days))
-        stretches.append((y[r, stretch], v[r, stretch], n[r, stretch]))
-    nulls = dict(zip(long, simulated_nulls(stretches, settings, seed), strict=True))
-    intercept = np.array([nulls[r].intercept if r in nulls else -np.inf for r in range(streams)])
-    slope = np.array([nulls[r].slope if r in nulls else 1.0 for r in range(streams)])
+    if nulls is None:
+        stretches = []
+        for r in long:
+            stretch = slice(int(first[r]), min(steps, int(first[r]) + settings.baseline_days))
+            stretches.append((y[r, stretch], v[r, stretch], n[r, stretch]))
+        known = dict(zip(long, simulated_nulls(stretches, settings, seed), strict=True))
+    else:
+        known = {r: null for r, null in enumerate(nulls) if null is not None}
+    intercept = np.array([known[r].intercept if r in known else -np.inf for r in range(streams)])
+    slope = np.array([known[r].slope if r in known else 1.0 for r in range(streams)])
     alarms, monitored = _joint(y, v, n, intercept, slope, (kinds, shares), family, settings, set(long))
     return [
-        Monitoring(alarms=tuple(alarms[r]), null=nulls[r], monitored_days=int(monitored[r]), adjusted=y[r])
-        if r in nulls
+        Monitoring(alarms=tuple(alarms[r]), null=known[r], monitored_days=int(monitored[r]), adjusted=y[r])
+        if r in known
         else None
         for r in range(streams)
     ]
