@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,20 +18,18 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
+from liftos_pipelines import settings
 from liftos_pipelines.modules.sentiment import training
-from liftos_pipelines.modules.sentiment.model import EMOTIONS, LABELS, ModelError, SentimentModel
+from liftos_pipelines.modules.sentiment.label_audit import audit_labels
+from liftos_pipelines.modules.sentiment.lexicon import Lexicon
+from liftos_pipelines.modules.sentiment.model import ModelError, SentimentModel
+from liftos_pipelines.resources import labelled_texts
 from liftos_pipelines.resources.lake import Lake
+from liftos_pipelines.resources.mlflow_store import record_run
 
 PACKAGED = Path(__file__).resolve().parent.parent / "artifacts" / "sentiment" / "model.npz"
 CLIENT_FILE = "model.npz"
-UMSAB = {
-    "arabic": "ar", "english": "en", "french": "fr", "german": "de",
-    "hindi": "hi", "italian": "it", "portuguese": "pt", "spanish": "es",
-}  # fmt: skip
-VALENCE_NEUTRAL = 0.7
-"""Mean ratings (-4 to 4) of the VADER sets within this of zero count as neutral."""
-EXTRA_WEIGHT = 0.3
-"""Weight of a text from a set that only helps the fit, against 1 for the sets that are calibrated on."""
+LEXICON = PACKAGED.parent / "lexicon"
 
 
 def load_model(path: Path) -> SentimentModel:
@@ -111,65 +109,129 @@ class SentimentModelResource(dg.ConfigurableResource):
         return own
 
 
-def train_default(data: Path, out: Path) -> dict[str, Any]:
+@lru_cache(maxsize=1)
+def packaged_lexicon() -> Lexicon:
+    """The opinion words that come with LiftOS, which new models are trained with."""
+    return labelled_texts.read_lexicon(LEXICON)
+
+
+def train_default(data: Path, out: Path, *, track: bool = False) -> dict[str, Any]:
     """Train the packaged model from a folder of labelled files; write it to `out` and return its figures.
 
     Parameters
     ----------
-    data : holds any of `umsab/<language>/`, `tweeteval/emotion`, `tweeteval/irony`, `goemotions/`, `vader_icwsm/`
-        (or a `sentiment/` folder of these), and `labelled/*.csv` with text, label, language. At least one of
+    data : holds any of `umsab/<language>/`, `tweeteval/emotion`, `tweeteval/irony`, `goemotions/`, `vader_icwsm/`,
+        `xed/` (or a `sentiment/` folder of these), and `labelled/*.csv` with text, label, language. At least one of
         `umsab` and `labelled` must be there.
     out : the .npz to write; `<out>.figures.json` beside it holds the figures
+    track : log parameters, figures and the model to MLflow, experiment `packaged`
 
-    Figures come from validation files (`val_*`), which take no part in fitting, calibration or the threshold.
+    Figures come from validation files (`val_*`), which take no part in fitting, calibration or thresholds. A stretch
+    of a language's file whose labels do not belong to its texts (`label_audit`) is not learnt from.
 
     Raises
     ------
     FileNotFoundError : no labelled sentiment text below `data`
     """
-    root = data / "sentiment" if (data / "sentiment").is_dir() else data
-    main = _umsab(root, "train") + _labelled_csv(root)
+    root = labelled_texts.sentiment_root(data)
+    main, audit = audited(labelled_training(data))
+    from threadpoolctl import threadpool_limits
+
+    lexicon = packaged_lexicon()
+    # Sums differ in their last digit with the number of threads, and the weights after them: one makes it repeatable.
+    with threadpool_limits(1):
+        model = training.train(
+            main + labelled_texts.vader(root),
+            emotion=labelled_texts.none_if_empty(
+                labelled_texts.tweeteval(root, "emotion", "train") + labelled_texts.goemotions_single(root)
+            ),
+            irony=labelled_texts.none_if_empty(labelled_texts.tweeteval(root, "irony", "train")),
+            basic_emotions=labelled_texts.basic_emotions(root),
+            lexicon=lexicon,
+            calibrate_on=len(main.texts),
+        )
+    figures = dict(model.figures) | {"label_audit": audit} | validate(model, data)
+    model = replace(model, figures=figures)
+    save_model(model, out)
+    beside = out.with_suffix(".figures.json")
+    beside.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if track:
+        record_run(
+            settings.mlflow_uri(),
+            "packaged",
+            "train sentiment",
+            {"model_id": model.model_id},
+            {
+                "seed": training.SEED, "bits": training.BITS, "penalty": training.PENALTY, "folds": training.FOLDS,
+                "texts": len(main.texts), "lexicon_terms": len(lexicon.terms),
+            },
+            dict(_flat(figures)),
+            [str(out), str(beside)],
+        )  # fmt: skip
+    return figures
+
+
+def labelled_training(data: Path) -> training.Examples:
+    """The sentiment texts below `data` that a model is trained and calibrated on.
+
+    Raises
+    ------
+    FileNotFoundError : there are none
+    """
+    root = labelled_texts.sentiment_root(data)
+    main = labelled_texts.umsab(root, "train") + labelled_texts.labelled_csv(root)
     if not main.texts:
         raise FileNotFoundError(
             f"{data}: no labelled texts. Expected umsab/<language>/train_text.txt and train_labels.txt, "
             "or labelled/*.csv with columns text, label, language."
         )
-    from threadpoolctl import threadpool_limits
+    return main
 
-    # Sums differ in their last digit with the number of threads, and the weights after them: one makes it repeatable.
-    with threadpool_limits(1):
-        model = training.train(
-            main + _vader(root),
-            emotion=_none_if_empty(_tweeteval(root, "emotion", "train") + _goemotions(root)),
-            irony=_none_if_empty(_tweeteval(root, "irony", "train")),
-            calibrate_on=len(main.texts),
-        )
-    figures = dict(model.figures) | validate(model, data)
-    model = SentimentModel.from_arrays(model.to_arrays())
-    model = replace(model, figures=figures)
-    save_model(model, out)
-    out.with_suffix(".figures.json").write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return figures
+
+def audited(examples: training.Examples) -> tuple[training.Examples, dict[str, Any]]:
+    """The examples, weight 0 where a stretch of a language's labels does not belong to its texts; what was found."""
+    polarity = training.lexicon_polarity(packaged_lexicon(), examples.texts, examples.languages)
+    labels = np.asarray(examples.labels, dtype=np.int64)
+    codes = np.asarray(examples.languages, dtype=object)
+    weights = np.asarray(examples.weights, dtype=float)
+    found: dict[str, Any] = {}
+    for code in dict.fromkeys(examples.languages):
+        rows = np.flatnonzero(codes == code)
+        audit = audit_labels(polarity[rows], labels[rows], seed=training.SEED)
+        weights[rows[~audit.informative]] = 0.0
+        if not audit.informative.all():
+            found[code] = {
+                "first_row_of_second_part": audit.changed_at, "p_value": audit.p_value, "rows": float(rows.size),
+                "rows_not_used": float((~audit.informative).sum()),
+                "agreement_before": audit.before, "agreement_after": audit.after,
+            }  # fmt: skip
+    return replace(examples, weights=weights.tolist()), found
+
+
+def fast_logits(data: Path, held: list[str]) -> training.FastLogits:
+    """Left-out logits of the n-gram classifier for `labelled_training(data)`, and its logits for other texts."""
+    main, _ = audited(labelled_training(data))
+    both = main + labelled_texts.vader(labelled_texts.sentiment_root(data))
+    return training.fast_logits(both, held, lexicon=packaged_lexicon(), calibrate_on=len(main.texts))
 
 
 def labelled_validation(data: Path) -> training.Examples:
     """The sentiment validation texts below `data`, which take no part in training; empty where absent."""
-    root = data / "sentiment" if (data / "sentiment").is_dir() else data
-    return _umsab(root, "val")
+    return labelled_texts.umsab(labelled_texts.sentiment_root(data), "val")
 
 
 def validate(model: SentimentModel, data: Path) -> dict[str, Any]:
     """Figures of a model on the validation files below `data`; a part whose files are absent is left out."""
-    root = data / "sentiment" if (data / "sentiment").is_dir() else data
+    root = labelled_texts.sentiment_root(data)
     figures: dict[str, Any] = {}
     held = labelled_validation(data)
     if held.texts:
         labels = np.asarray(held.labels, dtype=np.int64)
         p = model.probabilities(held.texts, held.languages)
-        figures["validation"] = training.sentiment_figures(p, labels, held.languages, model.abstain_below)
+        figures["validation"] = training.sentiment_figures(p, labels, held.languages, model.thresholds(held.languages))
         figures["language"] = _language_figures(model, held)
     for name in ("emotion", "irony"):
-        part = _tweeteval(root, name, "val")
+        part = labelled_texts.tweeteval(root, name, "val")
         if part.texts and name in model.heads:
             figures[name] = training.head_figures(model, name, part.texts, part.labels)
     return figures
@@ -189,89 +251,9 @@ def _language_figures(model: SentimentModel, held: training.Examples) -> dict[st
     }
 
 
-def _examples(texts: list[str], labels: list[int], language: str, weight: float = 1.0) -> training.Examples:
-    return training.Examples(
-        texts=texts, labels=labels, languages=[language] * len(texts), weights=[weight] * len(texts)
-    )
-
-
-_EMPTY = training.Examples(texts=[], labels=[], languages=[], weights=[])
-
-
-def _none_if_empty(examples: training.Examples) -> training.Examples | None:
-    return examples if examples.texts else None
-
-
-def _lines(path: Path) -> list[str]:
-    # On \n only: some texts contain other Unicode line separators.
-    return path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
-
-
-def _pair(folder: Path, split: str, language: str) -> training.Examples:
-    texts, labels = folder / f"{split}_text.txt", folder / f"{split}_labels.txt"
-    if not texts.is_file() or not labels.is_file():
-        return _EMPTY
-    said, meant = _lines(texts), [int(label) for label in _lines(labels)]
-    if len(said) != len(meant):
-        raise ValueError(f"{texts}: {len(said)} texts but {len(meant)} labels in {labels.name}")
-    return _examples(said, meant, language)
-
-
-def _umsab(root: Path, split: str) -> training.Examples:
-    found = _EMPTY
-    for name, code in UMSAB.items():
-        found = found + _pair(root / "umsab" / name, split, code)
-    return found
-
-
-def _tweeteval(root: Path, task: str, split: str) -> training.Examples:
-    return _pair(root / "tweeteval" / task, split, "en")
-
-
-def _labelled_csv(root: Path) -> training.Examples:
-    import polars as pl
-
-    found = _EMPTY
-    for file in sorted((root / "labelled").glob("*.csv")):
-        frame = pl.read_csv(file, infer_schema=False)
-        missing = {"text", "label", "language"} - set(frame.columns)
-        wrong = sorted(set(frame["label"].drop_nulls()) - set(LABELS)) if not missing else []
-        if missing or wrong:
-            raise ValueError(
-                f"{file}: " + (f"column {min(missing)} is missing" if missing else f"label {wrong[0]!r} is not known")
-            )
-        rows = frame.drop_nulls(["text", "label", "language"])
-        found = found + training.Examples(
-            texts=rows["text"].to_list(), labels=[LABELS.index(label) for label in rows["label"]],
-            languages=rows["language"].to_list(), weights=[1.0] * rows.height,
-        )  # fmt: skip
-    return found
-
-
-def _goemotions(root: Path) -> training.Examples:
-    file, names = root / "goemotions" / "train.tsv", root / "goemotions" / "labels.txt"
-    if not file.is_file() or not names.is_file():
-        return _EMPTY
-    known = _lines(names)
-    texts, labels = [], []
-    for line in _lines(file):
-        text, codes, *_ = line.split("\t")
-        named = [known[int(code)] for code in codes.split(",")]
-        if len(named) == 1 and named[0] in EMOTIONS:
-            texts.append(text)
-            labels.append(EMOTIONS.index(named[0]))
-    return _examples(texts, labels, "en", EXTRA_WEIGHT)
-
-
-def _vader(root: Path) -> training.Examples:
-    texts, labels = [], []
-    for name in ("tweets", "amazonReviewSnippets"):
-        file = root / "vader_icwsm" / f"{name}_GroundTruth.txt"
-        for line in _lines(file) if file.is_file() else []:
-            fields = line.rstrip("\r").split("\t")
-            if len(fields) < 3:
-                continue
-            valence = float(fields[1])
-            texts.append(fields[2])
-            labels.append(0 if valence < -VALENCE_NEUTRAL else 2 if valence > VALENCE_NEUTRAL else 1)
-    return _examples(texts, labels, "en", EXTRA_WEIGHT)
+def _flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        elif isinstance(value, int | float) and value == value:
+            yield f"{before}{name}", float(value)

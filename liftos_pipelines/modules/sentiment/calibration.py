@@ -85,6 +85,34 @@ def expected_calibration_error(confidence: Array, correct: NDArray[np.bool_], bi
     return float(sum(gaps) / confidence.size)
 
 
+def debiased_calibration_error(confidence: Array, correct: NDArray[np.bool_], bins: int = 10) -> float:
+    """Root mean squared gap between confidence and accuracy over equally filled bins, less what chance adds to it.
+
+    The squared gap of a bin of m texts exceeds the true one by a(1 - a) / (m - 1) on average; that is taken off, and
+    what remains below zero counts as zero. A perfect model of 324 texts has a plain error of about .06, this one of 0
+    to .03. NaN with fewer than two texts a bin.
+    Source: Kumar, Liang and Ma (2019), Verified uncertainty calibration.
+    """
+    if confidence.size < 2 * bins:
+        return float("nan")
+    order = np.argsort(confidence, kind="stable")
+    total = 0.0
+    for part in np.array_split(order, bins):
+        accuracy = float(correct[part].mean())
+        gap = float(confidence[part].mean()) - accuracy
+        total += part.size / confidence.size * (gap**2 - accuracy * (1 - accuracy) / (part.size - 1))
+    return float(np.sqrt(max(total, 0.0)))
+
+
+def coverage_at(confidence: Array, correct: NDArray[np.bool_], accuracy: float, fewest: int = 20) -> float:
+    """Largest share of the most confident texts that is right so often; 0 when no `fewest` texts are."""
+    order = np.argsort(-confidence, kind="stable")
+    running = np.cumsum(correct[order]) / np.arange(1, order.size + 1)
+    reached = np.flatnonzero(running >= accuracy)
+    reached = reached[reached >= fewest - 1]
+    return float((reached[-1] + 1) / order.size) if reached.size else 0.0
+
+
 def abstention_threshold(confidence: Array, correct: NDArray[np.bool_], target_accuracy: float) -> float | None:
     """Lowest confidence from which on the kept texts are right at least `target_accuracy` of the time.
 

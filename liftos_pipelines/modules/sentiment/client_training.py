@@ -84,7 +84,7 @@ def retrain_for_client(
         reason = f"{counts.min()} labelled mentions are {least}; {min_rows_per_class} of each class are needed"
         return ClientTraining(model=default, promoted=False, reason=reason, n_labelled=y.size)
     features = default.features(texts)
-    clusters = clusters_of(features)
+    clusters = clusters_of(features[:, : default.n_grams])
     n_clusters = int(clusters.max()) + 1
     if n_clusters < MIN_CLUSTERS:
         reason = f"the labelled mentions are of {n_clusters} kinds only; {MIN_CLUSTERS} are needed to judge a model"
@@ -197,6 +197,7 @@ def _fitted(
         # A few hundred texts cannot show that less confidence is enough than the default asks for; and where no share
         # of them is right often enough, nothing is sure enough.
         abstain_below=1.0 if threshold is None else max(threshold, default.abstain_below),
+        abstain_by_language={},
         origin="client",
         soft_confusion={cal.POOLED: cal.soft_confusion(probabilities, y)},
     )

@@ -12,8 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-CHARACTERS = 5
+from liftos_pipelines.modules.sentiment.lexicon import READINGS
+
+CHARACTERS = 6
 """Longest character n-gram; n-grams do not cross a word's boundary but include the space beside it."""
+
+SCALE = 0.4
+"""Size of lexicon columns beside n-gram rows of unit length: the ridge penalty pulls on them so much less."""
 
 _SPACE = np.uint32(32)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -27,7 +32,7 @@ U64 = NDArray[np.uint64]
 
 
 def hashed_counts(texts: Sequence[str], *, bits: int) -> sparse.csr_matrix:
-    """Counts of character n-grams (1 to 5, within words) and word n-grams (1 and 2), hashed.
+    """Counts of character n-grams (1 to 6, within words) and word n-grams (1 and 2), hashed.
 
     Parameters
     ----------
@@ -74,6 +79,34 @@ def inverse_document_frequency(counts: sparse.csr_matrix) -> NDArray[np.float32]
     """Smoothed idf of each column, `ln((1 + n) / (1 + df)) + 1`; (columns,) float32."""
     documents = np.bincount(counts.indices, minlength=counts.shape[1])
     return (np.log((1 + counts.shape[0]) / (1 + documents)) + 1).astype(np.float32)
+
+
+def gated(readings: NDArray[np.float32], n_languages: int, likely: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What the opinion lists say, each language's list counted as far as the text is likely to be in that language.
+
+    Parameters
+    ----------
+    readings : (n, n_languages * r + s), readings of each language's list, then of the signs all languages share
+    likely : (n, n_languages), probability of each language, in the order of the lists
+
+    Returns
+    -------
+    (n, columns): readings by language times probability; their sum over languages, which one weight serves for all;
+    signs, alone and by language; the probabilities themselves, an intercept a language. The shared and the language's
+    own copy of a feature are Daume's (2007), Frustratingly easy domain adaptation.
+    """
+    n = readings.shape[0]
+    r = len(READINGS)
+    own = readings[:, : n_languages * r].reshape(n, n_languages, r) * likely[:, :, None]
+    signs = readings[:, n_languages * r :]
+    by_language = signs[:, None, :] * likely[:, :, None]
+    parts = [own.reshape(n, -1), own.sum(axis=1), signs, by_language.reshape(n, -1), likely / 2]
+    return (SCALE * np.concatenate(parts, axis=1)).astype(np.float32)
+
+
+def beside(n_grams: sparse.csr_matrix, columns: NDArray[np.float32]) -> sparse.csr_matrix:
+    """n-gram features with a few dense columns after them."""
+    return sparse.hstack([n_grams, sparse.csr_matrix(columns)], format="csr", dtype=np.float32)
 
 
 def _character_grams(codes: NDArray[np.uint32], owner: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], U64]]:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from liftos_pipelines.modules.sentiment.lexicon import Lexicon
 from liftos_pipelines.modules.sentiment.model import LANGUAGES
+from liftos_pipelines.modules.sentiment.normalise import normalise
 
 Array = NDArray[np.float64]
 Fallback = Callable[[str], tuple[str, float]]
@@ -60,6 +62,27 @@ def covered(language: str, text: str) -> bool:
     if written == "none":
         return True
     return written == ("arabic" if language == "ar" else "latin") or (language == UNKNOWN and written != "other")
+
+
+def code_mixed(texts: Sequence[str], lexicon: Lexicon) -> NDArray[np.bool_]:
+    """Whether two languages each carry a real share of a text: (n,).
+
+    Counted in small words that only one language has ("the", "und", "hai"): two languages need two of them each, and
+    the lesser one a fifth of all; or Arabic and Latin letters in turn, each a quarter of them and three words long. A
+    loan word or a hashtag does not mix a text.
+    """
+    return np.asarray([_mixed(text, lexicon) for text in texts], dtype=bool)
+
+
+def _mixed(text: str, lexicon: Lexicon) -> bool:
+    plain = _NOISE.sub(" ", text)
+    if _ARABIC.search(plain) and _LATIN.search(plain):
+        words = plain.split()
+        arabic = sum(1 for word in words if _ARABIC.search(word))
+        latin = sum(1 for word in words if _LATIN.search(word))
+        return min(arabic, latin) >= 3 and min(arabic, latin) >= (arabic + latin) / 4
+    counts = sorted(lexicon.telling_words(normalise(plain)).values(), reverse=True)
+    return len(counts) > 1 and counts[1] >= 2 and counts[1] >= sum(counts) / 5
 
 
 def identify(texts: Sequence[str], probabilities: Array, fallback: Fallback | None = None) -> list[str]:

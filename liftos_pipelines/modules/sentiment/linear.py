@@ -1,10 +1,10 @@
-"""Multinomial logistic regression on sparse features: fitting, with an optional starting model, and softmax."""
+"""Logistic regression on sparse features, one class of several or each label by itself; softmax and sigmoid."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, sparse
+from scipy import optimize, sparse, special
 
 Array = NDArray[np.float64]
 
@@ -13,6 +13,59 @@ def softmax(logits: Array) -> Array:
     """Row-wise softmax, stable for large values; same shape."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def sigmoid(logits: Array) -> Array:
+    """Element-wise logistic function; same shape."""
+    return np.asarray(special.expit(logits))
+
+
+def fit_sigmoids(
+    features: sparse.csr_matrix,
+    labels: Array,
+    *,
+    penalty: float,
+    sample_weight: Array | None = None,
+    iterations: int = 60,
+) -> tuple[Array, Array]:
+    """Weights and bias of one logistic regression a column of `labels`, all with the same ridge penalty.
+
+    Parameters
+    ----------
+    features : (n, d)
+    labels : (n, k), 0 or 1
+
+    Returns
+    -------
+    weights (d, k), bias (k,)
+    """
+    n, d = features.shape
+    k = labels.shape[1]
+    weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    transposed = features.T.tocsr()
+    total = weight.sum()
+
+    def objective(flat: Array) -> tuple[float, Array]:
+        table = flat.reshape(d + 1, k)
+        logits = features @ table[:d].astype(np.float32) + table[d]
+        losses = np.logaddexp(0.0, logits) - labels * logits
+        loss = float((weight @ losses).sum()) + penalty / 2 * float((table[:d] ** 2).sum())
+        residual = (special.expit(logits) - labels) * weight[:, None]
+        gradient = np.empty_like(table)
+        gradient[:d] = transposed @ residual.astype(np.float32)
+        gradient[:d] += penalty * table[:d]
+        gradient[d] = residual.sum(axis=0)
+        return loss / total, gradient.ravel() / total
+
+    found = optimize.minimize(
+        objective,
+        np.zeros((d + 1) * k),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxcor": 8, "ftol": 1e-7, "gtol": 1e-7},
+    )
+    table = found.x.reshape(d + 1, k)
+    return table[:d], table[d]
 
 
 def fit_softmax(

@@ -34,6 +34,15 @@ _REPEATED = re.compile(r"([\W_])\1{2,}")
 _EMOJI_CLASS = "\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _EMOJI = re.compile(f"[{_EMOJI_CLASS}]")
 _EMOTICON = re.compile(r"[:;=8x]['\-o]?[)\](\[dp/\\|*o3]+|<3+|\^[_.]*\^|t[_.]+t|-[_.]+-")
+# Faces that letters and signs make, by what they say; each becomes one word.
+_FACES = {
+    "~smile": r"[:;=][\-o']?[)\]d3*]+|\([:;=]|\^[_.]*\^|[:;=]-?p\b",
+    "~frown": r"[:;=][\-o']?[(\[/\\|]+|\)[:;=]|t[_.]+t|-[_.]+-|>[_.]+<",
+    "~heart": r"<3+",
+}
+_FACE = re.compile("|".join(f"(?P<f{k}>(?<!\\w){pattern})" for k, pattern in enumerate(_FACES.values())))
+_HASHTAG = re.compile(r"#(\w+)")
+_CAMEL = re.compile(r"[A-Z]?[a-z\u00df-\u00ff]+|[A-Z]+(?![a-z])|\d+")
 # Variation selectors, joiners, skin tones, direction marks and private-use signs: how a sign looks, not what it says.
 _INVISIBLE = re.compile(
     "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff\u00ad\ue000-\uf8ff\U0001f3fb-\U0001f3ff]"
@@ -90,18 +99,32 @@ def normalise(text: str) -> str:
 
     Stretched letters are cut to two and marked (`~long`), laughter becomes `~laugh`, every emoji stands alone.
     """
-    text = unicodedata.normalize("NFKC", strip_markup(text)).lower().replace("\u2019", "'")
+    text = unicodedata.normalize("NFKC", strip_markup(text)).replace("\u2019", "'")
+    if "#" in text:
+        text = _HASHTAG.sub(_with_words, text)
+    text = text.lower()
     text = _LINK.sub(f" {LINK} ", text)
     text = _RETWEET.sub("", text)
     text = _USER.sub(USER, text)
     text = _ARABIC_MARKS.sub("", text)
     text = _LAUGH.sub(f" {LAUGHTER} ", text)
+    text = _FACE.sub(_named, text)
     text = _REPEATED.sub(r"\1\1", text)
     text, stretched = _STRETCHED.subn(r"\1\1", text)
     pieces = _PIECE.findall(text)
     if stretched:
         pieces.append("~long")
     return " ".join(pieces)
+
+
+def _with_words(match: re.Match[str]) -> str:
+    """A hashtag, and the words of it where capitals part them: `#SoHappy` says "so happy" too."""
+    words = _CAMEL.findall(match[1])
+    return f"#{match[1]} {' '.join(words)}" if len(words) > 1 and not match[1].islower() else match[0]
+
+
+def _named(match: re.Match[str]) -> str:
+    return f" {list(_FACES)[int(match.lastgroup[1:])]} " if match.lastgroup else " "
 
 
 def _decode(match: re.Match[str]) -> str:

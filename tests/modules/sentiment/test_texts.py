@@ -21,6 +21,8 @@ HASHES = [7077, 13759, 21010, 23475, 57873, 68646, 70125, 78673, 84058, 89735, 9
         ("don\u2019t", "don't"),
         ("<p>great &amp; cheap</p>", "great & cheap"),
         ("👍🏿 ok", "👍 ok"),
+        ("nice :-)", "nice =D"),
+        ("bad :'(", "bad :("),
     ],
 )
 def test_spellings_that_say_the_same_become_equal(one: str, other: str) -> None:
@@ -51,6 +53,15 @@ def test_negation_and_emoji_survive() -> None:
 )
 def test_a_text_that_cannot_be_scored_says_why(text: str | None, reason: str | None) -> None:
     assert unscorable(text) == reason
+
+
+def test_a_hashtag_says_its_words_too() -> None:
+    assert normalise("#SoHappy today") == "#sohappy so happy today"
+    assert normalise("#sohappy today") == "#sohappy today"
+
+
+def test_addresses_and_times_are_not_faces() -> None:
+    assert "~" not in normalise("at 8:30, see note 3)").replace("~link", "")
 
 
 def test_a_huge_text_costs_no_more_than_a_long_one() -> None:
