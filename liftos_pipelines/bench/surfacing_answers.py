@@ -99,10 +99,9 @@ def _against_labels(labels: dict[str, Any], recorded: pl.DataFrame) -> Iterator[
         plain = {name: _searched(labels["answers"], topics, recorded, rule) for name, rule in BASELINES.items()}
         for measure_name, goal in (("precision", ">= .98"), ("recall", ">= .97")):
             yield _rate(f"brand {measure_name}, {title}", measure_name, truth, found, plain["word search"], goal)
-        yield _rate(f"brand recall of a plain word search, {title}", "recall", truth, plain["word search"], None, None)
-        yield _rate(
-            f"brand precision of a substring search, {title}", "precision", truth, plain["substring"], None, None
-        )
+        for measure_name in ("precision", "recall"):
+            name = f"{measure_name} of a substring search, {title}"
+            yield _rate(name, measure_name, truth, plain["substring"], None, None)
         yield from _rank_figures(title, truth, ranks)
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from liftos_pipelines.modules.surfacing.furniture import CARD, readable
-from liftos_pipelines.modules.surfacing.lists import MARKUP, Item, read_items, without_marker
+from liftos_pipelines.modules.surfacing.lists import Item, read_items, unmarked, without_marker
 from liftos_pipelines.modules.surfacing.references import CLOSE, MARK, OPEN, Sources, split_definitions
 from liftos_pipelines.modules.surfacing.web import host_of, page_key
 from liftos_pipelines.text import sentences
 
 _STOP_THEN_MARKS = re.compile(rf"([.!?。！？]+[\"')\]]*)(\s*(?:[(\s,;]*{OPEN}\d+{CLOSE}[)\s,;]*)+)")
+_WORD_CHARACTER = re.compile(r"\w")
+_SPACES = re.compile(r"\s{2,}")
 _EMPTY_PARENTHESES = re.compile(r"\(\s*(?:[,;]\s*)*\)")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Sr|Jr|Prof|vs|e\.g|i\.e|bzw|ca|approx|No|Nr)|\b[A-Z])\.$")
 
@@ -88,20 +90,29 @@ def parse_answer(text: str | None, citations: Sequence[str | None] | None) -> An
 def _sentences(marked: Sequence[str]) -> list[Sentence]:
     read: list[Sentence] = []
     for position, line in enumerate(marked):
-        body = MARKUP.sub("", without_marker(line))
-        if not body.strip():
+        body = unmarked(without_marker(line)).strip()
+        if not body:
             continue
-        card = body.rstrip().endswith(CARD)
-        moved = _STOP_THEN_MARKS.sub(lambda match: f"{match[2].rstrip()}{match[1]} ", body.replace(CARD, ""))
-        for part in _whole(sentences(moved)):
-            cited = tuple(int(number) for number in MARK.findall(part))
-            clean = _EMPTY_PARENTHESES.sub("", MARK.sub("", part)).strip(" |\t")
-            if re.search(r"\w", clean):
-                text = re.sub(r"\s{2,}", " ", clean)
+        card = body.endswith(CARD)
+        if card:
+            body = body.removesuffix(CARD)
+        cites = OPEN in body
+        if cites:
+            body = _STOP_THEN_MARKS.sub(lambda match: f"{match[2].rstrip()}{match[1]} ", body)
+        parts = [body] if card else _whole(sentences(body))
+        for part in parts:
+            cited: tuple[int, ...] = ()
+            if cites:
+                cited = tuple(int(number) for number in MARK.findall(part))
+                part = MARK.sub("", part)
+            if "(" in part:
+                part = _EMPTY_PARENTHESES.sub("", part)
+            clean = part.strip(" |\t")
+            if _WORD_CHARACTER.search(clean):
+                text = _SPACES.sub(" ", clean) if "  " in clean or "\t" in clean else clean
                 read.append(Sentence(text=text, citations=cited, line=position, card=card))
             elif cited and read:  # a line of bare references belongs to the sentence before it
-                last = read[-1]
-                read[-1] = Sentence(text=last.text, citations=last.citations + cited, line=last.line, card=last.card)
+                read[-1] = replace(read[-1], citations=read[-1].citations + cited)
     return read
 
 

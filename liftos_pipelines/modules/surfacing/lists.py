@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from liftos_pipelines.modules.surfacing.common_words import COMMON_WORDS
 from liftos_pipelines.modules.surfacing.furniture import CARD
-from liftos_pipelines.modules.surfacing.references import MARK
+from liftos_pipelines.modules.surfacing.references import MARK, OPEN
 from liftos_pipelines.text import words
 
 _HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
@@ -26,7 +27,15 @@ _TABLE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*$")
 _BOLD_LINE = re.compile(r"^\s*(?:\*\*|__)(.+?)(?:\*\*|__)\s*(?:\([^()]{1,60}\))?\s*:?\s*$")
 _STRONG_HEAD = re.compile(r"^\W{0,3}(?:\*\*|__)(.+?)(?:\*\*|__)")
 _HEAD_END = re.compile(r"\s[–—-]\s|:\s|:$|\.\s|;\s|\s\(")
-MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|\\(?=[!-/:-@\[-`{-~])")
+_MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|\\(?=[!-/:-@\[-`{-~])")
+
+_MAY_MARK = re.compile(r"[*_`\\]")
+
+
+def unmarked(text: str) -> str:
+    """The text without Markdown's signs of emphasis, code and escape."""
+    return _MARKUP.sub("", text) if _MAY_MARK.search(text) else text
+
 
 HEADINGS = ("headings", "bold_lines")
 MIN_ENTRIES = 2
@@ -184,9 +193,11 @@ def _head(content: str) -> tuple[str, str | None, bool]:
 
 
 def _plain(text: str) -> str:
-    return MARKUP.sub("", MARK.sub("", text)).replace(CARD, "").strip()
+    text = MARK.sub("", text) if OPEN in text else text
+    return unmarked(text).replace(CARD, "").strip()
 
 
+@lru_cache(maxsize=50_000)
 def generic(head: str) -> bool:
     """Whether a head consists of everyday words and numbers only: it names a section or property, nothing to choose."""
     found = words(head)

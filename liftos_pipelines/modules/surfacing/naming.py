@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from liftos_pipelines.modules.surfacing.answer import Answer
 from liftos_pipelines.modules.surfacing.common_words import COMMON_WORDS, FUNCTION_WORDS
@@ -81,8 +81,8 @@ class BrandFinder:
         if spelling not in self._common or declared is not None:
             self._common[spelling] = is_common(alias) if declared is None else declared
 
-    def find(self, answer: Answer) -> list[Named]:
-        """Every use of a name that the answer's words support, in reading order."""
+    def find(self, answer: Answer, in_heads: Mapping[str, list[Hit]]) -> list[Named]:
+        """Every use of a name that the answer's words support, in reading order; `in_heads` of the same answer."""
         texts = [sentence.text for sentence in answer.sentences]
         folded = [fold(text) for text in texts]
         starts = [0]
@@ -92,7 +92,7 @@ class BrandFinder:
         found: list[Named] = []
         strong: set[str] = set()
         weak: list[int] = []
-        heads = _Heads(answer, self._finder)
+        heads = _Heads(answer, in_heads)
         for hit in hits:
             sentence = bisect_right(starts, hit.start) - 1
             start, end = hit.start - starts[sentence], hit.end - starts[sentence]
@@ -120,9 +120,19 @@ class BrandFinder:
             kept += self._run_together(texts, folded, {use.name for use in kept})
         return sorted(kept, key=lambda use: (use.sentence, use.start))
 
-    def heads(self, head: str) -> list[Hit]:
-        """Uses of a name in an entry's head, without the question whether it is an ordinary word."""
-        return self._finder.find(head)
+    def in_heads(self, answer: Answer) -> dict[str, list[Hit]]:
+        """Uses of a name in the heads and labels of an answer's entries, whether it is an ordinary word or not."""
+        heads = list(dict.fromkeys(text for item in answer.items for text in (item.label, item.head) if text))
+        folded = [fold(head) for head in heads]
+        starts = [0]
+        for text in folded:
+            starts.append(starts[-1] + len(text) + 1)
+        found: dict[str, list[Hit]] = {head: [] for head in heads}
+        for hit in self._finder.find_folded(_SEPARATOR.join(folded)):
+            place = bisect_right(starts, hit.start) - 1
+            start = starts[place]
+            found[heads[place]].append(replace(hit, start=hit.start - start, end=hit.end - start))
+        return found
 
     def _run_together(self, texts: Sequence[str], folded: Sequence[str], known: set[str]) -> Iterable[Named]:
         """Names glued to the word before or after them: `BuyVitamixBlendtec`."""
@@ -152,8 +162,8 @@ class BrandFinder:
 class _Heads:
     """Entry heads of an answer that begin with a tracked name, read when first asked for."""
 
-    def __init__(self, answer: Answer, finder: NameFinder) -> None:
-        self._answer, self._finder = answer, finder
+    def __init__(self, answer: Answer, in_heads: Mapping[str, list[Hit]]) -> None:
+        self._answer, self._in_heads = answer, in_heads
         self._brands: dict[str, tuple[str, bool]] | None = None
         self._strangers = False
 
@@ -179,7 +189,7 @@ class _Heads:
             self._brands = {}
             for item in self._answer.items:
                 for head in (item.label, item.head):
-                    hits = self._finder.find(head) if head else []
+                    hits = self._in_heads.get(head, []) if head else []
                     if head and hits and not re.search(r"\w", fold(head)[: hits[0].start]):
                         place = fold(head)[hits[0].start :]
                         bullet = item.kind == "bullets" and self._brands.get(place, ("", True))[1]
