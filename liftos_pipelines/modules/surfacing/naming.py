@@ -32,7 +32,7 @@ _THIRD_PERSON = re.compile(
 )
 _AND_ANOTHER = re.compile(r"^\s*(?:[,/&]|and|or|und|et|y|e)\s*[A-Z]")
 _MAKER = re.compile(r"\b(?:by|from|at|via|von|bei|par|chez|por|da)\s+$", re.IGNORECASE)
-MIN_TITLE_WORDS, TITLE_SHARE = 3, 0.6
+MIN_TITLE_WORDS, TITLE_SHARE = 3, 0.7
 MIN_GLUED = 4
 """Letters of a name that may be read out of run-together text."""
 MIN_PLURAL = 5
@@ -70,7 +70,8 @@ class BrandFinder:
                     if name_spelling(variant) in spelled:
                         continue
                     variants[variant] = None
-                    self._note(variant, None)
+                    # Three words in a row with the letters of one made-up name are no accident.
+                    self._note(variant, False if len(variant.split()) > 2 and not is_common(alias) else None)
                     if name_spelling(alias) in self._products:
                         self._products.setdefault(name_spelling(variant), alias)
             extended.append(Name(name=name.name, aliases=(*name.aliases, *variants), products=name.products))
@@ -257,7 +258,8 @@ def _evidence(text: str, start: int, end: int, hit: Hit, heads: _Heads, *, card:
         following = _WORD.match(after.lstrip())
         if joined and len(parts) == 1:
             return WEAK  # the end of another name: Galaxy Ring, Pro Max
-        if function and following is not None and after.startswith(" ") and not _namelike(following.group()):
+        named = any(_namelike(word) for word in _WORD.findall(after)[:3])
+        if function and following is not None and after.startswith(" ") and not named:
             return WEAK
         return STRONG
     if opens and not function and _AND_ANOTHER.match(after):
