@@ -20,6 +20,7 @@ from liftos_pipelines.modules.surfacing.outcomes import (
 )
 from liftos_pipelines.modules.surfacing.recommendations import with_history, with_status
 from liftos_pipelines.modules.surfacing.watching import Acted
+from liftos_pipelines.simulate.advice_panels import past_actions
 from liftos_pipelines.tables import table
 from liftos_pipelines.templates.evidence import catalogue
 from liftos_pipelines.text import Name
@@ -175,14 +176,7 @@ def next_ones_covered(rng: np.random.Generator, sizes: tuple[int, ...], spread: 
     """Share of 90 % intervals that hold the next action's true effect: ours, and without the spread between actions."""
     held = naive = total = 0
     for _ in range(400):
-        studies, coming = [], {}
-        for number, size in enumerate(sizes):
-            mean = rng.normal(0.05, 0.03)
-            for _ in range(size):
-                error = 0.03 * rng.uniform(0.7, 1.4)
-                effect = rng.normal(rng.normal(mean, spread), error)
-                studies.append(Study(kind=f"k{number}", metric="m", effect=effect, std_error=error, origin=""))
-            coming[f"k{number}"] = rng.normal(mean, spread)
+        studies, coming = past_actions(rng, sizes, between_kinds=0.03, between_actions=spread, error=0.03)
         effects = measured_effects(studies)
         for kind, true in coming.items():
             own = [study for study in studies if study.kind == kind]

@@ -18,46 +18,10 @@ from liftos_pipelines.modules.surfacing.watching import (
     measure_change,
     recommendation_outcomes,
 )
+from liftos_pipelines.simulate.advice_panels import AT, acted_panel
 from liftos_pipelines.tables import table
 
-AT = datetime(2025, 6, 1, tzinfo=UTC)
 ID = "surfacing-0123456789abcdef"
-
-
-def panel_world(
-    rng: np.random.Generator, *, watched: int, effect: float, chosen: str = "random", prompts: int = 60, weeks: int = 8
-) -> tuple[pl.DataFrame, list[str], float]:
-    """Answers of two engines before and after `AT`, the prompts acted on, and the true mean change of their rates.
-
-    Prompts differ a lot (sd 2 on the logit), drift (sd .6), and engines change for all prompts (sd .5). With
-    `chosen="zero"` the prompts acted on are those that never named the brand, as advice chooses them.
-    """
-
-    def rate(logit: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-logit))
-
-    level = rng.normal(-0.3, 2.0, (prompts, 1)) + rng.normal(0, 0.5, (prompts, 2))
-    after = rate(level + rng.normal(0, 0.6, (prompts, 2)) + rng.normal(0, 0.5, (1, 2)))
-    seen = rng.random((weeks, prompts, 2)) < rate(level)
-    candidates = np.flatnonzero(seen.mean(axis=(0, 2)) == 0) if chosen == "zero" else np.arange(prompts)
-    mine = rng.choice(candidates, min(watched, len(candidates)), replace=False)
-    changed = after.copy()
-    changed[mine] = np.clip(changed[mine] + effect, 0, 1)
-    later = rng.random((weeks, prompts, 2)) < changed
-    week, prompt, engine = (axis.ravel() for axis in np.indices((weeks, prompts, 2)))
-    parts = []
-    for values, start in ((seen, AT - timedelta(days=55)), (later, AT + SETTLING + timedelta(days=1))):
-        parts.append(
-            pl.DataFrame(
-                {
-                    "prompt_id": np.char.add("p", prompt.astype(str)),
-                    "engine": np.char.add("e", engine.astype(str)),
-                    "asked_at": [start + timedelta(days=7 * int(w)) for w in week],
-                    "value": values.ravel().astype(float),
-                }
-            ).with_columns(pl.col("asked_at").cast(pl.Datetime("us", "UTC")))
-        )
-    return pl.concat(parts), [f"p{one}" for one in mine], float((changed - after)[mine].mean())
 
 
 def run(seed: int, worlds: int, **options: Any) -> dict[str, float]:
@@ -68,7 +32,8 @@ def run(seed: int, worlds: int, **options: Any) -> dict[str, float]:
     plain: list[float] = []
     naive: list[bool] = []
     for world in range(worlds):
-        rates, watched, true = panel_world(rng, **options)
+        panel = acted_panel(rng, **options)
+        rates, watched, true = panel.rates, panel.watched, panel.effect
         if not watched:
             continue
         change = measure_change(rates, watched, at=AT, seed=world)
@@ -125,7 +90,8 @@ def test_prompts_chosen_for_their_zero_do_not_look_healed_by_doing_nothing() -> 
 
 
 def test_an_effect_is_measured_in_its_own_units() -> None:
-    rates, watched, true = panel_world(np.random.default_rng(5), watched=12, effect=0.3)
+    panel = acted_panel(np.random.default_rng(5), watched=12, effect=0.3)
+    rates, watched, true = panel.rates, panel.watched, panel.effect
     change = measure_change(rates, watched, at=AT)
     assert change.low is not None
     assert change.high is not None
@@ -135,7 +101,8 @@ def test_an_effect_is_measured_in_its_own_units() -> None:
 
 
 def test_what_cannot_be_told_is_unknown_with_its_reason() -> None:
-    rates, watched, _ = panel_world(np.random.default_rng(6), watched=3, effect=0.1)
+    panel = acted_panel(np.random.default_rng(6), watched=3, effect=0.1)
+    rates, watched = panel.rates, panel.watched
     assert "watched prompt" in str(measure_change(rates, ["never asked"], at=AT).reason)
     assert "before and after" in str(measure_change(rates, watched, at=AT + timedelta(days=400)).reason)
     few = measure_change(rates, watched, at=AT, not_controls=[f"p{i}" for i in range(55)])
@@ -193,7 +160,8 @@ def tables_of(rates: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def test_the_table_says_watching_then_measured_and_unknown_with_a_reason() -> None:
-    rates, watched, true = panel_world(np.random.default_rng(7), watched=12, effect=0.35)
+    panel = acted_panel(np.random.default_rng(7), watched=12, effect=0.35)
+    rates, watched, true = panel.rates, panel.watched, panel.effect
     mentions, answers = tables_of(rates)
 
     def status(now: datetime, **changes: object) -> dict[str, object]:
@@ -215,7 +183,8 @@ def test_the_table_says_watching_then_measured_and_unknown_with_a_reason() -> No
 
 
 def test_prompts_of_another_action_are_not_compared_with() -> None:
-    rates, watched, _ = panel_world(np.random.default_rng(8), watched=10, effect=0.3)
+    panel = acted_panel(np.random.default_rng(8), watched=10, effect=0.3)
+    rates, watched = panel.rates, panel.watched
     mentions, answers = tables_of(rates)
     other = [f"p{i}" for i in range(60) if f"p{i}" not in watched][:20]
     acted = pl.concat(
