@@ -16,6 +16,8 @@ from liftos_pipelines.modules.sentiment import revenue
     ins=inputs(
         "sentiment/daily_index",
         "sentiment/alerts",
+        "sentiment/mention_scores",
+        "sources/mentions",
         "sources/marketing_outcome",
         "sources/marketing_media",
         "sources/marketing_controls",
@@ -27,6 +29,8 @@ def revenue_link(
     context: dg.AssetExecutionContext,
     daily_index: pl.DataFrame,
     alerts: pl.DataFrame,
+    mention_scores: pl.DataFrame,
+    mentions: pl.DataFrame,
     marketing_outcome: pl.DataFrame,
     marketing_media: pl.DataFrame,
     marketing_controls: pl.DataFrame,
@@ -36,9 +40,16 @@ def revenue_link(
     for frame, source in ((daily_index, "mentions"), (marketing_outcome, "marketing")):
         if frame.is_empty():
             return skipped("sentiment/revenue_link", source)
-    days = _public_holidays(client_of(context).causal, marketing_outcome["date"])
+    client = client_of(context)
+    competitors = [] if client.brand is None else [other.name for other in client.brand.competitors]
     series = revenue.link_series(
-        daily_index, marketing_outcome, marketing_media, marketing_controls, alerts, holidays=days
+        daily_index,
+        marketing_outcome,
+        marketing_media,
+        marketing_controls,
+        alerts,
+        holidays=_public_holidays(client.causal, marketing_outcome["date"]),
+        others=revenue.other_brands(mention_scores, mentions, competitors),
     )
     ladder = revenue.climb(series)
     link = revenue.link_table(ladder)

@@ -26,7 +26,7 @@ def index_of(net: np.ndarray, days_each: int = 7, error: float | None = None) ->
     days = [START + timedelta(days=day) for day in range(days_each * net.size)]
     return pl.DataFrame(
         {"date": days, "campaign_id": "all", "source": "all", "n": 50, "net_sentiment": np.repeat(net, days_each)}
-    ).with_columns(se=pl.lit(error, pl.Float64))
+    ).with_columns(language=pl.lit("all"), topic=pl.lit("all"), se=pl.lit(error, pl.Float64))
 
 
 def outcome_of(outcome: np.ndarray, days_each: int = 7) -> pl.DataFrame:

@@ -7,7 +7,16 @@ of the rungs is an experiment: the words say association, prediction and "moved 
 from liftos_pipelines.modules.sentiment.revenue.ladder import Ladder, climb
 from liftos_pipelines.modules.sentiment.revenue.plots import ladder_picture
 from liftos_pipelines.modules.sentiment.revenue.report import link_table
-from liftos_pipelines.modules.sentiment.revenue.series import LinkSeries, link_series
+from liftos_pipelines.modules.sentiment.revenue.series import LinkSeries, link_series, other_brands
 from liftos_pipelines.modules.sentiment.revenue.settings import LinkSettings
 
-__all__ = ["Ladder", "LinkSeries", "LinkSettings", "climb", "ladder_picture", "link_series", "link_table"]
+__all__ = [
+    "Ladder",
+    "LinkSeries",
+    "LinkSettings",
+    "climb",
+    "ladder_picture",
+    "link_series",
+    "link_table",
+    "other_brands",
+]

@@ -19,6 +19,7 @@ from scipy import stats
 
 from liftos_pipelines.modules.sentiment.revenue.filters import (
     autoregression,
+    bridge,
     calendar,
     cleaned,
     orders,
@@ -83,8 +84,8 @@ def prepare(series: LinkSeries, settings: LinkSettings) -> Prepared:
         lags=tuple(range(-reach, reach + 1)),
         design=design,
         maker=maker,
-        sentiment=sentiment,
-        outcome=outcome,
+        sentiment=bridge(known) @ sentiment,
+        outcome=bridge(known) @ outcome,
         adjusted_sentiment=adjusted[0],
         adjusted_outcome=adjusted[1],
         unrelated_sentiment=surrogates(adjusted[0], known, maker, longest, settings.surrogates, rng),

@@ -126,12 +126,10 @@ def _forecast_errors(series: LinkSeries, prepared: Prepared, horizon: int) -> tu
     order = own_order(prepared.adjusted_outcome, prepared)
     scale = max(float(prepared.adjusted_outcome[known].std()), 1e-12)
     level = float(y[known].mean())
-    y = np.where(known, (y - level) / scale, 0.0)
+    y = (y - level) / scale
     observed = (np.where(known, series.outcome, 0.0) - level) / scale
     usable = known.copy()
-    for k in range(1, order + 1):
-        usable[k:] &= known[:-k]
-        usable[:k] = False
+    usable[:order] = False
     design = prepared.design.copy()
     spread = design.std(axis=0)
     spread[0] = 1.0

@@ -1,7 +1,8 @@
 """What is taken out of a series before it is compared: trend, season, drivers, own past, a single week's outlier.
 
-All functions take many series of one calendar at once, (n_series, n_periods), and a mask of the periods that are known;
-unknown periods are zero in what they return.
+All functions take many series of one calendar at once, (n_series, n_periods), and a mask of the periods that are known.
+An unknown period is drawn in a straight line between its neighbours where it serves as another's past; it is never
+compared with anything itself (its innovation is zero).
 """
 
 from __future__ import annotations
@@ -46,9 +47,18 @@ def standardised(block: Array, known: Mask) -> Array:
 
 
 def residual_maker(design: Array, known: Mask) -> Array:
-    """(n, n) matrix that takes out what `design` explains over the known periods."""
+    """(n, n) matrix that takes out what `design` explains over the known periods, and bridges the unknown ones."""
     rows = np.where(known[:, None], design, 0.0)
-    return np.diag(known.astype(float)) - rows @ np.linalg.pinv(rows, rcond=1e-9)
+    return bridge(known) @ (np.diag(known.astype(float)) - rows @ np.linalg.pinv(rows, rcond=1e-9))
+
+
+def bridge(known: Mask) -> Array:
+    """(n, n) matrix that leaves known periods as they are and interpolates the others."""
+    at, held = np.arange(known.size), np.flatnonzero(known)
+    columns = np.zeros((known.size, known.size))
+    for place, unit in zip(held, np.eye(held.size), strict=True):
+        columns[:, place] = np.interp(at, held, unit)
+    return columns
 
 
 def orders(step: int) -> int:
@@ -65,9 +75,7 @@ def autoregression(series: Array, known: Mask, longest: int) -> tuple[Array, Arr
     """
     s, n = series.shape
     usable = known.copy()
-    for k in range(1, longest + 1):
-        usable[k:] &= known[:-k]
-        usable[:k] = False
+    usable[:longest] = False
     rows = np.flatnonzero(usable)
     past = np.stack([np.ones((s, rows.size)), *(series[:, rows - k] for k in range(1, longest + 1))], axis=2)
     target = series[:, rows]

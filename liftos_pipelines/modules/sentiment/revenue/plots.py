@@ -40,7 +40,7 @@ def _correlations(axes: Axes, ladder: Ladder) -> None:
     days = np.array(found.lags) * step
     seen = found.p_value <= 0.05
     axes.axhspan(
-        -found.band, found.band, color=BAND, alpha=0.5, linewidth=0, label="largest lag of unrelated series, 95 %"
+        -found.band, found.band, color=BAND, alpha=0.5, linewidth=0, label="95 % of unrelated series, largest lag"
     )
     axes.axhline(0, color=QUIET, linewidth=0.8)
     axes.vlines(days, found.low, found.high, color=INK, linewidth=1.2, label="90 % interval")
@@ -48,6 +48,7 @@ def _correlations(axes: Axes, ladder: Ladder) -> None:
         days[~seen], found.estimate[~seen], "o", markerfacecolor="white", markeredgecolor=INK, label="not significant"
     )
     axes.plot(days[seen], found.estimate[seen], "D", color=OTHER, label="significant over all lags")
+    axes.plot(days, found.steady, "_", color="black", markersize=9, label="left without the month that matters most")
     axes.set_xlabel("lag in days (right: sentiment first, left: outcome first)")
     axes.set_ylabel("correlation of what is new in each")
     axes.set_title("1  Description", loc="left", fontsize=10)
@@ -97,6 +98,7 @@ def _events(axes: Axes, ladder: Ladder) -> None:
     for k, at in enumerate(found.at):
         axes.plot(days, unit * found.paths[k], marker="o", markersize=4, color=(OTHER, INK, QUIET)[k % 3],
                   linestyle=("-", "--", ":")[k // 3 % 3], label=f"shock of {series.dates[at]}")  # fmt: skip
+    axes.axvspan(-0.25 * series.step, 0.25 * series.step, color=QUIET, alpha=0.15, linewidth=0, label="not counted")
     axes.axhline(0, color=QUIET, linewidth=0.8)
     axes.set_xlabel("days since the shock began")
     axes.set_ylabel("outcome less its foreseen path" + (" in %" if series.logged else ""))

@@ -22,6 +22,8 @@ PRIOR = 5.0
 FIRST_ORIGIN = 0.5
 """Share of the periods that the first forecast learns from."""
 SHIFTS = 8
+MOSTLY = 0.8
+"""Another stream serves as a placebo where it is known for this share of the periods; gaps are bridged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +64,9 @@ class Gain:
 
 
 def recursion(target: Array, design: Array, known: Mask, own_lags: int, reach: int) -> Recursion:
-    """Recursive residuals given `design` and `own_lags` of the target, for periods whose last `reach` are known too."""
+    """Recursive residuals given `design` and `own_lags` of the target, from the first period with `reach` before it."""
     usable = known.copy()
-    for k in range(1, max(own_lags, reach) + 1):
-        usable[k:] &= known[:-k]
-        usable[:k] = False
+    usable[: max(own_lags, reach)] = False
     rows = np.flatnonzero(usable)
     past = [target[rows - k] for k in range(1, own_lags + 1)]
     columns = np.column_stack([design[rows], *past])
@@ -96,7 +96,7 @@ def forecast_gains(
     """
     late = np.stack([candidates[:, steps.rows - lag] for lag in lags], axis=1)
     w_y = steps.whitener @ target[steps.rows]
-    w_x = late @ steps.whitener.T
+    w_x = (late.reshape(-1, late.shape[2]) @ steps.whitener.T).reshape(late.shape)
     first = int(FIRST_ORIGIN * steps.rows.size)
     xx, xy = np.cumsum(w_x**2, axis=2), np.cumsum(w_x * w_y, axis=2)
     slope = xy[:, :, first - 1 : -1] / np.maximum(xx[:, :, first - 1 : -1], 1e-300)
@@ -150,7 +150,7 @@ def prediction_gain(
         )
     lags = tuple(lag for lag in prepared.lags if lag > 0)
     level, scale = plain[prepared.known].mean(), max(float(plain[prepared.known].std()), 1e-12)
-    target = np.where(prepared.known, (target - target[prepared.known].mean() - level) / scale, 0.0)
+    target = (target - target[prepared.known].mean() - level) / scale
     steps = recursion(target, prepared.design[:, 1:], prepared.known, own_order(plain, prepared), lags[-1])
     gain, clark_west, raw = forecast_gains(steps, target, candidate[None], lags)
     _, reference, _ = forecast_gains(steps, target, unrelated, lags)
@@ -183,7 +183,8 @@ def _placebos(candidate: Array, prepared: Prepared, others: dict[str, Array]) ->
     names = ["time reversed", *(f"shifted by {shift * prepared.step} days" for shift in shifts)]
     series = [candidate[::-1], *(np.roll(candidate, int(shift)) for shift in shifts)]
     for name, values in others.items():
-        if np.isfinite(values[prepared.known]).all() and np.ptp(values[prepared.known]) > 1e-9:
-            names.append(name)
-            series.append(prepared.maker @ np.where(prepared.known, values, 0.0))
+        seen = np.isfinite(values)
+        if seen[prepared.known].mean() >= MOSTLY and np.ptp(values[seen]) > 1e-9:
+            names.append(f"sentiment about {name}")
+            series.append(prepared.maker @ np.interp(np.arange(n), np.flatnonzero(seen), values[seen]))
     return names, np.stack(series)

@@ -133,10 +133,13 @@ def _responded(ladder: Ladder) -> Iterator[Row]:
     assert found is not None
     if found.reliability is None:
         said = "not corrected: the index has no standard error"
-    elif found.corrected:
+    elif found.corrected == 1:
         said = f"corrected for sampling noise (reliability {found.reliability:.2f})"
     else:
-        said = f"not corrected, pulled towards zero (reliability {found.reliability:.2f})"
+        said = (
+            f"corrected for {found.corrected:.0%} of the sampling noise, the rest pulls towards zero "
+            f"(reliability {found.reliability:.2f})"
+        )
     for k, lag in enumerate(found.lags):
         values = {"estimate": found.estimate[k], "low": found.low[k], "high": found.high[k]}
         yield _row(

@@ -19,7 +19,8 @@ from liftos_pipelines.modules.sentiment.revenue.series import Array
 from liftos_pipelines.modules.sentiment.revenue.settings import LEVEL
 
 LEAST_RELIABLE = 0.15
-"""Below this share of true variation the correction would be mostly noise: slopes stay as they are, and it is said."""
+"""Where noise leaves less than this share of true variation in some direction, only as much of it is taken off as
+leaves that share (Fuller 1987, section 2.5): slopes stay pulled towards zero a little, and it is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Response:
     """Slopes of the (log) outcome on net sentiment per lag from 0 on, 90 % intervals and p-values (Student's t).
 
     `reliability`: share of the variation of sentiment, given all else, that is not sampling noise; None where the
-    index has no standard error. `corrected`: whether slopes are; if not, multiply by 1 / reliability at most.
+    index has no standard error. `corrected`: share of the noise's covariance that was taken off, 1 where all was.
     """
 
     lags: tuple[int, ...]
@@ -36,7 +37,7 @@ class Response:
     high: Array
     p_value: Array
     reliability: float | None
-    corrected: bool
+    corrected: float
 
 
 def response(prepared: Prepared, variance: Array, *, correct: bool = True) -> Response:
@@ -57,21 +58,21 @@ def response(prepared: Prepared, variance: Array, *, correct: bool = True) -> Re
     w_y, w_x = steps.whitener @ target[steps.rows], steps.whitener @ late
     gram = w_x.T @ w_x
     noise = _noise(steps.whitener, steps.rows, lags, variance, prepared)
-    reliability, corrected = None, False
+    reliability, corrected = None, 0.0
     if noise is not None:
         total = noise.sum(axis=0)
         reliability = float(np.clip(1 - np.trace(total) / np.trace(gram), 0.0, 1.0))
         root = np.linalg.inv(np.linalg.cholesky(gram))
-        corrected = correct and float(np.linalg.eigvalsh(np.eye(len(lags)) - root @ total @ root.T)[0]) > LEAST_RELIABLE
-        if corrected:
-            gram = gram - total
+        worst = float(np.linalg.eigvalsh(root @ total @ root.T)[-1])
+        corrected = min(1.0, (1 - LEAST_RELIABLE) / max(worst, 1e-12)) if correct else 0.0
+        gram, noise = gram - corrected * total, corrected * noise
     bread = np.linalg.inv(gram)
     slope = bread @ (w_x.T @ w_y)
     left = w_y - w_x @ slope
     # The residual of a row that pulls the fit to itself is too small by its leverage (HC2: MacKinnon and White 1985).
     leverage = np.clip(np.einsum("ij,jk,ik->i", w_x, np.linalg.inv(w_x.T @ w_x), w_x), 0, 0.9)
     scores = w_x * (left / np.sqrt(1 - leverage))[:, None]
-    if corrected and noise is not None:
+    if noise is not None:
         scores = scores + noise @ slope
     freedom = max(steps.rows.size - prepared.design.shape[1] - order - len(lags), 5)
     lost = steps.rows.size / max(steps.rows.size - prepared.design.shape[1] - order, 5)

@@ -76,10 +76,16 @@ def link_series(
     holidays : public holidays, counted per period
     others : by name, daily net sentiment (`date`, `n`, `net_sentiment`) of streams that should be unrelated
     """
+    outcome, media, controls = _same_geos(outcome, media, controls)
     totals = (
         outcome.group_by("date")
-        .agg(pl.col("outcome").sum(), pl.col("revenue").sum(), pl.col("outcome").null_count().alias("holes"))
-        .filter(pl.col("holes") == 0)
+        .agg(
+            pl.col("outcome").sum(),
+            pl.col("revenue").sum(),
+            pl.col("outcome").null_count().alias("holes"),
+            pl.len().alias("geos"),
+        )
+        .filter((pl.col("holes") == 0) & (pl.col("geos") == pl.col("geos").max()))
         .sort("date")
     )  # fmt: skip
     if totals.height < 2:
@@ -115,11 +121,40 @@ def link_series(
     return _densest(series)
 
 
+def other_brands(scores: pl.DataFrame, mentions: pl.DataFrame, names: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Daily net sentiment (`date`, `n`, `net_sentiment`) of each brand named, from the `targets` of
+    `sentiment/mention_scores`. For placebos: another brand's sentiment should not foretell this outcome."""
+    if not names or scores.is_empty():
+        return {}
+    clauses = (
+        scores.select("mention_id", "targets")
+        .explode("targets")
+        .select("mention_id", name=pl.col("targets").struct["name"], net=pl.col("targets").struct["net_sentiment"])
+        .filter(pl.col("name").is_in(list(names)))
+        .join(mentions.select("mention_id", date=pl.col("published_at").dt.date()), on="mention_id", how="inner")
+        .drop_nulls()
+    )
+    days = clauses.group_by("name", "date").agg(n=pl.len(), net_sentiment=pl.col("net").mean()).sort("name", "date")
+    return {str(key[0]): part.drop("name") for key, part in days.partition_by("name", as_dict=True).items()}
+
+
 def _nothing() -> LinkSeries:
     empty = np.empty(0)
     return LinkSeries(
         dates=(), step=1, sentiment=empty, outcome=empty, variance=empty, drivers=np.empty((0, 0))
     )  # fmt: skip
+
+
+def _same_geos(
+    outcome: pl.DataFrame, media: pl.DataFrame, controls: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """The three tables without geos that lack more than a tenth of the dates: a sum must mean the same all along."""
+    dates = max(outcome["date"].n_unique(), 1)
+    seen = outcome.drop_nulls("outcome").group_by("geo").agg(pl.col("date").n_unique().alias("dates"))
+    partial = seen.filter(pl.col("dates") < 0.9 * dates)["geo"].to_list()
+    if len(partial) == seen.height:
+        return outcome, media, controls
+    return tuple(frame.filter(~pl.col("geo").is_in(partial)) for frame in (outcome, media, controls))  # type: ignore[return-value]
 
 
 def _total(index: pl.DataFrame) -> pl.DataFrame:
