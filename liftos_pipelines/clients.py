@@ -43,7 +43,12 @@ class BrandName(_Model):
     """Products that texts may name without their brand; each is followed on its own, and speaks for its brand."""
 
     def as_name(self) -> Name:
-        return Name(name=self.name, aliases=tuple(self.aliases), domains=tuple(self.domains))
+        return Name(
+            name=self.name,
+            aliases=tuple(self.aliases),
+            domains=tuple(self.domains),
+            products=tuple(self.products),
+        )
 
 
 class Brand(BrandName):

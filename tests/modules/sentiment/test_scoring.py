@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from target_sentences import COMPARISONS, CONTRASTS, TOGETHER
 
+from liftos_pipelines.modules.sentiment.encoder import PackagedReader
 from liftos_pipelines.modules.sentiment.languages import language_code
 from liftos_pipelines.modules.sentiment.model import LABELS, ModelError, SentimentModel
-from liftos_pipelines.modules.sentiment.scoring import score_mentions
+from liftos_pipelines.modules.sentiment.scoring import Reading, Subjects, net_sentiment, score_mentions
 from liftos_pipelines.modules.sentiment.targets import clauses, windows
 from liftos_pipelines.resources.sentiment_model import (
     PACKAGED,
@@ -25,6 +26,13 @@ from liftos_pipelines.tables import table
 from liftos_pipelines.text import Name, NameFinder
 
 FINDER = NameFinder([Name(name="Acme"), Name(name="Globex"), Name(name="Münch Café")])
+TOPICS = {"delivery": ["delivery", "parcel*", "lieferung*"], "price": ["price*", "preis*"]}
+SUBJECTS = Subjects(finder=FINDER, kinds={"Acme": "brand", "Globex": "competitor"}, topics=TOPICS)
+
+
+def reading() -> Reading:
+    """The fast tier alone: what every machine has."""
+    return Reading(packaged=PackagedReader(model=packaged_model()), fallback=second_identifier())
 
 
 def scored(*texts: str | None, language: str | None = None) -> pl.DataFrame:
@@ -32,7 +40,7 @@ def scored(*texts: str | None, language: str | None = None) -> pl.DataFrame:
         {"mention_id": [str(i) for i in range(len(texts))], "text": texts, "language": [language] * len(texts)},
         schema={"mention_id": pl.String, "text": pl.String, "language": pl.String},
     )
-    return score_mentions(mentions, packaged_model(), FINDER, second_identifier())
+    return score_mentions(mentions, reading(), SUBJECTS)
 
 
 def test_plain_opinions_get_their_label_in_every_language_but_the_hard_one() -> None:
@@ -78,13 +86,14 @@ def test_strange_texts_are_scored_without_harm() -> None:
         "a" * 4_000,
     )
     assert found.height == 4
-    assert table("sentiment/mention_scores").conform(found).height == 4
+    assert set(table("sentiment/mention_scores").columns) - set(found.columns) == {"text_id", "scored_with"}
     sums = found.select(pl.sum_horizontal("p_negative", "p_neutral", "p_positive")).to_series().drop_nulls()
     np.testing.assert_allclose(sums.to_numpy(), 1.0, atol=1e-9)
 
 
-def test_no_mention_is_an_empty_table_of_the_contract() -> None:
-    assert table("sentiment/mention_scores").conform(scored()).is_empty()
+def test_no_mention_is_an_empty_table_of_the_same_columns() -> None:
+    assert scored().is_empty()
+    assert scored().schema == scored("good").schema
 
 
 def test_the_language_a_client_gives_wins() -> None:
@@ -100,21 +109,73 @@ def test_the_language_a_client_gives_wins() -> None:
     ]
 
 
-def test_emotions_and_irony_are_given_only_where_they_were_trained() -> None:
-    english, german = (
-        scored("I am so angry and furious about this rage").row(0, named=True),
-        scored("ich bin so wütend darüber").row(0, named=True),
+def test_basic_emotions_are_given_where_they_were_trained_and_nothing_is_made_up_elsewhere() -> None:
+    pairs = [
+        ("I am so angry and furious, I hate this", "I am so happy, what a joy, I love it"),
+        ("ich bin so wütend, ich hasse das", "ich bin so glücklich, was für eine Freude"),
+        ("estoy furioso, odio esto", "estoy tan feliz, qué alegría"),
+        ("je suis furieux, je déteste ça", "je suis si heureux, quelle joie"),
+    ]
+    for angry, happy in pairs:
+        (one, other) = scored(angry, happy).iter_rows(named=True)
+        assert one["emotions"]["anger"] > other["emotions"]["anger"]
+        assert one["emotions"]["joy"] < other["emotions"]["joy"]
+        assert one["irony"] is one["mood"] is None  # the fast tier alone does not read them
+    hindi = scored("yeh bahut bekar hai bhai, gussa aa raha hai", language="hi").row(0, named=True)
+    assert set(hindi["emotions"].values()) == {None}
+
+
+def test_topics_and_mixed_languages_are_told() -> None:
+    found = scored(
+        "the parcel came late and the price is a joke",
+        "Die Lieferung war gut und der Preis auch",
+        "das ist so ein cooles Ding and I really love it because it is the best of all",
+        "I really love it because it is the best of all",
+        None,
     )
-    assert max(english["emotions"], key=english["emotions"].get) == "anger"
-    assert 0 < english["irony"] < 1
-    assert set(german["emotions"].values()) == {None}
-    assert german["irony"] is None
+    assert found["topics"].to_list() == [["delivery", "price"], ["delivery", "price"], [], [], []]
+    assert found["mixed"].to_list() == [False, False, True, False, None]
 
 
 def test_each_name_is_judged_by_its_own_clause() -> None:
     row = scored("I love Acme, it is wonderful and amazing, but Globex is terrible and I hate it").row(0, named=True)
     labels = {target["name"]: target["label"] for target in row["targets"]}
     assert labels == {"Acme": "positive", "Globex": "negative"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "least"),
+    [(CONTRASTS, 0.75), (COMPARISONS, 0.9), (TOGETHER, 0.7)],
+    ids=["contrasts", "comparisons", "both"],
+)
+def test_each_name_gets_its_own_side(rows: list[tuple[str, str, dict[str, str]]], least: float) -> None:
+    texts, languages = [row[1] for row in rows], [row[0] for row in rows]
+    frame = pl.DataFrame({"mention_id": texts, "text": texts, "language": languages})
+    found = score_mentions(frame, reading(), SUBJECTS)
+    right, whole, n = 0, 0, 0
+    for (_, _, expected), row in zip(rows, found.iter_rows(named=True), strict=True):
+        net = {target["name"]: target["net_sentiment"] for target in row["targets"]}
+        for name, sign in expected.items():
+            right += name in net and (net[name] > 0) == (sign == "+")
+            whole += ((row["p_positive"] or 0) > (row["p_negative"] or 0)) == (sign == "+")  # one verdict for all names
+            n += 1
+    assert right / n >= least
+    assert rows is TOGETHER or whole / n <= 0.65
+
+
+def test_a_comparison_is_told_with_the_name() -> None:
+    (targets,) = scored("Acme is worse than Globex")["targets"].to_list()
+    assert {target["name"]: (target["compared"], target["kind"]) for target in targets} == {
+        "Acme": ("worse", "brand"),
+        "Globex": ("better", "competitor"),
+    }
+
+
+def test_the_quick_reading_agrees_with_the_full_one() -> None:
+    texts = ["I love it", "ich hasse es", "", "c'est nul", "12345", "una maravilla"]
+    quick = net_sentiment(texts, reading())
+    full = scored(*texts).select((pl.col("p_positive") - pl.col("p_negative")).fill_null(float("nan"))).to_series()
+    np.testing.assert_allclose(quick, full.to_numpy())
 
 
 def test_windows_find_names_behind_accents_and_borrow_when_too_short() -> None:
@@ -124,17 +185,6 @@ def test_windows_find_names_behind_accents_and_borrow_when_too_short() -> None:
     assert "furchtbar" in found["Acme"]
     assert "".join(text[a:b] for a, b in clauses(text)) == text
     assert clauses("") == [(0, 0)]
-
-
-def test_scoring_keeps_up_with_two_thousand_mentions_a_second() -> None:
-    texts = [
-        f"@user the new boots of Acme are number {i} on my list, but delivery took ages http://x.example"
-        for i in range(3_000)
-    ]
-    scored(*texts[:10])
-    start = time.process_time()
-    scored(*texts)
-    assert 3_000 / (time.process_time() - start) > 2_000
 
 
 def test_a_saved_model_scores_the_same_and_a_broken_file_is_refused(tmp_path: Path) -> None:
