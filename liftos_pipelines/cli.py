@@ -22,6 +22,8 @@ settings.ease_imports()
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
 from liftos_pipelines.plan_cli import plan  # noqa: E402
+from liftos_pipelines.sentiment_cli import sentiment_app, train_app  # noqa: E402
+from liftos_pipelines.surfacing_cli import surfacing_app  # noqa: E402
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -33,8 +35,9 @@ client_app = typer.Typer(no_args_is_help=True, help="Clients: their folders and 
 events_app = typer.Typer(no_args_is_help=True, help="Events that modules raised.")
 approvals_app = typer.Typer(no_args_is_help=True, help="Actions that wait for a person.")
 ledger_app = typer.Typer(no_args_is_help=True, help="The tamper-evident record of decisions.")
-train_app = typer.Typer(no_args_is_help=True, help="Train the models that come with LiftOS.")
 app.add_typer(client_app, name="client")
+app.add_typer(sentiment_app, name="sentiment")
+app.add_typer(surfacing_app, name="surfacing")
 app.add_typer(train_app, name="train")
 app.add_typer(experiment_app, name="experiment")
 app.command("plan")(plan)
@@ -251,23 +254,6 @@ def bench(
         typer.echo(json.dumps([asdict(figure) for figure in figures], indent=2))
     else:
         print_figures(figures, console)
-
-
-@train_app.command("sentiment")
-def train_sentiment(
-    data: Annotated[Path, typer.Option(help="Folder of labelled files: umsab/, tweeteval/, goemotions/, vader_icwsm/")],
-    out: Annotated[Path, typer.Option(help="The .npz to write; its figures go beside it")],
-) -> None:
-    """Train the default sentiment model and print its figures on held-out texts."""
-    from liftos_pipelines.resources.sentiment_model import train_default
-
-    if not data.is_dir():
-        raise ValueError(f"--data {data}: no such folder")
-    with console.status("training, one to three minutes ..."):
-        figures = train_default(data, out)
-    for name, value in figures.items():
-        console.print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}", highlight=False)
-    console.print(f"model written to {out}", highlight=False)
 
 
 @client_app.command("add")

@@ -17,11 +17,6 @@ surfacing_app = typer.Typer(no_args_is_help=True, help="Surfacing: plan the pane
 PANEL_COLUMNS = ("prompt_id", "prompt", "intent", "stage", "branded")
 
 
-@surfacing_app.callback()
-def surfacing() -> None:
-    """Keeps `panel` a command of its own while it is the only one."""
-
-
 @surfacing_app.command("panel")
 def panel(
     client: Annotated[str, typer.Argument(help="Client id, the name of its folder")],
@@ -62,6 +57,16 @@ def panel(
         typer.echo(f"{len(prompts)} prompts of the {config.industry or 'base'} template are in {write}.")
     elif prompts:
         typer.echo(f"{len(prompts)} prompts of the {config.industry or 'base'} template are ready: --write prompts.csv")
+
+
+@surfacing_app.command("template")
+def template(
+    industry: Annotated[str | None, typer.Argument(help="Industry; without one, the base template")] = None,
+) -> None:
+    """An industry's template in words: prompts over the funnel, weights of the page audit, topics, targets."""
+    from liftos_pipelines.templates.loader import describe, load_template
+
+    typer.echo(describe(load_template(industry)))
 
 
 def ready_prompts(config: ClientConfig) -> list[dict[str, str]]:

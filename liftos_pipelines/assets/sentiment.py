@@ -139,6 +139,16 @@ def names_of(client: ClientConfig, campaigns: pl.DataFrame) -> dict[Name, Kind]:
     return found | dict.fromkeys((Name(name=name) for name in told), "campaign")
 
 
+def subjects_of(client: ClientConfig, campaigns: pl.DataFrame) -> Subjects:
+    """Those names with their kind, and the topics of the client's industry."""
+    names = names_of(client, campaigns)
+    return Subjects(
+        finder=NameFinder(list(names)),
+        kinds={name.name: kind for name, kind in names.items()},
+        topics=load_template(client.industry, client.folder).topics,
+    )
+
+
 def _by_language(scores: pl.DataFrame) -> pl.DataFrame:
     return (
         scores.group_by("language")
