@@ -96,8 +96,8 @@ def paired_change(
     """Change of ratios on the prompts asked both times: estimate, low, high (n_brands,), and how many prompts.
 
     `now`, `before`: numerator and denominator, (n_prompts, n_brands). The interval is Student's t on the prompts'
-    linearised differences; a prompt of chance disagreement is added, so that few prompts that happen not to differ do
-    not make a change certain to be nil (after Agresti and Min 2005). None with fewer than two prompts.
+    linearised differences; a prompt of chance disagreement each way is added, so that few prompts that happen not to
+    differ do not make a change certain to be nil (after Agresti and Min 2005). None with fewer than two prompts.
     """
     at_now = {prompt: p for p, prompt in enumerate(now_prompts) if now[1][p].max() > 0}
     at_before = {prompt: p for p, prompt in enumerate(before_prompts) if before[1][p].max() > 0}
@@ -125,7 +125,7 @@ def _half_width(influence: FloatArray, value: FloatArray, repeats: FloatArray, l
     """Student's half-width; `value` and `repeats` (m,) say what chance disagreement on a prompt is worth."""
     size = len(influence)
     smoothed = (value * size + 0.5) / (size + 1)
-    disagreement = 2 * smoothed * (1 - smoothed) / np.maximum(repeats, 1.0)
+    disagreement = 4 * smoothed * (1 - smoothed) / np.maximum(repeats, 1.0)
     spread = size**3 / (size - 1) * (influence**2).sum(axis=0)
     variance = (spread + disagreement) / (size + 2) ** 2
     return np.asarray(stats.t.ppf(0.5 + level / 2, size - 1) * np.sqrt(variance))
