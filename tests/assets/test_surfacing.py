@@ -14,6 +14,7 @@ from liftos_pipelines.assets import surfacing as assets
 from liftos_pipelines.assets import surfacing_pages, surfacing_shifts, surfacing_visibility
 from liftos_pipelines.checks import surfacing as checks
 from liftos_pipelines.checks import surfacing_pages as page_checks
+from liftos_pipelines.checks import surfacing_shifts as shift_checks
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource
 from liftos_pipelines.resources.spine import SpineResource, open_spine
@@ -73,7 +74,7 @@ def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
         for name in SOURCES
     ]
     return dg.materialize(
-        [*dg.load_assets_from_modules(ROOMS), *upstream, *dg.load_asset_checks_from_modules([checks, page_checks])],
+        [*dg.load_assets_from_modules(ROOMS), *upstream, *dg.load_asset_checks_from_modules([checks, page_checks, shift_checks])],
         instance=instance,
         partition_key=CLIENT,
         selection=dg.AssetSelection.groups("surfacing"),
@@ -108,8 +109,9 @@ def test_a_client_with_answers_and_pages_gets_every_table_events_and_checks(
     assert event.type == "algorithm_change_detected"
     assert event.payload.engine == "two"  # type: ignore[attr-defined]
     judged = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-    assert set(judged) == {
-        "mentions_consistent", "answers_readable", "citations_exist", "prompts_unchanged", "audit_coverage",
+    assert set(judged) >= {
+        "mentions_consistent", "answers_readable", "citations_exist",
+        "audit_coverage", "audit_consistent", "structured_data_parses", "no_effect_invented",
     }  # fmt: skip
     assert judged["mentions_consistent"]
 
@@ -133,6 +135,17 @@ def test_pages_alone_give_an_audit_and_advice(lake: Lake, instance: dg.DagsterIn
     assert run(instance).success
     assert lake.read(CLIENT, "surfacing/page_audit").height > 0
     assert set(lake.read(CLIENT, "surfacing/recommendations")["evidence_grade"]) <= set("ABC")
+
+    page["html"] = GOOD
+    lake.write(CLIENT, "sources/pages", pl.DataFrame([page], schema=table("sources/pages").columns))
+    assert run(instance).success
+    advice = lake.read(CLIENT, "surfacing/recommendations")
+    acted = advice.filter(pl.col("status") == "acted")
+    assert "audit:access:a title" in set(acted["rule"])
+    assert set(acted["acted_how"]) == {"audit"}
+    watched = lake.read(CLIENT, "surfacing/recommendation_outcomes")
+    assert set(watched["recommendation_id"]) == set(acted["recommendation_id"])
+    assert set(watched["status"]) == {"unknown"}  # no prompt is known that these are about: said, not guessed
 
 
 def test_only_recent_changes_of_others_become_events(lake: Lake) -> None:

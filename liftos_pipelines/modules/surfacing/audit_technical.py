@@ -145,7 +145,7 @@ def freshness(page: Page, site: Site, before: Before | None, now: date) -> Findi
     lastmod = site.lastmod.get(page_key(page.url))
     own = [day for day in (page.published, page.modified) if day]
     held: dict[str, float | bool | None] = {
-        "updated within a year": None,  # judged by age below, its place kept here
+        "updated within a year": age <= FRESH_HALF_LIFE_DAYS,
         "published before modified": page.published <= page.modified if page.published and page.modified else None,
         "the visible date agrees": any(_close(shown, day) for shown in page.shown_dates for day in own)
         if page.shown_dates
@@ -153,18 +153,21 @@ def freshness(page: Page, site: Site, before: Before | None, now: date) -> Findi
         "the sitemap's lastmod agrees": _close(lastmod, stated) if lastmod else None,
         "a new date comes with new content": _honest(page, before),
     }
-    score = 0.5 ** (max(age, 0) / FRESH_HALF_LIFE_DAYS)
-    held["updated within a year"] = 1.0 if age <= FRESH_HALF_LIFE_DAYS else score
     note = f"{which} {stated}, {max(age, 0)} days old"
     if lastmod:
         note += f"; sitemap {lastmod}"
     if before is not None and before.content_hash is not None:
         note += "; content " + ("as before" if before.content_hash == page.content_hash else "changed")
     found = checks(held, note)
-    # The age itself is graded, within the year too: newer is read as newer.
-    judged = [value for value in held.values() if value is not None]
-    total = score + sum(float(value) for value in judged[1:])
-    return Finding(score=100 * total / len(judged), evidence=found.evidence, passed=found.passed, failed=found.failed)
+    # A date counts for as much as it can be believed: its age, times the share of the other dates that agree with it.
+    agreeing = [float(value) for name, value in held.items() if value is not None and name != "updated within a year"]
+    trust = sum(agreeing) / len(agreeing) if agreeing else 1.0
+    return Finding(
+        score=100 * trust * 0.5 ** (max(age, 0) / FRESH_HALF_LIFE_DAYS),
+        evidence=found.evidence,
+        passed=found.passed,
+        failed=found.failed,
+    )
 
 
 def sitemap_dates(xml: str) -> dict[str, date]:
