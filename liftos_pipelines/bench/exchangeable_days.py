@@ -1,4 +1,4 @@
-"""The scan that took days as exchangeable, kept as a baseline: recent days against the days before: recent days against the days before them, jointly over all series.
+"""The scan that takes days as exchangeable, kept as a baseline: 5 days against the 28 before, all series jointly.
 
 The threshold comes from the client's own data: days are put in random order many times, which keeps their
 spread and destroys any change in time, and the threshold is what such orders exceed at the stated rate.
