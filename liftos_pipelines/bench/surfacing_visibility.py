@@ -20,7 +20,7 @@ from liftos_pipelines.stats import FloatArray
 BENCHMARK = "surfacing"
 ICC = 0.8
 PROMPTS, RATES, REPEATS = (10, 20, 33, 60, 132), (0.05, 0.1, 0.2, 0.3, 0.5), (1, 2, 3)
-STREAMS = 2000
+STREAMS, BRANDS = 6000, 50
 PANELS = 25
 TRACKED = 60
 Z = float(stats.norm.ppf(0.95))
@@ -60,14 +60,15 @@ def _naive(named: FloatArray, asked: FloatArray, rates: FloatArray) -> FloatArra
 
 
 def _quick_coverage() -> Iterator[Figure]:
-    """Panels of five brands of about one rate."""
+    """Panels of 50 brands of about one rate."""
     from liftos_pipelines.modules.surfacing.intervals import ratio_intervals
 
     rng, found, naive, paired = np.random.default_rng(11), [], [], []
     for prompts, rate, repeats in product(PROMPTS, RATES, REPEATS):
         rates = _near(rng, rate, STREAMS)
         named, asked = simulated(rng, rates, prompts, repeats)
-        bounds = [ratio_intervals(named[:, at : at + 5], asked[:, at : at + 5])[1:3] for at in range(0, STREAMS, 5)]
+        parts = [slice(at, at + BRANDS) for at in range(0, STREAMS, BRANDS)]
+        bounds = [ratio_intervals(named[:, part], asked[:, part])[1:3] for part in parts]
         low, high = (np.concatenate(side) for side in zip(*bounds, strict=True))
         found.append(float(((low <= rates) & (rates <= high)).mean()))
         naive.append(float(_naive(named, asked, rates).mean()))

@@ -61,6 +61,14 @@ INTENTS = (
     "I need a {} for wet weather, what should I buy?",
     "Compare the most popular makes of {}.",
 )
+KINDS = (
+    ("best-this-year", "discovery", "awareness"),
+    ("lasts-longest", "trust", "consideration"),
+    ("under-200-euro", "comparison", "decision"),
+    ("wet-weather", "problem", "awareness"),
+    ("compare-makes", "comparison", "consideration"),
+)
+"""What each of the questions is, in the words of the industry templates: name, intent, funnel stage."""
 OPENINGS = (
     "Here are options for a {} that reviewers name often:",
     "These makes come up most for a {}:",
@@ -95,6 +103,15 @@ def prompts() -> list[tuple[str, str, str]]:
         for c, category in enumerate(CATEGORIES)
         for i, intent in enumerate(INTENTS)
     ]
+
+
+def template() -> dict[str, Any]:
+    """The client's own `template.yaml`: its categories and the questions it asks, on top of its industry's."""
+    asked = [
+        {"id": name, "text": text.format("{category}"), "intent": intent, "stage": stage}
+        for text, (name, intent, stage) in zip(INTENTS, KINDS, strict=True)
+    ]
+    return {"vocabulary": {"categories": list(CATEGORIES)}, "prompts": asked}
 
 
 def generate(seed: int) -> Answers:

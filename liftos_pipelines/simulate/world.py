@@ -72,6 +72,8 @@ def write_client(folder: Path, seed: int = 7, client: str = "demo") -> dict[str,
     answered = answers.generate(seed)
     _jsonl(data / "answers.jsonl", answered.rows)
     answered.said.write_csv(folder / "truth_answers.csv")
+    asked = yaml.safe_dump(answers.template(), sort_keys=False, allow_unicode=True)
+    (folder / "template.yaml").write_text(asked, encoding="utf-8")
     pages.write(data / "pages")
 
     calls = llm.generate(seed)
