@@ -252,7 +252,7 @@ def _alert(
         "level_before": window.level_before,
         "level_after": window.level_after,
         "p_value": alarm.p_value,
-        "false_alarms_per_year": float(np.exp(result.null.intercept - result.null.slope * alarm.statistic)),
+        "false_alarms_per_year": float(np.exp(result.null.log_rate(alarm.statistic))),
         "components": parts,
     }
 

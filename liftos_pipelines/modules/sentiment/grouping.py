@@ -1,7 +1,7 @@
 """Which alerts say the same thing: the fall of one campaign also shows in the total, its language and its topics.
 
 Alerts of the same days are compared by their mentions. An alert is part of another when the other's mentions make at
-least half of its fall, and the rest of its mentions fell less than half as much. What one stream explains is led
+least half of its fall, and the rest fell less than half as much or not beyond chance. What one stream explains is led
 by that stream, a campaign before a topic before a source before a language; a fall of the total that no one stream
 explains leads all the others.
 """
@@ -22,6 +22,8 @@ JOIN_DAYS = 7
 """Windows at most so many days apart are of the same time."""
 MOST = 0.5
 """Share of a fall that the mentions which explain it make, and how much less the others fell, at least."""
+CHANCE = 3.0
+"""Standard errors within which a fall of the rest is chance: the days were picked because everything was low."""
 FEW = 5
 """With so few mentions left, there is no rest to speak of."""
 
@@ -82,20 +84,24 @@ def _same_time(falls: Sequence[Fall]) -> list[list[Fall]]:
 
 def _explains(lead: Fall, fall: Fall, belongs: Callable[[str, str], pl.Expr]) -> bool:
     """Whether the lead's mentions make most of a fall, and the others did not fall alike."""
-    both = pl.col("net").mean().alias("net"), pl.len().alias("n")
+    both = pl.col("net").mean().alias("net"), pl.len().alias("n"), pl.col("net").var().alias("var")
     inside = belongs(lead.kind, lead.name).fill_null(False).alias("inside")
     before, after = (
-        {row["inside"]: (row["net"], row["n"]) for row in part.group_by(inside).agg(*both).iter_rows(named=True)}
+        {
+            row["inside"]: (row["net"], row["n"], row["var"])
+            for row in part.group_by(inside).agg(*both).iter_rows(named=True)
+        }
         for part in (fall.before, fall.after)
     )
     if True not in after:
         return False
-    if min(after.get(False, (0, 0))[1], before.get(False, (0, 0))[1]) < FEW:
+    if min(after.get(False, (0, 0, 0))[1], before.get(False, (0, 0, 0))[1]) < FEW:
         # A stream that is the whole brand says no more than its total.
         return fall.kind != TOTAL
     share = after[True][1] / fall.after.height
     rest = after[False][0] - before[False][0]
+    error = float((after[False][2] / after[False][1] + before[False][2] / before[False][1]) ** 0.5)
     # What the fall would be had only the others changed; the lead's mentions may be new, and then have no level before.
-    own = after[True][0] - before.get(True, (fall.before["net"].mean(), 0))[0]
+    own = after[True][0] - before.get(True, (fall.before["net"].mean(), 0, 0))[0]
     change = float(after[True][0] * share + after[False][0] * (1 - share)) - float(fall.before["net"].mean())  # type: ignore[arg-type]
-    return change - (1 - share) * rest <= MOST * change and rest > MOST * own
+    return change - (1 - share) * rest <= MOST * change and rest > min(MOST * own, -CHANCE * error)
