@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+REACH = 400
+"""Characters on either side of a name that may deny it."""
 _CLAUSE = re.compile(
     r"[;:]|\s[–—-]\s|,?\s(?:but|however|although|though|whereas|while|instead|yet|because|aber|jedoch|sondern|weil|mais"
     r"|cependant|parce que|pero|sino|aunque|porque|ma|invece|perche|mas|porem|lekin|magar|لكن|ولكن)\s"
@@ -140,14 +142,14 @@ def states_absence(folded: str, start: int, end: int) -> bool:
     folded : a folded sentence (`liftos_pipelines.text.fold`)
     start, end : offsets of the name in it
     """
-    before = folded[:start]
+    before = folded[max(0, start - REACH) : start]
     opening = _SUBORDINATE.match(before)
     clause = max([opening.end() if opening else 0, *(match.end() for match in _CLAUSE.finditer(before))])
     before = before[clause:]
     cue = next(reversed(list(_BEFORE.finditer(before))), None)
     if cue is not None and not _COMPARISON.search(before[cue.start() :]):
         return True
-    after = folded[end:]
+    after = folded[end : end + REACH]
     boundary = _CLAUSE.search(after)
     if boundary is not None:
         after = after[: boundary.start()]

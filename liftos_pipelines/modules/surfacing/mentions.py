@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from liftos_pipelines.modules.surfacing.absence import states_absence
+from liftos_pipelines.modules.surfacing.absence import REACH, states_absence
 from liftos_pipelines.modules.surfacing.answer import Answer, parse_answer
 from liftos_pipelines.modules.surfacing.impression import counted_words, word_position_impression
 from liftos_pipelines.modules.surfacing.lists import ranking
@@ -68,9 +68,10 @@ def find_mentions(answer: Answer, finder: BrandFinder) -> dict[str, Mention]:
     named_in: dict[int, set[str]] = {}
     for use in uses:
         named_in.setdefault(use.sentence, set()).add(use.name)
+    folds: dict[int, str] = {}
     for use in uses:
         sentence = answer.sentences[use.sentence]
-        folded = fold(sentence.text)
+        folded = folds.get(use.sentence) or folds.setdefault(use.sentence, fold(sentence.text))
         if states_absence(folded, use.start, use.end):
             continue
         entry = found.setdefault(use.name, Mention())
@@ -88,9 +89,10 @@ def _window(text: str, folded: str, start: int, end: int) -> str:
     """The clause of a name in a sentence that names several, so that praise for one is not credit to all."""
     if len(folded) != len(text):  # offsets are those of the folded text
         text = folded
-    begin = max((match.end() for match in _CLAUSES.finditer(text, 0, start)), default=0)
-    stop = _CLAUSES.search(text, end)
-    return text[begin : stop.start() if stop else len(text)].strip()
+    first, last = max(0, start - REACH), min(len(text), end + REACH)
+    begin = max((match.end() for match in _CLAUSES.finditer(text, first, start)), default=first)
+    stop = _CLAUSES.search(text, end, last)
+    return text[begin : stop.start() if stop else last].strip()
 
 
 def _rank(answer: Answer, in_heads: Mapping[str, list[Hit]], found: dict[str, Mention]) -> None:
