@@ -72,6 +72,21 @@ def test_intervals_cover_and_those_of_independent_answers_do_not() -> None:
     assert edge < 0.01
 
 
+def test_months_of_the_same_prompts_are_hardly_new_evidence_about_a_level() -> None:
+    """Why months are not pooled: prompts keep their leanings, so six months tell of 40 prompts and not of 240."""
+    rng, one, pooled, k = np.random.default_rng(8), [], [], 1 / ICC - 1
+    for seed in range(20):
+        rates = rng.uniform(0.1, 0.5, 10)
+        leaning = rng.beta(rates * k, (1 - rates) * k, (40, 10))
+        months = [rng.binomial(3, leaning).astype(float) for _ in range(6)]
+        for named, sink in ((months[-1], one), (np.concatenate(months), pooled)):
+            drawn = sample_engine(named, np.full(named.shape, 3.0), seed=seed, draws=400).rates
+            low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+            sink += ((low <= rates) & (rates <= high)).tolist()
+    assert np.mean(one) > 0.85
+    assert np.mean(pooled) < 0.65
+
+
 def test_a_brand_never_named_leans_on_the_others_and_stays_possible() -> None:
     named, asked = panel(np.random.default_rng(3), 30, 2, np.full(8, 0.2))
     named[:, 0] = 0.0
