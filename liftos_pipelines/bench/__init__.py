@@ -22,11 +22,12 @@ def benchmark_data() -> Path:
 
 
 def _benchmarks() -> dict[str, Callable[[Path], Iterator[Figure]]]:
-    from liftos_pipelines.bench import causal, causal_truth, ingestion, memory, reactions, sentiment
+    from liftos_pipelines.bench import causal, causal_truth, ingestion, memory, reactions, sentiment, surfacing
 
     return {
         "ingestion": ingestion.measure,
         "sentiment": sentiment.measure,
+        "surfacing": surfacing.measure,
         "causal": causal.measure,
         "causal-truth": causal_truth.measure,
         "memory": memory.measure,

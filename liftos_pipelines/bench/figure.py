@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,15 @@ class Figure:
 
 def unmeasured(benchmark: str, name: str, unit: str, why: str) -> Figure:
     return Figure(benchmark=benchmark, name=name, value=None, unit=unit, method=why)
+
+
+def parts(benchmark: str, modules: Iterable[ModuleType], data: Path) -> Iterator[Figure]:
+    """The figures of several files of one benchmark; one without its data says so, and the others go on."""
+    for module in modules:
+        try:
+            yield from module.measure(data)
+        except NoData as absent:
+            yield unmeasured(benchmark, module.__name__.rsplit(".", 1)[-1], "", str(absent))
 
 
 def milliseconds(action: Callable[[int], object], times: int) -> NDArray[np.float64]:

@@ -1,18 +1,14 @@
-"""Lift Sentiment's figures: the classifier on public texts, and a stream of mentions from file to scored table."""
+"""Lift Sentiment's figures: the classifier, the alerts, the link to the outcome, and a stream of new mentions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from liftos_pipelines.bench import sentiment_stream, sentiment_text
-from liftos_pipelines.bench.figure import Figure, NoData, unmeasured
+from liftos_pipelines.bench import sentiment_alerts, sentiment_revenue, sentiment_stream, sentiment_text
+from liftos_pipelines.bench.figure import Figure, parts
 
 
 def measure(data: Path) -> Iterator[Figure]:
-    """Every part in turn; a part without its data says so and the others go on."""
-    for part in (sentiment_text, sentiment_stream):
-        try:
-            yield from part.measure(data)
-        except NoData as absent:
-            yield unmeasured("sentiment", part.__name__.rsplit(".", 1)[-1], "", str(absent))
+    """Every part in turn."""
+    return parts("sentiment", (sentiment_text, sentiment_alerts, sentiment_revenue, sentiment_stream), data)
