@@ -22,6 +22,7 @@ from liftos_pipelines.modules.sentiment.revenue.settings import LEVEL, LinkSetti
 LEAST_BEFORE = {1: 120}
 LEAST_BEFORE_OTHERWISE = 40
 LEAST_PLACEBOS = 20
+BIAS_TERMS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +60,13 @@ def event_study(series: LinkSeries, prepared: Prepared, settings: LinkSettings) 
     apart = np.array([all(d + horizon < e or d > e + horizon for e in events) for d in dates], dtype=bool)
     if not judged or apart.sum() < LEAST_PLACEBOS:
         return None
-    # What the forecast is off by at most dates is its own bias.
     standard = errors[:, 1:].mean(axis=1) / factor
-    standard = standard - np.median(standard[apart])
-    placebo = standard[apart]
+    # What the forecast is off by at other dates is its own bias. It is larger after an unusual week, since persistence
+    # learned from short series is too low; and sentiment that reacts to the outcome falls after just such weeks.
+    origin = np.column_stack([np.ones(dates.size), prepared.adjusted_outcome[dates - 1]])
+    standard = standard - origin @ np.linalg.lstsq(origin[apart], standard[apart], rcond=None)[0]
+    freedom = _freedom(standard[apart], horizon)
+    placebo = standard[apart] * np.sqrt((freedom + BIAS_TERMS) / freedom)
     chosen = [place[event] for event in judged]
     spread = factor[chosen]
     estimate = standard[chosen] * spread
@@ -93,8 +97,14 @@ def event_study(series: LinkSeries, prepared: Prepared, settings: LinkSettings) 
     )
 
 
-def _freedom(placebo: Array, horizon: int) -> float:
-    return max(placebo.size / (horizon + 1), 3.0)
+def _freedom(standard: Array, horizon: int) -> float:
+    """Dates that tell something new: windows overlap, and errors last; less what the bias took."""
+    centred = standard - standard.mean()
+    longest = standard.size // 3
+    lasting = np.array([centred[k:] @ centred[:-k] for k in range(1, longest + 1)]) / max(centred @ centred, 1e-300)
+    until = int(np.argmax(lasting <= 0)) if (lasting <= 0).any() else longest
+    each = max(horizon + 1.0, 1 + 2 * float(lasting[:until].sum()))
+    return max(standard.size / each - BIAS_TERMS, 3.0)
 
 
 def _against(value: float, reference: Array, placebo: Array, horizon: int) -> float:

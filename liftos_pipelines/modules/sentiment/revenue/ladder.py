@@ -34,7 +34,7 @@ TOO_WEAK = 0.5
 @dataclass(frozen=True, kw_only=True)
 class Power:
     """Smallest link seen in 8 of 10 such series: as correlation by formula, and by putting links into this very
-    outcome; as share of the outcome (log points) per 0.1 of net sentiment."""
+    outcome; as share of the outcome (log points) per 0.1 of true net sentiment."""
 
     formula: float
     simulated: float
@@ -45,7 +45,8 @@ class Power:
 
 @dataclass(frozen=True, kw_only=True)
 class Claims:
-    """What each rung may say, after all of them shared the 5 %. Lags in periods, None: not claimed."""
+    """What each rung may say, after all of them shared the 5 %: correlations and gains are held to `alpha`. Lags in
+    periods, None: not claimed."""
 
     leads: int | None = None
     together: bool = False
@@ -53,6 +54,7 @@ class Claims:
     predicts: int | None = None
     reverse_as_strong: bool = False
     events: bool = False
+    alpha: float = ALPHA
 
     @property
     def rung(self) -> int:
@@ -100,6 +102,7 @@ def climb(series: LinkSeries, settings: LinkSettings | None = None, *, full: boo
     if min(prepared.adjusted_sentiment.std(), prepared.adjusted_outcome.std()) < 1e-9:
         return Ladder(series=series, claims=Claims(), missing="a series does not vary beyond its season and drivers")
     described = correlations(prepared, settings, intervals=full)
+    slopes = response(prepared, series.variance)
     forward = prediction_gain(prepared, forward=True, others=dict(series.others))
     reverse = prediction_gain(prepared, forward=False)
     events = event_study(series, prepared, settings)
@@ -110,9 +113,9 @@ def climb(series: LinkSeries, settings: LinkSettings | None = None, *, full: boo
         described=described,
         forward=forward,
         reverse=reverse,
-        response=response(prepared, series.variance),
+        response=slopes,
         events=events,
-        power=_power(prepared, described, series, settings) if full else None,
+        power=_power(prepared, described, slopes.reliability, settings) if full else None,
     )
 
 
@@ -150,6 +153,7 @@ def judge(described: Correlations, forward: Gain, reverse: Gain, events: EventSt
         predicts=forward.lags[forward.best] if helps else None,
         reverse_as_strong=outdone and (follows is not None or leads is not None or together),
         events=moved,
+        alpha=alpha,
     )
 
 
@@ -167,15 +171,16 @@ def _missing(series: LinkSeries, settings: LinkSettings) -> str | None:
     return None
 
 
-def _power(prepared: Prepared, described: Correlations, series: LinkSeries, settings: LinkSettings) -> Power:
+def _power(prepared: Prepared, described: Correlations, reliability: float | None, settings: LinkSettings) -> Power:
     sizes, seen = power_curve(prepared, described, settings)
     simulated = visible_by_simulation(sizes, seen)
     slope = simulated / np.sqrt(1 - simulated**2) * described.ratio if simulated < 1 else float("nan")
     return Power(
         # Each column of season, spend or controls takes a period's worth of information.
-        formula=smallest_visible(series.n - prepared.design.shape[1], len(described.lags)),
+        formula=smallest_visible(int(prepared.known.sum()) - prepared.design.shape[1], len(described.lags)),
         simulated=simulated,
-        per_tenth=0.1 * slope,
+        # What is measured varies less with the outcome than what is true does.
+        per_tenth=0.1 * float(slope) / max(reliability if reliability is not None else 1.0, 0.05),
         sizes=sizes,
         seen=seen,
     )

@@ -38,7 +38,7 @@ def _correlations(axes: Axes, ladder: Ladder) -> None:
     found, step = ladder.described, ladder.series.step
     assert found is not None
     days = np.array(found.lags) * step
-    seen = found.p_value <= 0.05
+    seen = found.p_value <= ladder.claims.alpha
     axes.axhspan(
         -found.band, found.band, color=BAND, alpha=0.5, linewidth=0, label="95 % of unrelated series, largest lag"
     )
@@ -70,7 +70,13 @@ def _gains(axes: Axes, ladder: Ladder) -> None:
             false, np.full(len(false), place), "|", color=QUIET, markersize=16, label=None if place else "placebos"
         )
         saved, p = gain.gain[gain.best], gain.p_value.min()
-        axes.plot(gain.strongest, place, "D", color=OTHER if p <= 0.05 else INK, label=None if place else "real series")
+        axes.plot(
+            gain.strongest,
+            place,
+            "D",
+            color=OTHER if p <= ladder.claims.alpha else INK,
+            label=None if place else "real series",
+        )
         axes.annotate(
             f"{saved:+.1%} error saved at {gain.lags[gain.best] * ladder.series.step} days, p {p:.3f}",
             (gain.strongest, place), xytext=(0, 14), textcoords="offset points", ha="center", fontsize=8,

@@ -12,7 +12,6 @@ from liftos_pipelines.modules.sentiment.revenue import words
 from liftos_pipelines.modules.sentiment.revenue.events import EventStudy
 from liftos_pipelines.modules.sentiment.revenue.ladder import Ladder
 from liftos_pipelines.modules.sentiment.revenue.predict import Gain
-from liftos_pipelines.modules.sentiment.revenue.settings import ALPHA
 from liftos_pipelines.tables import table
 
 LADDER = "ladder"
@@ -85,7 +84,7 @@ def _described(ladder: Ladder) -> Iterator[Row]:
     assert found is not None
     for k, lag in enumerate(found.lags):
         days = lag * ladder.series.step
-        if found.p_value[k] > ALPHA:
+        if found.p_value[k] > ladder.claims.alpha:
             said = words.NONE
         else:
             said = words.LEADS.format(days=days) if lag > 0 else words.FOLLOWS if lag < 0 else words.TOGETHER
@@ -107,7 +106,7 @@ def _predicted(ladder: Ladder) -> Iterator[Row]:
 def _gain_rows(ladder: Ladder, gain: Gain, sign: int) -> Iterator[Row]:
     step = ladder.series.step
     for k, lag in enumerate(gain.lags):
-        helps = gain.p_value[k] <= ALPHA and gain.gain[k] > 0
+        helps = gain.p_value[k] <= ladder.claims.alpha and gain.gain[k] > 0
         if not helps:
             said = "no better forecast"
         elif sign < 0:
