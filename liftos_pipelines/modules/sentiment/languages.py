@@ -21,9 +21,12 @@ SURE = 0.9
 """From this probability on, the model's own head is believed without asking the second identifier."""
 FALLBACK_SURE = 0.75
 LIKELY = 0.6
+MAJORITY = 0.5
 
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f]")
+# Letters that Persian and Urdu have and Arabic has not.
+_NOT_ARABIC = re.compile(r"[\u067e\u0686\u0698\u06a9\u06af\u06cc\u06d2\u0679\u0688\u0691]")
 _LETTER = re.compile(r"[^\W\d_]")
 _NOISE = re.compile(r"(?:https?://|www\.)\S+|[@#]\w+|\bhttps?\b|\brt\b", re.I)
 _NAMES = {
@@ -105,7 +108,7 @@ def identify(texts: Sequence[str], probabilities: Array, fallback: Fallback | No
             found.append(UNKNOWN)
             continue
         own, sure = LANGUAGES[position], float(row[position])
-        fits = written != "other" and (own == "ar") == (written == "arabic")
+        fits = written != "other" and (own == "ar") == (written == "arabic") and len(_NOT_ARABIC.findall(plain)) < 2
         if fits and sure >= SURE and written == "latin":
             found.append(own)
         elif fallback is None:
@@ -119,8 +122,9 @@ def _second_opinion(text: str, own: str | None, sure: float, fallback: Fallback)
     other, other_sure = fallback(text)
     if other == own and own is not None:
         return own
-    # Half of the romanised Hindi that the model learnt from is English, so it takes informal English for Hindi where it
-    # is not sure; no public identifier knows romanised Hindi, but its guesses on it are weak (nine in ten below .4).
+    # Between languages that the model knows its own majority decides: no public identifier knows romanised Hindi.
+    if own is not None and other in LANGUAGES and sure >= MAJORITY:
+        return own
     if other_sure >= FALLBACK_SURE:
         return other
     if own is not None and sure >= LIKELY:
