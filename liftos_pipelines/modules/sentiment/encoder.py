@@ -26,7 +26,7 @@ from liftos_pipelines.modules.sentiment.emotions import (
 )
 from liftos_pipelines.modules.sentiment.irony import NO_WIDENING, Widening
 from liftos_pipelines.modules.sentiment.linear import softmax
-from liftos_pipelines.modules.sentiment.mixing import Mixing
+from liftos_pipelines.modules.sentiment.mixing import Heard, Mixing
 from liftos_pipelines.modules.sentiment.model import LABELS, ModelError, SentimentModel
 
 Array = NDArray[np.float64]
@@ -105,6 +105,11 @@ class SentimentEncoder:
     def logits(self, features: Features) -> dict[str, Array]:
         """Outputs of every head, each (n, outputs)."""
         return {name: head(features) for name, head in self.heads.items()}
+
+    def heard(self, logits: Mapping[str, Array]) -> Heard:
+        """What counts for sentiment: that head's logits, valence and its square, and the 28 emotions' logits."""
+        valence = logits["valence"]
+        return Heard(logits=logits["sentiment"], evidence=np.concatenate([valence, valence**2, logits["fine"]], axis=1))
 
     def irony(self, logits: Mapping[str, Array]) -> Array:
         """(n,) probability that a text is ironic."""
@@ -266,11 +271,12 @@ class PackagedReader:
             return Reading(probabilities=p, encoded=np.zeros(len(texts), dtype=bool), emotions=nothing_read(len(texts)))
         logits = self.encoder.logits(self.encode([texts[i] for i in places]))
         codes = np.asarray([languages[i] for i in places], dtype=object)
+        heard = self.encoder.heard(logits)
         irony = np.where(np.isin(codes, self.encoder.task_languages), self.encoder.irony(logits), np.nan)
         for code in dict.fromkeys(codes.tolist()):
             if code in self.encoder.mixing:
                 here = np.flatnonzero(codes == code)
-                mixed = self.encoder.mixing[code].apply(p[rows[here]], logits["sentiment"][here])
+                mixed = self.encoder.mixing[code].apply(p[rows[here]], heard.rows(here))
                 p[rows[here]] = self.encoder.widening.apply(mixed, irony[here])
         task = np.flatnonzero(np.isin(codes, self.encoder.task_languages))
         emotions = read_emotions(
