@@ -52,7 +52,7 @@ def shift_figure(report: ShiftReport) -> Figure | None:
         axes.set_ylabel("-log chance a month")
         axes.set_title(one.series.engine, loc="left", fontsize=9)
         axes.margins(x=0.01)
-    panels[0].legend(loc="upper left", frameon=False, fontsize=8, ncols=2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", frameon=False, fontsize=8, ncols=2)
     if effects:
         row = newest.row(0, named=True)
         who = "all engines" if row["engine"] == ALL else row["engine"]

@@ -109,6 +109,32 @@ def test_a_recorded_model_that_changes_with_the_series_is_evidence_and_one_that_
     assert "recorded model" not in evidence(40)
 
 
+def confusion(worlds: int) -> dict[str, list[set[tuple[str, str, str]]]]:
+    """Rows after the change that each kind of change led to, world by world."""
+    both = ("one", "two")
+    kinds_of = {
+        "engine": {"engines": both, "change_day": CHANGE, "shift": {"two": ALL_MOVE}},
+        "brand": {"engines": both, "change_day": CHANGE, "shift": {"one": {"Acme": -2.5}}},
+        "world": {"engines": both, "change_day": CHANGE, "shift": {"one": ALL_MOVE, "two": ALL_MOVE}},
+        "own": {"prompts_change": CHANGE},
+    }
+    result = {}
+    for kind, world in kinds_of.items():
+        found = (visibility_shifts(*daily_answers(200 + seed, **world)) for seed in range(worlds))  # type: ignore[arg-type]
+        result[kind] = [set(kinds(frame.filter(pl.col("detected_at").dt.date() >= day_of(CHANGE)))) for frame in found]
+    return result
+
+
+RIGHT = {"engine": ("two", "engine", "all"), "brand": ("one", "brand", "Acme"), "world": ("all", "world", "all")}
+
+
+@pytest.mark.slow
+def test_each_kind_of_change_is_called_by_its_name() -> None:
+    for kind, rows in confusion(12).items():
+        right = RIGHT.get(kind, ("one", "own", "all"))
+        assert sum(one == {right} for one in rows) >= 9, (kind, rows)
+
+
 def test_an_engine_that_is_not_watched_says_why() -> None:
     report = watch_engines(*daily_answers(8, days=12))
     (state,) = report.engines
