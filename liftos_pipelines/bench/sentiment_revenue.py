@@ -164,6 +164,7 @@ def measure(data: Path) -> Iterator[Figure]:
     yield from _false_claims()
     yield from _coverage()
     yield from _lags_and_power()
+    yield from _stated_power()
 
 
 def _rate(name: str, hits: NDArray[np.bool_], method: str, **more: str | float | None) -> Figure:
@@ -253,6 +254,26 @@ def _lags_and_power() -> Iterator[Figure]:
             found.claimed,
             f"lag of two weeks, noise of the outcome 4 %, {WEEKS} weeks, common driver present",
         )
+
+
+def _stated_power() -> Iterator[Figure]:
+    """Whether a link of the size called smallest visible is seen as often as was said."""
+    silent = (linked(np.random.default_rng([4000, k]), 0.0, 2) for k in range(20))
+    powers = [climb(series_of(world), replace(SETTINGS, seed=k)).power for k, world in enumerate(silent)]
+    stated = 10 * float(np.median([power.per_tenth for power in powers if power is not None]))
+    seen = []
+    for k in range(60):
+        world = linked(np.random.default_rng([4001, k]), stated, 2)
+        found = climb(series_of(world), replace(SETTINGS, seed=k), full=False).described
+        assert found is not None
+        seen.append(bool(found.p_value[found.lags.index(2)] <= 0.05))
+    yield _rate(
+        "power at the size stated as the smallest visible",
+        np.array(seen),
+        f"description finds the lag; stated by simulation on 20 series without a link: {10 * stated:.1f} % of the "
+        "outcome per 0.1 of net sentiment",
+        goal=".8",
+    )
 
 
 def _raw_lag(world: World, lag: int) -> bool:
