@@ -41,6 +41,8 @@ class BrandName(_Model):
     domains: list[str] = []
     products: list[str] = []
     """Products that texts may name without their brand; each is followed on its own, and speaks for its brand."""
+    common: bool | None = None
+    """Whether the name is also an ordinary word ("Target"); absent: a list of common words decides."""
 
     def as_name(self) -> Name:
         return Name(
@@ -48,6 +50,7 @@ class BrandName(_Model):
             aliases=tuple(self.aliases),
             domains=tuple(self.domains),
             products=tuple(self.products),
+            common=self.common,
         )
 
 

@@ -518,6 +518,24 @@ _TABLES = [
         },
     ),
     _table(
+        "sentiment/culture",
+        "language",
+        {
+            "language": TEXT,
+            "n": INT,
+            "share_mixed": FLOAT,
+            "laughter_rate": FLOAT,
+            "honorific_rate": FLOAT,
+            "elongation_rate": FLOAT,
+            "emoji_rate": FLOAT,
+            "model_macro_f1": FLOAT,
+            "model_calibration_error": FLOAT,
+            "model_net_bias": FLOAT,
+            "model_net_bias_low": FLOAT,
+            "model_net_bias_high": FLOAT,
+        },
+    ),
+    _table(
         "sentiment/daily_index",
         "date campaign_id source language topic",
         {

@@ -23,7 +23,7 @@ REPEATS = 3
 """How often the report's advice asks each prompt a month."""
 
 
-@lift_asset("surfacing/benchmark", ins=inputs("surfacing/answer_mentions"), code_version="1")
+@lift_asset("surfacing/benchmark", ins=inputs("surfacing/answer_mentions"), kinds={"polars"}, code_version="1")
 def benchmark(context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
     """Each brand's level now, change on the same prompts since last month and quarter, slope and rank probability."""
     if answer_mentions.is_empty():
@@ -36,7 +36,7 @@ def benchmark(context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame) 
     )
 
 
-@lift_asset("surfacing/stability", ins=inputs("surfacing/answer_mentions"), code_version="1")
+@lift_asset("surfacing/stability", ins=inputs("surfacing/answer_mentions"), kinds={"polars"}, code_version="1")
 def stability(context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
     """How far brand sets and ranks agree from run to run and month to month, beside what chance alone does."""
     if answer_mentions.is_empty():
@@ -46,7 +46,7 @@ def stability(context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame) 
     return result(found, **{f"{row['scope']}_{row['measure']}": row["value"] for row in whole})
 
 
-@lift_asset("surfacing/gap_decomposition", ins=READ, code_version="1")
+@lift_asset("surfacing/gap_decomposition", ins=READ, kinds={"polars"}, code_version="1")
 def gap_decomposition(
     context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame, answers: pl.DataFrame
 ) -> dg.MaterializeResult[pl.DataFrame]:

@@ -19,6 +19,7 @@ from liftos_pipelines.templates.evidence import catalogue
 from liftos_pipelines.templates.loader import load_template
 
 AUDIT, ADVICE, WATCHED = "surfacing/page_audit", "surfacing/recommendations", "surfacing/recommendation_outcomes"
+REACTION, REACTS_TO = ADVICE, ("visibility_shift_detected", "algorithm_change_detected")
 
 
 @lift_asset(AUDIT, ins=inputs("sources/pages"), kinds={"polars"}, code_version="2")
@@ -108,7 +109,7 @@ def recommendations(
     advice = with_status(history, acted, now)
     still_open = advice.filter(pl.col("status") == "open")
     grades = dict(still_open.group_by("evidence_grade").len().iter_rows())
-    return result(
+    described = result(
         advice,
         open=still_open.height,
         acted_on=advice.height - still_open.height,
@@ -117,6 +118,10 @@ def recommendations(
         studies_of_our_own=len(studies),
         **{f"grade_{grade}": grades.get(grade, 0) for grade in "ABCD"},
     )
+    # Noted last: a run that dies before this is asked for again, and gives the same advice once more.
+    for event in spine.get().events(client, types=REACTS_TO):
+        spine.get().mark_handled(event.event_id, REACTION)
+    return described
 
 
 @lift_asset(

@@ -62,6 +62,12 @@ REACTIONS = (
         description="A drop in sentiment or a shift in AI visibility: estimate what it did to the outcome.",
     ),
     Reaction(
+        name="surfacing/recommendations",
+        event_types=("visibility_shift_detected", "algorithm_change_detected"),
+        assets=("surfacing/recommendations",),
+        description="Visibility shifted: advise anew, with the shift known.",
+    ),
+    Reaction(
         name="agentic/proposals",
         event_types=("causal_impact_identified", "approval_given", "approval_denied"),
         assets=("agentic/proposals",),
