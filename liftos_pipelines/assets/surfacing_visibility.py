@@ -72,7 +72,9 @@ def source_gaps(
     return result(gaps, domains=whole.height, gap_answers=whole["gap_answers"].max() if whole.height else None)
 
 
-@lift_asset("surfacing/visibility_posterior", ins=inputs("surfacing/answer_mentions"), code_version="1")
+@lift_asset(
+    "surfacing/visibility_posterior", ins=inputs("surfacing/answer_mentions"), kinds={"polars"}, code_version="1"
+)
 def visibility_posterior(
     context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame
 ) -> dg.MaterializeResult[pl.DataFrame]:
@@ -85,7 +87,7 @@ def visibility_posterior(
     return result(rates, **{name: own.get(name) for name in ("rate", "low", "high", "icc", "p_first")})
 
 
-@lift_asset("surfacing/visibility_pairs", ins=inputs("surfacing/answer_mentions"), code_version="1")
+@lift_asset("surfacing/visibility_pairs", ins=inputs("surfacing/answer_mentions"), kinds={"polars"}, code_version="1")
 def visibility_pairs(
     context: dg.AssetExecutionContext, answer_mentions: pl.DataFrame
 ) -> dg.MaterializeResult[pl.DataFrame]:
