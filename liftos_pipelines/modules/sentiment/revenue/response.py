@@ -71,9 +71,10 @@ def response(prepared: Prepared, variance: Array, *, correct: bool = True) -> Re
     left = w_y - w_x @ slope
     # The residual of a row that pulls the fit to itself is too small by its leverage (HC2: MacKinnon and White 1985).
     leverage = np.clip(np.einsum("ij,jk,ik->i", w_x, np.linalg.inv(w_x.T @ w_x), w_x), 0, 0.9)
-    scores = w_x * (left / np.sqrt(1 - leverage))[:, None]
+    scores = w_x * left[:, None]
     if noise is not None:
         scores = scores + noise @ slope
+    scores = scores / np.sqrt(1 - leverage)[:, None]
     freedom = max(steps.rows.size - prepared.design.shape[1] - order - len(lags), 5)
     lost = steps.rows.size / max(steps.rows.size - prepared.design.shape[1] - order, 5)
     error = np.sqrt(np.diag(bread @ (scores.T @ scores) @ bread) * lost)
