@@ -55,7 +55,7 @@ def measure(data: Path) -> Iterator[Figure]:
     began = time.process_time()
     years = 0.0
     for name, world in STABLE.items():
-        found = {rule: _run(RULES[rule], STABLE_WORLDS, 0, world) for rule in RULES}
+        found = {rule: _run(RULES[rule], STABLE_WORLDS, 5000, world) for rule in RULES}
         mine = found[WATCH]
         watched = sum(_watched_years(one) for one in mine.worlds)
         years += watched
@@ -77,7 +77,7 @@ def measure(data: Path) -> Iterator[Figure]:
         )
     for name, world in CHANGED.items():
         changed = {"change_day": CHANGE_DAY, "days": CHANGE_DAY + DAYS_AFTER + 1}
-        found = {rule: _run(RULES[rule], CHANGED_WORLDS, 1000, world | changed) for rule in RULES}
+        found = {rule: _run(RULES[rule], CHANGED_WORLDS, 7000, world | changed) for rule in RULES}
         delays = {
             rule: [_delay(*pair) for pair in zip(one.worlds, one.alarms, strict=True)] for rule, one in found.items()
         }
