@@ -77,20 +77,20 @@ def test_a_folder_below_the_client_is_found_and_order_of_texts_is_kept(brought: 
 
 
 def test_labelled_mentions_mend_its_overconfidence_and_too_few_leave_it_stated(brought: Path, tmp_path: Path) -> None:
-    texts, labels = _texts(300, seed=2, mistaken=0.4)
+    texts, labels = _texts(900, seed=2, mistaken=0.4)
     raw = open_transformer(str(brought), folder=tmp_path)
-    fitted = open_transformer(str(brought), folder=tmp_path, labelled=(texts, labels, [None] * 300))
+    fitted = open_transformer(str(brought), folder=tmp_path, labelled=(texts, labels, [None] * 900))
     few = open_transformer(str(brought), folder=tmp_path, labelled=(texts[:100], labels[:100], [None] * 100))
     assert (raw.calibrated, fitted.calibrated, few.calibrated) == (False, True, False)
-    assert [one.figures["labelled"] for one in (fitted, few)] == [300, 100]
-    held, truth = _texts(600, seed=3, mistaken=0.4)
+    assert [one.figures["labelled"] for one in (fitted, few)] == [900, 100]
+    held, truth = _texts(2000, seed=3, mistaken=0.4)
     codes = np.asarray([("negative", "neutral", "positive").index(label) for label in truth])
 
     def gap(p: np.ndarray) -> float:
         return abs(float(p.max(axis=1).mean()) - float((p.argmax(axis=1) == codes).mean()))
 
-    assert gap(raw.probabilities(held, ["en"] * 600)) > 0.15
-    assert gap(fitted.probabilities(held, ["en"] * 600)) < 0.06
+    assert gap(raw.probabilities(held, ["en"] * 2000)) > 0.15
+    assert gap(fitted.probabilities(held, ["en"] * 2000)) < 0.06
 
 
 def test_what_cannot_be_used_is_refused_with_what_was_found(brought: Path, tmp_path: Path) -> None:
