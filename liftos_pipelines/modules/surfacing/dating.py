@@ -86,7 +86,7 @@ def _slope_gain(unit: FloatArray, weights: FloatArray, begin: int, best: int, en
     if y.shape[0] < 4:
         return -np.inf
     t = np.arange(y.shape[0])
-    steps = [np.where(t >= at, 1.0, 0.0) for at in range(2, y.shape[0] - 1)]
+    steps = [np.where(t >= at, 1.0, 0.0) for at in range(2, y.shape[0])]
     slopes = [np.maximum(t - at, 0.0) for at in range(0, max(1, y.shape[0] * 2 // 3))]
     return _best_fit(slopes, y, w) - _best_fit(steps, y, w)
 
