@@ -68,19 +68,19 @@ def versions_changed(
     return ""
 
 
-def prompts_replaced(asked: pl.DataFrame, begin: date, middle: date, end: date) -> tuple[str, set[str]]:
-    """Words about the prompt set when it changed at `middle`, else nothing; and the prompts asked on both sides."""
+def prompts_replaced(asked: pl.DataFrame, begin: date, middle: date, end: date) -> tuple[float, str, set[str]]:
+    """How much the prompt set changed at `middle`, in words where that is enough; the prompts on both sides."""
     recent = asked.filter(pl.col("date").is_between(middle, end))
     base = asked.filter(pl.col("date").is_between(begin, middle, closed="left"))
     if recent.is_empty() or base.is_empty():
-        return "", set()
+        return 0.0, "", set()
     before, after = set(base["prompt_key"]), set(recent["prompt_key"])
     new = recent.filter(~pl.col("prompt_key").is_in(list(before))).height / recent.height
     gone = base.filter(~pl.col("prompt_key").is_in(list(after))).height / base.height
     if max(new, gone) <= PROMPTS_CHANGED:
-        return "", before & after
+        return new + gone, "", before & after
     words = f"{new:.0%} of recent answers are to new prompts, {gone:.0%} of earlier ones to prompts no longer asked"
-    return words, before & after
+    return new + gone, words, before & after
 
 
 def on_same_prompts(

@@ -27,6 +27,7 @@ from liftos_pipelines.modules.surfacing.watch import (
     Spread,
     Watch,
     first_alarm,
+    past_reference,
     watch,
 )
 from liftos_pipelines.stats import benjamini_hochberg
@@ -160,7 +161,15 @@ def watch_engines(
         shift
         for one in watches
         for alarm in one.alarms
-        for shift in _attribute(one, alarm, mentions, answers, asked.filter(pl.col("engine") == one.series.engine))
+        for shift in _attribute(
+            one,
+            alarm,
+            mentions,
+            answers,
+            asked.filter(pl.col("engine") == one.series.engine),
+            false_alarms_per_year,
+            seed,
+        )
     ]
     rows = [_row(shift, false_alarms_per_year) for shift in _merge_engines(found, watches)]
     frame = pl.DataFrame(rows, schema=schema) if rows else empty
@@ -173,7 +182,13 @@ def watch_engines(
 
 
 def _attribute(
-    watched: Watch, alarm: Alarm, mentions: pl.DataFrame, answers: pl.DataFrame, asked: pl.DataFrame
+    watched: Watch,
+    alarm: Alarm,
+    mentions: pl.DataFrame,
+    answers: pl.DataFrame,
+    asked: pl.DataFrame,
+    rate: float,
+    seed: int,
 ) -> list[_Shift]:
     """Whose change an alarm is: one shift, or two where our own change and another's fell together."""
     series = watched.series
@@ -187,7 +202,7 @@ def _attribute(
     version = versions_changed(versioned, OWN_COLUMNS, begin, low, sure, end)
     if version:
         return [_shift(watched, alarm, "own", version)]
-    words, left = _on_same_prompts(watched, alarm, mentions, answers, asked, begin, end)
+    words, left = _on_same_prompts(watched, alarm, mentions, answers, asked, begin, end, rate, seed)
     shifts = [_shift(watched, alarm, "own", words)] if words else []
     if words and left is None:
         return shifts
@@ -228,25 +243,38 @@ def _on_same_prompts(
     asked: pl.DataFrame,
     begin: date,
     end: date,
+    rate: float,
+    seed: int,
 ) -> tuple[str, Alarm | None]:
     """Words about the prompt set if it changed, and the alarm that prompts asked on both sides raise all the same.
 
     They are fewer, so they are given until the longest window has filled (or the next alarm comes).
     """
     series, windows = watched.series, watched.windows
-    words, common = "", set[str]()
-    for at in range(alarm.dating.first, alarm.dating.last + 1):
-        words, common = prompts_replaced(asked, begin, series.days[at], end)
-        if words:
-            break
+    # The day that parts the prompts best: a day too early would leave replaced prompts on both sides.
+    around = range(max(1, alarm.dating.first - 7), alarm.day + 1)
+    splits = [prompts_replaced(asked, begin, series.days[at], end) for at in around]
+    _, words, common = max(splits, key=lambda one: one[0], default=(0.0, "", set[str]()))
     if not words:
         return "", None
     kept = on_same_prompts(series, mentions, answers, asked, common) if common else None
     if kept is None:
         return f"{words}; no prompt was asked on both sides", None
-    reference = watched.reference_on(alarm.day)
     ordinals = np.array([day.toordinal() for day in series.days], dtype=np.int64)
     part = replace(series, values=kept[0], weights=kept[1])
+    # These prompts vary in their own way: their own past says how.
+    reference = past_reference(
+        part,
+        kept[0],
+        np.zeros(kept[0].shape, dtype=np.int64),
+        ordinals,
+        alarm.dating.first,
+        windows,
+        rate=rate,
+        seed=seed,
+    )
+    if reference is None:
+        return f"{words}; prompts asked on both sides vary too little to look further", None
     spread = Spread(reference, kept[0], part, ordinals, np.zeros(len(series.names), dtype=np.int64))
     following = [one.day for one in watched.alarms if one.day > alarm.day]
     last = min([alarm.day + windows.recent[-1], len(series), *following])

@@ -147,23 +147,11 @@ def _scan_part(
 ) -> None:
     """Judge the days [first, last) by a null model of the days before `first`; alarms change `segments`, `starts`."""
     series = result.series
-    past = slice(max(0, first - LONGEST_PAST), first)
-    columns = _watched(series, values, past, result.windows.recent[0])
-    if not columns.size:
-        return
-    reference = fit_reference(
-        values[past][:, columns],
-        series.weights[past][:, columns],
-        segments[past][:, columns] - segments[past][:, columns].min(axis=0),
-        ordinals[past],
-        tuple(series.names[i] for i in columns),
-        int((columns < series.brands).sum()),
-        windows=result.windows,
-        columns=columns,
-        rate=rate,
-        seed=seed + first,
-        histories=histories,
+    reference = past_reference(
+        series, values, segments, ordinals, first, result.windows, rate=rate, seed=seed, histories=histories
     )
+    if reference is None:
+        return
     result.references.append((first, reference))
     day = first
     while day < last:
@@ -188,6 +176,39 @@ def _scan_part(
             segments[begin:] += 1
         if day < last:
             result.score[day:last] = np.nan
+
+
+def past_reference(
+    series: DailySeries,
+    values: FloatArray,
+    segments: Ints,
+    ordinals: Ints,
+    first: int,
+    windows: Windows,
+    *,
+    rate: float,
+    seed: int,
+    histories: int = HISTORIES,
+) -> Reference | None:
+    """The null model from the days before `first`; None where no series can be watched or too few days are past."""
+    past = slice(max(0, first - LONGEST_PAST), first)
+    columns = _watched(series, values, past, windows.recent[0]) if first >= windows.minimum else np.empty(0, dtype=int)
+    if not columns.size:
+        return None
+    parts = segments[past][:, columns]
+    return fit_reference(
+        values[past][:, columns],
+        series.weights[past][:, columns],
+        parts - parts.min(axis=0),
+        ordinals[past],
+        tuple(series.names[i] for i in columns),
+        int((columns < series.brands).sum()),
+        windows=windows,
+        columns=columns,
+        rate=rate,
+        seed=seed + first,
+        histories=histories,
+    )
 
 
 def _watched(series: DailySeries, values: FloatArray, past: slice, shortest: int) -> Ints:
