@@ -104,11 +104,21 @@ def train_sentiment(
 
 
 @train_app.command("sentiment-encoder")
-def train_sentiment_encoder(data: Data, out: Out) -> None:
+def train_sentiment_encoder(
+    data: Data,
+    out: Out,
+    refit: Annotated[
+        bool, typer.Option(help="Keep adapter and heads; fit scales and mixing to the n-gram model")
+    ] = False,
+) -> None:
     """Train the packaged encoder's adapter and heads, and fit its mixing with the n-gram model."""
-    from liftos_pipelines.resources.sentiment_encoder_training import train_encoder
+    from liftos_pipelines.resources.sentiment_encoder_training import refit_encoder, train_encoder
 
     _check(data)
+    if refit:
+        with console.status("fitting scales and mixing, about three minutes ..."):
+            _print(refit_encoder(data, out), out)
+        return
     with console.status("training, about half an hour on one core ...") as status:
         figures = train_encoder(data, out, say=lambda words: status.update(words))
     _print(figures, out)

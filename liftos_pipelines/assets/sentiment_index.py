@@ -11,6 +11,7 @@ from liftos_pipelines.modules.sentiment.alerts import AlertReport, find_drops
 from liftos_pipelines.modules.sentiment.index import DailyIndex, Scored, net_sentiment_by_day, scored_mentions, total_of
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource
+from liftos_pipelines.resources.sentiment_reading import open_reading
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Spine
 from liftos_pipelines.spine.payloads import SentimentDropDetected
@@ -84,12 +85,12 @@ def _scored(
     sentiment_model: SentimentModelResource,
 ) -> Scored:
     """The mentions that count, corrected by what the client's classifier is known to say of each class."""
-    model = sentiment_model.get(lake.get(), client_of(context).client)
-    own = getattr(model, "origin", "") == "client"
+    reading, _ = open_reading(sentiment_model, lake.get(), client_of(context))
+    own = reading.origin == "client"
     return scored_mentions(
         scores,
         mentions,
-        getattr(model, "soft_confusion", None),
+        reading.soft_confusion,
         basis="the client's own labelled mentions"
         if own
         else "public posts, which may read otherwise than the client's",

@@ -39,6 +39,7 @@ EKMAN = {
     "surprise": ("surprise", "realization", "confusion", "curiosity"),
 }  # fmt: skip
 
+PLAIN_ENGLISH = 1_200
 EMPTY = Examples(texts=[], labels=[], languages=[], weights=[])
 
 
@@ -109,6 +110,17 @@ def umsab(root: Path, split: str) -> Examples:
     for name, code in UMSAB.items():
         found = found + _pair(root / "umsab" / name, split, code)
     return found
+
+
+def plain_english(root: Path, n: int = PLAIN_ENGLISH, *, seed: int = 20_240_103) -> Examples:
+    """English subtitle lines that teach their language alone (weight 0): labels are not used.
+
+    Much of the romanised Hindi set is English, so tweets alone teach that everyday English is Hindi.
+    """
+    file = root / "xed" / "en-annotated.tsv"
+    lines = sorted({line.rpartition("\t")[0] for line in lines_of(file)} - {""}) if file.is_file() else []
+    chosen = np.random.default_rng(seed).permutation(len(lines))[:n]
+    return _examples([lines[i] for i in chosen], [0] * chosen.size, "en", weight=0.0)
 
 
 def tweeteval(root: Path, task: str, split: str) -> Examples:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftos_pipelines.modules.sentiment.adapter import copy_key, held_back, prepare
-from liftos_pipelines.modules.sentiment.calibration import fit_calibration
+from liftos_pipelines.modules.sentiment.calibration import SoftConfusion, abstention_threshold, fit_calibration, soft_confusion
 from liftos_pipelines.modules.sentiment.emotions import EmotionScales, LabelScale, fit_scale, fit_scales
 from liftos_pipelines.modules.sentiment.encoder import HEADS, DenseHead, SentimentEncoder
 from liftos_pipelines.modules.sentiment.irony import NO_WIDENING, checked_widening
@@ -237,6 +237,8 @@ def unseen_by_language(data: Path, fast: SentimentModel) -> dict[str, Unseen]:
 def _with_mixing(encoder: SentimentEncoder, data: Path, read: TextEncoder, fast: SentimentModel) -> SentimentEncoder:
     """Mixing of the languages in which the encoder lowers the log loss of left-out texts, and irony's widening."""
     mixing, figures, widening = {}, {}, NO_WIDENING
+    confusion: dict[str, SoftConfusion] = {}
+    abstain: dict[str, float] = {}
     for code, unseen in unseen_by_language(data, fast).items():
         logits = encoder.logits(read(unseen.texts))
         heard = encoder.heard(logits)
@@ -246,11 +248,22 @@ def _with_mixing(encoder: SentimentEncoder, data: Path, read: TextEncoder, fast:
         figures[code] = {"n": float(unseen.labels.size), "log_loss_fall": fall, "low": low, "high": high}
         if low > WORTH:
             mixing[code] = fit_mixing(unseen.fast, heard, unseen.labels)
+            confusion[code] = soft_confusion(mixed, unseen.labels)
+            sure, right = mixed.max(axis=1), mixed.argmax(axis=1) == unseen.labels
+            threshold = abstention_threshold(sure, right, fast.target_accuracy)
+            abstain |= {} if threshold is None else {code: threshold}
         if code in mixing and code in encoder.task_languages:
             widening, figures[f"irony_{code}"] = checked_widening(
                 mixed, encoder.irony(logits), unseen.labels, seed=SEED
             )
-    return replace(encoder, mixing=mixing, widening=widening, figures=dict(encoder.figures) | {"mixing": figures})
+    return replace(
+        encoder,
+        mixing=mixing,
+        widening=widening,
+        soft_confusion=confusion,
+        abstain_by_language=abstain,
+        figures=dict(encoder.figures) | {"mixing": figures},
+    )
 
 
 def goemotions(root: Path, split: str) -> tuple[list[str], list[list[int]]]:

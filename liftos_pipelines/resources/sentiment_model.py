@@ -135,6 +135,7 @@ def train_default(data: Path, out: Path, *, track: bool = False) -> dict[str, An
     """
     root = labelled_texts.sentiment_root(data)
     main, audit = audited(labelled_training(data))
+    main = main + labelled_texts.plain_english(root)
     from threadpoolctl import threadpool_limits
 
     lexicon = packaged_lexicon()
@@ -209,9 +210,11 @@ def audited(examples: training.Examples) -> tuple[training.Examples, dict[str, A
 
 
 def fast_logits(data: Path, held: list[str]) -> training.FastLogits:
-    """Left-out logits of the n-gram classifier for `labelled_training(data)`, and its logits for other texts."""
+    """Left-out logits of the n-gram classifier for `labelled_training(data)`, which come first, and of other texts."""
     main, _ = audited(labelled_training(data))
-    both = main + labelled_texts.vader(labelled_texts.sentiment_root(data))
+    root = labelled_texts.sentiment_root(data)
+    main = main + labelled_texts.plain_english(root)
+    both = main + labelled_texts.vader(root)
     return training.fast_logits(both, held, lexicon=packaged_lexicon(), calibrate_on=len(main.texts))
 
 

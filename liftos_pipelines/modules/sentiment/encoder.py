@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftos_pipelines.modules.sentiment.adapter import Adapter
+from liftos_pipelines.modules.sentiment.calibration import SoftConfusion
 from liftos_pipelines.modules.sentiment.emotions import (
     FINE,
     MOODS,
@@ -84,7 +85,8 @@ class SentimentEncoder:
 
     `mixing` has a language only where the encoder helps it measurably; no other language is ever encoded for its
     sentiment. `task_languages` are those in which emotions and irony were trained. `irony_scale` and `mood_scale`
-    turn those heads' logits into probabilities.
+    turn those heads' logits into probabilities. `soft_confusion` and `abstain_by_language` are the mixed reading's, by
+    the languages of `mixing`, as the fast model has its own.
     """
 
     adapter: Adapter
@@ -94,6 +96,8 @@ class SentimentEncoder:
     mood_scale: tuple[float, tuple[float, ...]]
     irony_scale: LabelScale
     widening: Widening = NO_WIDENING
+    soft_confusion: Mapping[str, SoftConfusion] = field(default_factory=dict)
+    abstain_by_language: Mapping[str, float] = field(default_factory=dict)
     task_languages: tuple[str, ...] = ("en",)
     figures: Mapping[str, Any] = field(default_factory=dict)
 
@@ -149,6 +153,11 @@ class SentimentEncoder:
             "mood_scale": [self.mood_scale[0], list(self.mood_scale[1])],
             "irony_scale": _scale_facts(self.irony_scale),
             "widening": {"strength": self.widening.strength, "spread": self.widening.spread.tolist()},
+            "soft_confusion": {
+                code: {"matrix": one.matrix.tolist(), "counts": one.counts.tolist()}
+                for code, one in self.soft_confusion.items()
+            },
+            "abstain_by_language": dict(self.abstain_by_language),
             "task_languages": list(self.task_languages),
             "figures": dict(self.figures),
         }
@@ -181,6 +190,11 @@ class SentimentEncoder:
                 widening=Widening(
                     strength=float(facts["widening"]["strength"]), spread=np.asarray(facts["widening"]["spread"])
                 ),
+                soft_confusion={
+                    code: SoftConfusion(matrix=np.asarray(one["matrix"]), counts=np.asarray(one["counts"]))
+                    for code, one in facts["soft_confusion"].items()
+                },
+                abstain_by_language=facts["abstain_by_language"],
                 task_languages=tuple(facts["task_languages"]),
                 figures=facts["figures"],
             )
@@ -231,6 +245,26 @@ class PackagedReader:
     @property
     def calibrated(self) -> bool:
         return True
+
+    @property
+    def soft_confusion(self) -> Mapping[str, SoftConfusion]:
+        """What is said of each class on average, by language and `pooled`.
+
+        A client's own model keeps what was measured on the client's labels: its texts differ from public posts by more
+        than the two readings differ from each other.
+        """
+        own = self.model.soft_confusion
+        if self.encoder is None or self.encode is None or self.model.origin == "client":
+            return own
+        return {**own, **self.encoder.soft_confusion}
+
+    def thresholds(self, languages: Sequence[str]) -> Array:
+        """(n,) confidence under which a text in each language is to be left open."""
+        own = self.model.thresholds(languages)
+        if self.encoder is None or self.encode is None or self.model.origin == "client":
+            return own
+        read = self.encoder.abstain_by_language
+        return np.asarray([read.get(code, one) for code, one in zip(languages, own, strict=True)], dtype=float)
 
     @property
     def needs(self) -> str:

@@ -21,7 +21,9 @@ SURE = 0.9
 """From this probability on, the model's own head is believed without asking the second identifier."""
 FALLBACK_SURE = 0.75
 LIKELY = 0.6
-MAJORITY = 0.5
+MAJORITY = 0.4
+WEAK = 0.4
+"""A second identifier less sure than this has no opinion: romanised Hindi gets such answers."""
 
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f]")
@@ -127,7 +129,7 @@ def _second_opinion(text: str, own: str | None, sure: float, fallback: Fallback)
         return own
     if other_sure >= FALLBACK_SURE:
         return other
-    if own is not None and sure >= LIKELY:
+    if own is not None and (sure >= LIKELY or (sure >= MAJORITY and other_sure < WEAK)):
         return own
     # A weak guess is enough between languages that the classifier knows: a wrong one only changes the calibration.
     return other if other in LANGUAGES and other_sure >= LIKELY else UNKNOWN

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from liftos_pipelines.modules.sentiment.calibration import SoftConfusion
 from liftos_pipelines.modules.sentiment.comparisons import comparisons
 from liftos_pipelines.modules.sentiment.emotions import BASIC, GROUPS, Emotions
 from liftos_pipelines.modules.sentiment.encoder import PackagedReader, SentimentReader
@@ -59,6 +60,15 @@ class Reading:
     def model(self) -> SentimentModel:
         """The fast tier."""
         return self.packaged.model
+
+    def thresholds(self, languages: Sequence[str]) -> Array:
+        """(n,) confidence under which a text is left open; of another classifier none is known, so the fast tier's."""
+        return self.packaged.thresholds(languages) if self.classifier is None else self.model.thresholds(languages)
+
+    @property
+    def soft_confusion(self) -> Mapping[str, SoftConfusion] | None:
+        """What is said of each class on average; None where another classifier answers, of which it is not known."""
+        return self.packaged.soft_confusion if self.classifier is None else None
 
     @property
     def origin(self) -> str:
@@ -146,7 +156,7 @@ def _score_batch(mentions: pl.DataFrame, reading: Reading, subjects: Subjects) -
         rows = np.flatnonzero(scored)
         p[rows] = reading.classifier.probabilities([texts[i] for i in rows], [languages[i] for i in rows])
     confidence, best = p.max(axis=1), p.argmax(axis=1)
-    unsure = scored & (confidence < model.thresholds(languages))
+    unsure = scored & (confidence < reading.thresholds(languages))
     return pl.DataFrame(
         {
             "mention_id": mentions["mention_id"].to_list(),
