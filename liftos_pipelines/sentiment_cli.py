@@ -36,7 +36,7 @@ def read(
     """What the sentiment assets say of a text: language, sentiment, emotions, topics, and of whom it speaks."""
     import polars as pl
 
-    from liftos_pipelines.modules.sentiment.scoring import score_mentions
+    from liftos_pipelines.modules.sentiment.reading.scoring import score_mentions
 
     reading, subjects = _reader(client)
     mentions = pl.DataFrame({"mention_id": [str(n) for n in range(len(texts))], "text": texts}).with_columns(
@@ -56,7 +56,7 @@ def read(
 
 def _reader(client: str | None) -> tuple[Any, Any]:
     from liftos_pipelines import settings
-    from liftos_pipelines.modules.sentiment.scoring import Reading, Subjects
+    from liftos_pipelines.modules.sentiment.reading.scoring import Reading, Subjects
     from liftos_pipelines.resources.sentiment_encoder import open_reader
     from liftos_pipelines.resources.sentiment_model import SentimentModelResource, packaged_model, second_identifier
     from liftos_pipelines.templates.loader import load_template

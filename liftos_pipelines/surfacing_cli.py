@@ -30,7 +30,7 @@ def panel(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """What the present panel of prompts can see, what a wanted width needs, and prompts ready to ask."""
-    from liftos_pipelines.modules.surfacing.panel_design import Prices, panel_plan, plan_words
+    from liftos_pipelines.modules.surfacing.visibility.panel_design import Prices, panel_plan, plan_words
     from liftos_pipelines.resources.lake import Lake
     from liftos_pipelines.templates.loader import load_template
 

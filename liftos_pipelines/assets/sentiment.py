@@ -7,10 +7,10 @@ import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.clients import ClientConfig
-from liftos_pipelines.modules.sentiment import client_training
-from liftos_pipelines.modules.sentiment.incremental import fingerprint, split, with_text_id
-from liftos_pipelines.modules.sentiment.model import SentimentModel
-from liftos_pipelines.modules.sentiment.scoring import Kind, Subjects, score_mentions
+from liftos_pipelines.modules.sentiment.reading import client_training
+from liftos_pipelines.modules.sentiment.reading.incremental import fingerprint, split, with_text_id
+from liftos_pipelines.modules.sentiment.reading.model import SentimentModel
+from liftos_pipelines.modules.sentiment.reading.scoring import Kind, Subjects, score_mentions
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
-from liftos_pipelines.modules.sentiment.culture import class_priors, convention_table, language_profile
+from liftos_pipelines.modules.sentiment.reading.culture import class_priors, convention_table, language_profile
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource
 

@@ -7,8 +7,14 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
-from liftos_pipelines.modules.sentiment.alerts import AlertReport, find_drops
-from liftos_pipelines.modules.sentiment.index import DailyIndex, Scored, net_sentiment_by_day, scored_mentions, total_of
+from liftos_pipelines.modules.sentiment.watch.alerts import AlertReport, find_drops
+from liftos_pipelines.modules.sentiment.watch.index import (
+    DailyIndex,
+    Scored,
+    net_sentiment_by_day,
+    scored_mentions,
+    total_of,
+)
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource
 from liftos_pipelines.resources.sentiment_reading import open_reading
@@ -126,7 +132,7 @@ def _in_words(newest: pl.DataFrame) -> str:
 
 
 def _alert_metadata(report: AlertReport, index: pl.DataFrame) -> dict[str, Any]:
-    from liftos_pipelines.modules.sentiment.index_plots import alert_figure, markdown
+    from liftos_pipelines.modules.sentiment.watch.index_plots import alert_figure, markdown
 
     leads = report.leads.sort("detected_at", descending=True)
     said: dict[str, Any] = {
@@ -148,7 +154,7 @@ def _alert_metadata(report: AlertReport, index: pl.DataFrame) -> dict[str, Any]:
 
 
 def _picture(name: str, index: pl.DataFrame, alerts: pl.DataFrame | None) -> dict[str, Any]:
-    from liftos_pipelines.modules.sentiment.index_plots import index_figure, markdown
+    from liftos_pipelines.modules.sentiment.watch.index_plots import index_figure, markdown
 
     figure = index_figure(index, alerts)
     return {} if figure is None else {name: dg.MetadataValue.md(markdown(figure, "Net sentiment by week"))}

@@ -7,8 +7,8 @@ import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.modules import surfacing as lift
-from liftos_pipelines.modules.sentiment.model import SentimentModel
-from liftos_pipelines.modules.surfacing.mention_plot import mention_rates, mention_rates_plot
+from liftos_pipelines.modules.sentiment.reading.model import SentimentModel
+from liftos_pipelines.modules.surfacing.answers.mention_plot import mention_rates, mention_rates_plot
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource, second_identifier
 from liftos_pipelines.stats import FloatArray
@@ -57,8 +57,8 @@ def answer_mentions(
 
 def net_sentiment(texts: list[str], model: SentimentModel) -> FloatArray:
     """Probability of positive minus probability of negative by the fast tier, NaN where it cannot score a text."""
-    from liftos_pipelines.modules.sentiment import scoring
-    from liftos_pipelines.modules.sentiment.encoder import PackagedReader
+    from liftos_pipelines.modules.sentiment.reading import scoring
+    from liftos_pipelines.modules.sentiment.reading.encoder import PackagedReader
 
     reading = scoring.Reading(packaged=PackagedReader(model=model), fallback=second_identifier())
     return scoring.net_sentiment(texts, reading)

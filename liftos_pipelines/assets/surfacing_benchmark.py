@@ -10,10 +10,10 @@ import polars as pl
 from liftos_pipelines.assets.common import DAILY, SKIPPED, client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.assets.surfacing_visibility import READ, SEED, groups_of
 from liftos_pipelines.clients import clients_partitions
-from liftos_pipelines.modules.surfacing.benchmark import benchmark as benchmark_of
-from liftos_pipelines.modules.surfacing.decomposition import gap_decomposition as decompose
-from liftos_pipelines.modules.surfacing.panel_design import panel_plan, plan_words
-from liftos_pipelines.modules.surfacing.stability import stability as stability_of
+from liftos_pipelines.modules.surfacing.visibility.benchmark import benchmark as benchmark_of
+from liftos_pipelines.modules.surfacing.visibility.decomposition import gap_decomposition as decompose
+from liftos_pipelines.modules.surfacing.visibility.panel_design import panel_plan, plan_words
+from liftos_pipelines.modules.surfacing.visibility.stability import stability as stability_of
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.tables import ALL
 from liftos_pipelines.templates.loader import load_template

@@ -8,10 +8,10 @@ import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.modules import surfacing as lift
-from liftos_pipelines.modules.surfacing import outcomes as past
-from liftos_pipelines.modules.surfacing import watching
-from liftos_pipelines.modules.surfacing.audit_plot import scores_by_dimension, scores_plot
-from liftos_pipelines.modules.surfacing.recommendations import with_history, with_status
+from liftos_pipelines.modules.surfacing.advice import outcomes as past
+from liftos_pipelines.modules.surfacing.advice import watching
+from liftos_pipelines.modules.surfacing.advice.recommendations import with_history, with_status
+from liftos_pipelines.modules.surfacing.pages.audit_plot import scores_by_dimension, scores_plot
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Spine

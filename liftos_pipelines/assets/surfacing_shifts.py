@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import inputs, lift_asset, result, skipped
-from liftos_pipelines.modules.surfacing.shifts import ShiftReport, watch_engines
+from liftos_pipelines.modules.surfacing.changes.shifts import ShiftReport, watch_engines
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Spine
 from liftos_pipelines.spine.payloads import AlgorithmChangeDetected, Payload, VisibilityShiftDetected
@@ -35,7 +35,7 @@ def shifts(
 
 
 def _described(report: ShiftReport) -> dict[str, object]:
-    from liftos_pipelines.modules.surfacing.shift_plot import shift_plot
+    from liftos_pipelines.modules.surfacing.changes.shift_plot import shift_plot
 
     counts = dict(report.table.group_by("kind").len().iter_rows())
     engines = pl.DataFrame([vars(one) for one in report.engines])

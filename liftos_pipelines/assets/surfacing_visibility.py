@@ -6,9 +6,10 @@ import polars as pl
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules import surfacing as lift
-from liftos_pipelines.modules.surfacing import gaps as missing
-from liftos_pipelines.modules.surfacing.prompt_groups import prompt_groups
-from liftos_pipelines.modules.surfacing.visibility_posterior import visibility_posterior as posterior_of
+from liftos_pipelines.modules.surfacing.visibility import gaps as missing
+from liftos_pipelines.modules.surfacing.visibility.prompt_groups import prompt_groups
+from liftos_pipelines.modules.surfacing.visibility.visibility import visibility as visibility_of
+from liftos_pipelines.modules.surfacing.visibility.visibility_posterior import visibility_posterior as posterior_of
 from liftos_pipelines.tables import ALL
 from liftos_pipelines.templates.loader import load_template, prompt_panel
 
@@ -34,7 +35,7 @@ def visibility(
     """Ten measures of visibility by month, engine and prompt group, with prompt-clustered 90 % intervals."""
     if answer_mentions.is_empty():
         return skipped("surfacing/visibility", "answers")
-    rates = lift.visibility(answer_mentions, groups_of(client_of(context), answers), seed=SEED)
+    rates = visibility_of(answer_mentions, groups_of(client_of(context), answers), seed=SEED)
     newest = rates.filter(pl.col("own"), pl.col("engine") == ALL, pl.col("group") == ALL).filter(
         pl.col("period") == pl.col("period").max()
     )

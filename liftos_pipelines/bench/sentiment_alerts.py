@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from liftos_pipelines.bench.figure import Figure, unmeasured
-from liftos_pipelines.modules.sentiment.detector import DetectorSettings, Monitoring, watch
+from liftos_pipelines.modules.sentiment.watch.detector import DetectorSettings, Monitoring, watch
 
 Array = NDArray[np.float64]
 Days = list[list[int]]
@@ -227,8 +227,8 @@ def _judged(
 
 def _coverage() -> Iterator[Figure]:
     """Texts read by an unsure classifier, net sentiment from -.6 to +.6: intervals with and without correction."""
-    from liftos_pipelines.modules.sentiment.calibration import soft_confusion
-    from liftos_pipelines.modules.sentiment.index import net_sentiment_by_day, scored_mentions, total_of
+    from liftos_pipelines.modules.sentiment.reading.calibration import soft_confusion
+    from liftos_pipelines.modules.sentiment.watch.index import net_sentiment_by_day, scored_mentions, total_of
 
     truth = np.linspace(-0.6, 0.6, 25)
     held = {"corrected": 0, "not corrected": 0}

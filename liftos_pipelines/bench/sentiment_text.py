@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftos_pipelines.bench.figure import Figure, NoData, unmeasured
-from liftos_pipelines.modules.sentiment.calibration import expected_calibration_error, macro_f1
-from liftos_pipelines.modules.sentiment.emotions import (
+from liftos_pipelines.modules.sentiment.reading.calibration import expected_calibration_error, macro_f1
+from liftos_pipelines.modules.sentiment.reading.emotions import (
     BASIC,
     BASIC_OF,
     FINE,
@@ -29,9 +29,9 @@ from liftos_pipelines.modules.sentiment.emotions import (
     label_f1,
     together,
 )
-from liftos_pipelines.modules.sentiment.encoder import SentimentEncoder
-from liftos_pipelines.modules.sentiment.mixing import cross_fitted, debiased_calibration_error
-from liftos_pipelines.modules.sentiment.model import SentimentModel
+from liftos_pipelines.modules.sentiment.reading.encoder import SentimentEncoder
+from liftos_pipelines.modules.sentiment.reading.mixing import cross_fitted, debiased_calibration_error
+from liftos_pipelines.modules.sentiment.reading.model import SentimentModel
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -91,7 +91,7 @@ def _sentiment(
             if split == "val"
             else encoder.mixing[code].apply(fast[rows], heard)
         )
-    from liftos_pipelines.modules.sentiment.training import lexicon_polarity
+    from liftos_pipelines.modules.sentiment.reading.training import lexicon_polarity
 
     valence = lexicon_polarity(packaged_lexicon(), held.texts, held.languages)
     by_lexicon = np.where(valence > 0.1, 2, np.where(valence < -0.1, 0, 1))
@@ -137,7 +137,7 @@ def _sentiment(
 
 
 def _languages(root: Path, model: SentimentModel) -> Iterator[Figure]:
-    from liftos_pipelines.modules.sentiment.languages import identify
+    from liftos_pipelines.modules.sentiment.reading.languages import identify
     from liftos_pipelines.resources.labelled_texts import umsab
     from liftos_pipelines.resources.sentiment_model import second_identifier
 

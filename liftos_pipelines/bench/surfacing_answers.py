@@ -23,8 +23,8 @@ import polars as pl
 
 from liftos_pipelines import settings
 from liftos_pipelines.bench.figure import Figure, NoData, unmeasured
-from liftos_pipelines.modules.surfacing.impression import word_position_impression
-from liftos_pipelines.modules.surfacing.mentions import answer_mentions
+from liftos_pipelines.modules.surfacing.answers.impression import word_position_impression
+from liftos_pipelines.modules.surfacing.answers.mentions import answer_mentions
 from liftos_pipelines.stats import FloatArray, cluster_bootstrap, percentile_interval, wilson_interval
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import Name

@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 
 from liftos_pipelines.bench.figure import Figure, NoData
-from liftos_pipelines.modules.surfacing.audit import DIMENSIONS, audit_pages
-from liftos_pipelines.modules.surfacing.outcomes import measured_effects
-from liftos_pipelines.modules.surfacing.page import parse_page, trafilatura_text
-from liftos_pipelines.modules.surfacing.watching import measure_change
+from liftos_pipelines.modules.surfacing.advice.outcomes import measured_effects
+from liftos_pipelines.modules.surfacing.advice.watching import measure_change
+from liftos_pipelines.modules.surfacing.pages.audit import DIMENSIONS, audit_pages
+from liftos_pipelines.modules.surfacing.pages.page import parse_page, trafilatura_text
 from liftos_pipelines.simulate.advice_panels import AT, acted_panel, past_actions
 from liftos_pipelines.text import Name, words
 
@@ -161,7 +161,7 @@ def _facts(real: list[tuple[str, str, str]]) -> Figure:
 
 
 def _topics(data: Path) -> Figure:
-    from liftos_pipelines.modules.sentiment.topics import topics_of
+    from liftos_pipelines.modules.sentiment.reading.topics import topics_of
     from liftos_pipelines.templates.loader import load_template
 
     topics = load_template("retail").topics

@@ -13,8 +13,8 @@ from scipy import stats
 
 from liftos_pipelines.bench import exchangeable_days as exchangeable
 from liftos_pipelines.bench.figure import Figure
-from liftos_pipelines.modules.surfacing.daily import DailySeries
-from liftos_pipelines.modules.surfacing.watch import watch
+from liftos_pipelines.modules.surfacing.changes.daily import DailySeries
+from liftos_pipelines.modules.surfacing.changes.watch import watch
 from liftos_pipelines.simulate.answer_days import AnswerDays, answer_days
 from liftos_pipelines.stats import wilson_interval
 

@@ -61,7 +61,7 @@ def _naive(named: FloatArray, asked: FloatArray, rates: FloatArray) -> FloatArra
 
 def _quick_coverage() -> Iterator[Figure]:
     """Panels of 50 brands of about one rate."""
-    from liftos_pipelines.modules.surfacing.intervals import ratio_intervals
+    from liftos_pipelines.modules.surfacing.visibility.intervals import ratio_intervals
 
     rng, found, naive, paired = np.random.default_rng(11), [], [], []
     for prompts, rate, repeats in product(PROMPTS, RATES, REPEATS):
@@ -85,7 +85,7 @@ def _quick_coverage() -> Iterator[Figure]:
 
 
 def _hierarchical_coverage() -> Iterator[Figure]:
-    from liftos_pipelines.modules.surfacing.posterior import sample_engine
+    from liftos_pipelines.modules.surfacing.visibility.posterior import sample_engine
 
     rng, held, n = np.random.default_rng(12), [], 0
     naive: list[bool] = []
@@ -112,8 +112,8 @@ def _hierarchical_coverage() -> Iterator[Figure]:
 
 def _leaders() -> Iterator[Figure]:
     """Probabilities of leading, among brands of one category that share prompts."""
-    from liftos_pipelines.modules.surfacing.posterior import sample_engine
-    from liftos_pipelines.modules.surfacing.ranks import above, couple
+    from liftos_pipelines.modules.surfacing.visibility.posterior import sample_engine
+    from liftos_pipelines.modules.surfacing.visibility.ranks import above, couple
 
     rng, said, apart, true = np.random.default_rng(13), [], [], []
     upper = np.triu_indices(4, 1)
@@ -144,7 +144,7 @@ def _leaders() -> Iterator[Figure]:
 
 def _changes() -> Iterator[Figure]:
     """Month to month on the same prompts, a fifth of them leaning anew; and where nothing changed."""
-    from liftos_pipelines.modules.surfacing.benchmark import paired_change
+    from liftos_pipelines.modules.surfacing.visibility.benchmark import paired_change
 
     rng, k = np.random.default_rng(14), 1 / ICC - 1
     held, alarms, width, wide, naive = [], [], [], [], []
@@ -186,7 +186,7 @@ def _changes() -> Iterator[Figure]:
 
 
 def _panel_formula() -> Iterator[Figure]:
-    from liftos_pipelines.modules.surfacing.panel_design import half_width
+    from liftos_pipelines.modules.surfacing.visibility.panel_design import half_width
 
     rng, ratios, naive = np.random.default_rng(15), [], []
     for prompts, rate, repeats, icc in product((20, 60, 132), (0.1, 0.3, 0.5), (1, 3), (0.3, 0.8)):
@@ -232,10 +232,10 @@ def recorded_answers(data: Path) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _real(data: Path) -> Iterator[Figure]:
-    from liftos_pipelines.modules.surfacing.counts import count_answers
-    from liftos_pipelines.modules.surfacing.mentions import answer_mentions
-    from liftos_pipelines.modules.surfacing.visibility import visibility
-    from liftos_pipelines.modules.surfacing.visibility_posterior import visibility_posterior
+    from liftos_pipelines.modules.surfacing.answers.mentions import answer_mentions
+    from liftos_pipelines.modules.surfacing.visibility.counts import count_answers
+    from liftos_pipelines.modules.surfacing.visibility.visibility import visibility
+    from liftos_pipelines.modules.surfacing.visibility.visibility_posterior import visibility_posterior
     from liftos_pipelines.text import Name
 
     answers, tracked = recorded_answers(data)

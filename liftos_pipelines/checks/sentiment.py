@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from liftos_pipelines.clients import clients_partitions
-from liftos_pipelines.modules.sentiment.calibration import expected_calibration_error
+from liftos_pipelines.modules.sentiment.reading.calibration import expected_calibration_error
 
 ABSTENTION_WARNING = 0.75
 """Above this share of abstentions, labels speak for a small and easy part of the mentions only."""

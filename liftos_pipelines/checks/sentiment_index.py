@@ -8,8 +8,8 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.clients import clients_partitions
-from liftos_pipelines.modules.sentiment.detector import DetectorSettings
-from liftos_pipelines.modules.sentiment.level import MIN_RATED, WORTH_SAYING, against_ratings
+from liftos_pipelines.modules.sentiment.watch.detector import DetectorSettings
+from liftos_pipelines.modules.sentiment.watch.level import MIN_RATED, WORTH_SAYING, against_ratings
 
 TOLERANCE = 1e-6
 WARN = dg.AssetCheckSeverity.WARN

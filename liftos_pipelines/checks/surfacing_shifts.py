@@ -5,7 +5,7 @@ import polars as pl
 from scipy import stats
 
 from liftos_pipelines.clients import clients_partitions
-from liftos_pipelines.modules.surfacing.watch import FALSE_ALARMS_PER_YEAR
+from liftos_pipelines.modules.surfacing.changes.watch import FALSE_ALARMS_PER_YEAR
 
 ALLOWED_FALSE_ALARMS = 1.0
 """False alarms a year and engine that may be promised at most."""

@@ -5,7 +5,7 @@ import polars as pl
 
 from liftos_pipelines.checks.surfacing import targets_of
 from liftos_pipelines.clients import clients_partitions, load_client
-from liftos_pipelines.modules.surfacing.panel_design import panel_plan
+from liftos_pipelines.modules.surfacing.visibility.panel_design import panel_plan
 from liftos_pipelines.tables import ALL
 
 EDGE = 0.01

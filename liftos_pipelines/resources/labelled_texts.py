@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from liftos_pipelines.modules.sentiment.basic_emotions import EmotionExamples
-from liftos_pipelines.modules.sentiment.lexicon import SIGNS, Lexicon, Term
-from liftos_pipelines.modules.sentiment.model import BASIC_EMOTIONS, EMOTIONS, LABELS
-from liftos_pipelines.modules.sentiment.training import Examples
+from liftos_pipelines.modules.sentiment.reading.basic_emotions import EmotionExamples
+from liftos_pipelines.modules.sentiment.reading.lexicon import SIGNS, Lexicon, Term
+from liftos_pipelines.modules.sentiment.reading.model import BASIC_EMOTIONS, EMOTIONS, LABELS
+from liftos_pipelines.modules.sentiment.reading.training import Examples
 
 UMSAB = {
     "arabic": "ar", "english": "en", "french": "fr", "german": "de",

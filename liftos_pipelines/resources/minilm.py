@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from liftos_pipelines.modules.sentiment.adapter import Adapter
+from liftos_pipelines.modules.sentiment.reading.adapter import Adapter
 
 WIDTH = 384
 HEADS = 12

@@ -18,9 +18,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.sentiment.adapter import AdapterError, prepare
-from liftos_pipelines.modules.sentiment.encoder import PackagedReader, SentimentEncoder
-from liftos_pipelines.modules.sentiment.model import ModelError, SentimentModel
+from liftos_pipelines.modules.sentiment.reading.adapter import AdapterError, prepare
+from liftos_pipelines.modules.sentiment.reading.encoder import PackagedReader, SentimentEncoder
+from liftos_pipelines.modules.sentiment.reading.model import ModelError, SentimentModel
 from liftos_pipelines.resources.embedder import WeightsMissing, default_model_path
 
 PACKAGED = Path(__file__).resolve().parent.parent / "artifacts" / "sentiment" / "encoder.npz"

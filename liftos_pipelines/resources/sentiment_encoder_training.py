@@ -16,13 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.sentiment.adapter import copy_key, held_back, prepare
-from liftos_pipelines.modules.sentiment.calibration import SoftConfusion, abstention_threshold, fit_calibration, soft_confusion
-from liftos_pipelines.modules.sentiment.emotions import EmotionScales, LabelScale, fit_scale, fit_scales
-from liftos_pipelines.modules.sentiment.encoder import HEADS, DenseHead, SentimentEncoder
-from liftos_pipelines.modules.sentiment.irony import NO_WIDENING, checked_widening
-from liftos_pipelines.modules.sentiment.mixing import cross_fitted, fit_mixing, gain
-from liftos_pipelines.modules.sentiment.model import SentimentModel
+from liftos_pipelines.modules.sentiment.reading.adapter import copy_key, held_back, prepare
+from liftos_pipelines.modules.sentiment.reading.calibration import (
+    SoftConfusion,
+    abstention_threshold,
+    fit_calibration,
+    soft_confusion,
+)
+from liftos_pipelines.modules.sentiment.reading.emotions import EmotionScales, LabelScale, fit_scale, fit_scales
+from liftos_pipelines.modules.sentiment.reading.encoder import HEADS, DenseHead, SentimentEncoder
+from liftos_pipelines.modules.sentiment.reading.irony import NO_WIDENING, checked_widening
+from liftos_pipelines.modules.sentiment.reading.mixing import cross_fitted, fit_mixing, gain
+from liftos_pipelines.modules.sentiment.reading.model import SentimentModel
 from liftos_pipelines.resources import labelled_texts
 from liftos_pipelines.resources.embedder import default_model_path
 from liftos_pipelines.resources.sentiment_encoder import BASE, TextEncoder, load_encoder, save_encoder, tokenizer

@@ -19,10 +19,10 @@ import dagster as dg
 import numpy as np
 
 from liftos_pipelines import settings
-from liftos_pipelines.modules.sentiment import training
-from liftos_pipelines.modules.sentiment.label_audit import audit_labels
-from liftos_pipelines.modules.sentiment.lexicon import Lexicon
-from liftos_pipelines.modules.sentiment.model import ModelError, SentimentModel
+from liftos_pipelines.modules.sentiment.reading import training
+from liftos_pipelines.modules.sentiment.reading.label_audit import audit_labels
+from liftos_pipelines.modules.sentiment.reading.lexicon import Lexicon
+from liftos_pipelines.modules.sentiment.reading.model import ModelError, SentimentModel
 from liftos_pipelines.resources import labelled_texts
 from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.mlflow_store import record_run
@@ -241,7 +241,7 @@ def validate(model: SentimentModel, data: Path) -> dict[str, Any]:
 
 
 def _language_figures(model: SentimentModel, held: training.Examples) -> dict[str, Any]:
-    from liftos_pipelines.modules.sentiment.languages import UNKNOWN, identify
+    from liftos_pipelines.modules.sentiment.reading.languages import UNKNOWN, identify
 
     found = np.asarray(
         identify(held.texts, model.language_probabilities(held.texts), second_identifier()), dtype=object

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liftos_pipelines.clients import ClientConfig
-from liftos_pipelines.modules.sentiment.scoring import Reading
+from liftos_pipelines.modules.sentiment.reading.scoring import Reading
 from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.sentiment_encoder import open_reader
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource, second_identifier

@@ -17,8 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.sentiment.calibration import Calibration, expected_calibration_error, fit_calibration
-from liftos_pipelines.modules.sentiment.model import LABELS, ModelError
+from liftos_pipelines.modules.sentiment.reading.calibration import (
+    Calibration,
+    expected_calibration_error,
+    fit_calibration,
+)
+from liftos_pipelines.modules.sentiment.reading.model import LABELS, ModelError
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from liftos_pipelines.modules.surfacing.outcomes import Study
-from liftos_pipelines.modules.surfacing.watching import SETTLING
+from liftos_pipelines.modules.surfacing.advice.outcomes import Study
+from liftos_pipelines.modules.surfacing.advice.watching import SETTLING
 
 AT = datetime(2025, 6, 1, tzinfo=UTC)
 """When something was done."""

@@ -15,7 +15,7 @@ from liftos_pipelines.assets import sentiment as assets
 from liftos_pipelines.assets import sentiment_index, sentiment_revenue
 from liftos_pipelines.checks import sentiment as checks
 from liftos_pipelines.checks import sentiment_index as index_checks
-from liftos_pipelines.modules.sentiment.model import LABELS
+from liftos_pipelines.modules.sentiment.reading.model import LABELS
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
 from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource

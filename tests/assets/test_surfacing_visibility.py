@@ -125,7 +125,7 @@ def test_the_panel_command_says_what_is_seen_and_writes_prompts(lake: Lake, tmp_
     assert len(rows) > 20
     assert set(rows[0]) == {"prompt_id", "prompt", "intent", "stage", "branded"}
     assert not any("{" in row["prompt"] for row in rows)
-    from liftos_pipelines.modules.surfacing.visibility_posterior import visibility_posterior
+    from liftos_pipelines.modules.surfacing.visibility.visibility_posterior import visibility_posterior
 
     rates, _ = visibility_posterior(world()[0], draws=300)
     lake.write(CLIENT, "surfacing/visibility_posterior", rates)
@@ -139,8 +139,8 @@ def test_the_panel_command_says_what_is_seen_and_writes_prompts(lake: Lake, tmp_
 
 
 def test_the_checks_fail_on_what_they_are_there_for(lake: Lake) -> None:
-    from liftos_pipelines.modules.surfacing.decomposition import gap_decomposition
-    from liftos_pipelines.modules.surfacing.visibility_posterior import visibility_posterior
+    from liftos_pipelines.modules.surfacing.visibility.decomposition import gap_decomposition
+    from liftos_pipelines.modules.surfacing.visibility.visibility_posterior import visibility_posterior
 
     mentions, _ = world()
     rates, _ = visibility_posterior(mentions, draws=300)
@@ -154,8 +154,8 @@ def test_the_checks_fail_on_what_they_are_there_for(lake: Lake) -> None:
 
 def test_names_from_data_are_escaped_on_the_page() -> None:
     from liftos_pipelines.modules.surfacing.report.page import Report, report_page
-    from liftos_pipelines.modules.surfacing.visibility import visibility
-    from liftos_pipelines.modules.surfacing.visibility_posterior import visibility_posterior
+    from liftos_pipelines.modules.surfacing.visibility.visibility import visibility
+    from liftos_pipelines.modules.surfacing.visibility.visibility_posterior import visibility_posterior
 
     evil = "<script>alert(1)</script>"
     mentions = world()[0].with_columns(brand=pl.col("brand").replace({"Globex": evil}))

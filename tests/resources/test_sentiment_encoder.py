@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.sentiment.adapter import Adapter
-from liftos_pipelines.modules.sentiment.model import ModelError
+from liftos_pipelines.modules.sentiment.reading.adapter import Adapter
+from liftos_pipelines.modules.sentiment.reading.model import ModelError
 from liftos_pipelines.resources.embedder import WeightsMissing, default_model_path
 from liftos_pipelines.resources.sentiment_encoder import (
     PACKAGED,

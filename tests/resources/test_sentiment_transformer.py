@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.sentiment.encoder import SentimentReader
-from liftos_pipelines.modules.sentiment.model import ModelError
+from liftos_pipelines.modules.sentiment.reading.encoder import SentimentReader
+from liftos_pipelines.modules.sentiment.reading.model import ModelError
 from liftos_pipelines.resources.sentiment_transformer import class_table, open_transformer
 
 WORDS = {0: ("awful", "broken"), 1: ("table", "tuesday"), 2: ("lovely", "great")}

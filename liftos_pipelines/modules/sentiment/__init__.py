@@ -1,6 +1,5 @@
-"""What people feel about the brand: scores of single mentions, the daily index, drop alerts, the link to revenue.
+"""What people feel about the brand.
 
-Reading order: `normalise` and `features` (text to numbers), `model` (numbers to probabilities), `languages`,
-`calibration`, `training`, `scoring` and `targets` (mentions), `index` (days), `detector` and `alerts` (drops),
-`revenue` (the outcome).
+Three rooms, in the data's order: `reading` (what each mention says), `watch` (the daily index, and drops of it),
+`revenue` (whether the outcome moves with it).
 """

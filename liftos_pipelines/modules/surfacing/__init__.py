@@ -3,14 +3,13 @@
 Pure computing over frames: the tables it reads and writes are those of `liftos_pipelines.tables`.
 """
 
-from liftos_pipelines.modules.surfacing.answer import Answer, parse_answer
-from liftos_pipelines.modules.surfacing.audit import DIMENSIONS, audit_pages, measured_share
-from liftos_pipelines.modules.surfacing.counts import METRICS
-from liftos_pipelines.modules.surfacing.impression import word_position_impression
-from liftos_pipelines.modules.surfacing.mentions import SentimentScorer, answer_mentions
-from liftos_pipelines.modules.surfacing.recommendations import recommendations
-from liftos_pipelines.modules.surfacing.shifts import visibility_shifts
-from liftos_pipelines.modules.surfacing.visibility import visibility
+from liftos_pipelines.modules.surfacing.advice.recommendations import recommendations
+from liftos_pipelines.modules.surfacing.answers.answer import Answer, parse_answer
+from liftos_pipelines.modules.surfacing.answers.impression import word_position_impression
+from liftos_pipelines.modules.surfacing.answers.mentions import SentimentScorer, answer_mentions
+from liftos_pipelines.modules.surfacing.changes.shifts import visibility_shifts
+from liftos_pipelines.modules.surfacing.pages.audit import DIMENSIONS, audit_pages, measured_share
+from liftos_pipelines.modules.surfacing.visibility.counts import METRICS
 
 __all__ = [
     "DIMENSIONS",
@@ -22,7 +21,6 @@ __all__ = [
     "measured_share",
     "parse_answer",
     "recommendations",
-    "visibility",
     "visibility_shifts",
     "word_position_impression",
 ]

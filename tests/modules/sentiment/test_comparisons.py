@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from target_sentences import COMPARISONS, CONTRASTS, TOGETHER
 
-from liftos_pipelines.modules.sentiment.comparisons import comparisons
+from liftos_pipelines.modules.sentiment.reading.comparisons import comparisons
 from liftos_pipelines.text import Name, NameFinder, fold
 
 FINDER = NameFinder([Name(name="Acme"), Name(name="Globex"), Name(name="Initech")])

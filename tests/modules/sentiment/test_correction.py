@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.sentiment.calibration import POOLED, SoftConfusion, soft_confusion
-from liftos_pipelines.modules.sentiment.correction import CLASS_VALUES, MOST, correction_for, corrections
-from liftos_pipelines.modules.sentiment.index import net_sentiment_by_day, scored_mentions, total_of
-from liftos_pipelines.modules.sentiment.level import against_ratings
+from liftos_pipelines.modules.sentiment.reading.calibration import POOLED, SoftConfusion, soft_confusion
+from liftos_pipelines.modules.sentiment.watch.correction import CLASS_VALUES, MOST, correction_for, corrections
+from liftos_pipelines.modules.sentiment.watch.index import net_sentiment_by_day, scored_mentions, total_of
+from liftos_pipelines.modules.sentiment.watch.level import against_ratings
 from liftos_pipelines.tables import table
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)

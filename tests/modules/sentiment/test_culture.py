@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.sentiment.culture import (
+from liftos_pipelines.modules.sentiment.reading.culture import (
     class_priors,
     convention_rates,
     convention_table,

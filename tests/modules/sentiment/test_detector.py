@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.sentiment.calendar_terms import seasonal_terms
-from liftos_pipelines.modules.sentiment.detector import DetectorSettings, Monitoring, watch
-from liftos_pipelines.modules.sentiment.discovery import step_up
+from liftos_pipelines.modules.sentiment.watch.calendar_terms import seasonal_terms
+from liftos_pipelines.modules.sentiment.watch.detector import DetectorSettings, Monitoring, watch
+from liftos_pipelines.modules.sentiment.watch.discovery import step_up
 
 SETTINGS = DetectorSettings()
 Array = NDArray[np.float64]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from liftos_pipelines.modules.sentiment.emotions import (
+from liftos_pipelines.modules.sentiment.reading.emotions import (
     BASIC,
     BASIC_OF,
     FINE,

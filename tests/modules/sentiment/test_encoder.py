@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.sentiment.adapter import Adapter, AdapterError, copy_key, held_back, prepare
-from liftos_pipelines.modules.sentiment.emotions import MOODS, EmotionScales, LabelScale
-from liftos_pipelines.modules.sentiment.encoder import (
+from liftos_pipelines.modules.sentiment.reading.adapter import Adapter, AdapterError, copy_key, held_back, prepare
+from liftos_pipelines.modules.sentiment.reading.emotions import MOODS, EmotionScales, LabelScale
+from liftos_pipelines.modules.sentiment.reading.encoder import (
     HEADS,
     DenseHead,
     PackagedReader,
     SentimentEncoder,
     SentimentReader,
 )
-from liftos_pipelines.modules.sentiment.linear import softmax
-from liftos_pipelines.modules.sentiment.mixing import (
+from liftos_pipelines.modules.sentiment.reading.linear import softmax
+from liftos_pipelines.modules.sentiment.reading.mixing import (
     Heard,
     Mixing,
     cross_fitted,
@@ -25,7 +25,7 @@ from liftos_pipelines.modules.sentiment.mixing import (
     fit_mixing,
     gain,
 )
-from liftos_pipelines.modules.sentiment.model import ModelError
+from liftos_pipelines.modules.sentiment.reading.model import ModelError
 from liftos_pipelines.resources.sentiment_model import packaged_model
 
 WIDTH = 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from liftos_pipelines.modules.sentiment.incremental import SCORED_WITH, fingerprint, split, with_text_id
+from liftos_pipelines.modules.sentiment.reading.incremental import SCORED_WITH, fingerprint, split, with_text_id
 
 SCHEMA = {"mention_id": pl.String, "text": pl.String, "language": pl.String}
 

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.sentiment.alerts import AlertReport, find_drops
-from liftos_pipelines.modules.sentiment.decomposition import components, decompose
-from liftos_pipelines.modules.sentiment.detector import DetectorSettings
-from liftos_pipelines.modules.sentiment.index import net_sentiment_by_day, scored_mentions, total_of
+from liftos_pipelines.modules.sentiment.watch.alerts import AlertReport, find_drops
+from liftos_pipelines.modules.sentiment.watch.decomposition import components, decompose
+from liftos_pipelines.modules.sentiment.watch.detector import DetectorSettings
+from liftos_pipelines.modules.sentiment.watch.index import net_sentiment_by_day, scored_mentions, total_of
 from liftos_pipelines.tables import table
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from liftos_pipelines.modules.sentiment.irony import NO_WIDENING, Widening, checked_widening, fit_widening, log_loss
+from liftos_pipelines.modules.sentiment.reading.irony import (
+    NO_WIDENING,
+    Widening,
+    checked_widening,
+    fit_widening,
+    log_loss,
+)
 
 
 def _world(n: int, seed: int, misled: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.sentiment.languages import UNKNOWN, code_mixed, covered, identify
-from liftos_pipelines.modules.sentiment.model import LANGUAGES
+from liftos_pipelines.modules.sentiment.reading.languages import UNKNOWN, code_mixed, covered, identify
+from liftos_pipelines.modules.sentiment.reading.model import LANGUAGES
 from liftos_pipelines.resources.sentiment_model import labelled_validation, packaged_model, second_identifier
 
 OTHERS = {

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.sentiment.label_audit import audit_labels
-from liftos_pipelines.modules.sentiment.lexicon import READINGS, SIGN_READINGS, Lexicon, Term, fold
-from liftos_pipelines.modules.sentiment.normalise import normalise
+from liftos_pipelines.modules.sentiment.reading.label_audit import audit_labels
+from liftos_pipelines.modules.sentiment.reading.lexicon import READINGS, SIGN_READINGS, Lexicon, Term, fold
+from liftos_pipelines.modules.sentiment.reading.normalise import normalise
 from liftos_pipelines.resources.labelled_texts import read_lexicon
 from liftos_pipelines.resources.sentiment_model import LEXICON, packaged_lexicon
 

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from target_sentences import COMPARISONS, CONTRASTS, TOGETHER
 
-from liftos_pipelines.modules.sentiment.encoder import PackagedReader
-from liftos_pipelines.modules.sentiment.languages import language_code
-from liftos_pipelines.modules.sentiment.model import LABELS, ModelError, SentimentModel
-from liftos_pipelines.modules.sentiment.scoring import Reading, Subjects, net_sentiment, score_mentions
-from liftos_pipelines.modules.sentiment.targets import clauses, windows
+from liftos_pipelines.modules.sentiment.reading.encoder import PackagedReader
+from liftos_pipelines.modules.sentiment.reading.languages import language_code
+from liftos_pipelines.modules.sentiment.reading.model import LABELS, ModelError, SentimentModel
+from liftos_pipelines.modules.sentiment.reading.scoring import Reading, Subjects, net_sentiment, score_mentions
+from liftos_pipelines.modules.sentiment.reading.targets import clauses, windows
 from liftos_pipelines.resources.sentiment_model import (
     PACKAGED,
     load_model,

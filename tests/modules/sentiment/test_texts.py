@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.sentiment.features import hashed_counts, inverse_document_frequency, weighted
-from liftos_pipelines.modules.sentiment.normalise import normalise, unscorable
+from liftos_pipelines.modules.sentiment.reading.features import hashed_counts, inverse_document_frequency, weighted
+from liftos_pipelines.modules.sentiment.reading.normalise import normalise, unscorable
 
 HASHES = [7077, 13759, 21010, 23475, 57873, 68646, 70125, 78673, 84058, 89735, 92268, 103842, 127828, 129300, 130007]
 

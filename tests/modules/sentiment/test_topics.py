@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liftos_pipelines.modules.sentiment.topics import topics_of
+from liftos_pipelines.modules.sentiment.reading.topics import topics_of
 from liftos_pipelines.templates.loader import load_template
 
 RETAIL = load_template("retail").topics

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.sentiment import calibration as cal
-from liftos_pipelines.modules.sentiment.basic_emotions import EmotionExamples
-from liftos_pipelines.modules.sentiment.client_training import clusters_of, retrain_for_client
-from liftos_pipelines.modules.sentiment.linear import fit_sigmoids, fit_softmax, softmax
-from liftos_pipelines.modules.sentiment.model import BASIC_EMOTIONS, LABELS
-from liftos_pipelines.modules.sentiment.training import Examples, fast_logits, groups_by_text, train
+from liftos_pipelines.modules.sentiment.reading import calibration as cal
+from liftos_pipelines.modules.sentiment.reading.basic_emotions import EmotionExamples
+from liftos_pipelines.modules.sentiment.reading.client_training import clusters_of, retrain_for_client
+from liftos_pipelines.modules.sentiment.reading.linear import fit_sigmoids, fit_softmax, softmax
+from liftos_pipelines.modules.sentiment.reading.model import BASIC_EMOTIONS, LABELS
+from liftos_pipelines.modules.sentiment.reading.training import Examples, fast_logits, groups_by_text, train
 from liftos_pipelines.resources.sentiment_model import packaged_model, train_default
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from liftos_pipelines.modules.surfacing.daily import DailySeries
-from liftos_pipelines.modules.surfacing.watch import Watch, watch
+from liftos_pipelines.modules.surfacing.changes.daily import DailySeries
+from liftos_pipelines.modules.surfacing.changes.watch import Watch, watch
 from liftos_pipelines.simulate.answer_days import AnswerDays, answer_days
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liftos_pipelines.modules.surfacing.absence import states_absence
+from liftos_pipelines.modules.surfacing.answers.absence import states_absence
 from liftos_pipelines.text import fold
 
 ABSENT = {

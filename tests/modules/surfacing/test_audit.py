@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from liftos_pipelines.modules.surfacing import DIMENSIONS, audit_pages
-from liftos_pipelines.modules.surfacing.page import parse_page
-from liftos_pipelines.modules.surfacing.robots import AGENTS, directives, robots_policy
+from liftos_pipelines.modules.surfacing.pages.page import parse_page
+from liftos_pipelines.modules.surfacing.pages.robots import AGENTS, directives, robots_policy
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import Name
 

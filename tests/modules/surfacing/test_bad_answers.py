@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liftos_pipelines.modules.surfacing import answer_mentions
-from liftos_pipelines.modules.surfacing.readability import LIMIT, repaired
+from liftos_pipelines.modules.surfacing.answers.readability import LIMIT, repaired
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import Name
 
@@ -176,7 +176,7 @@ def test_no_text_and_no_citation_stops_the_reader(parts: list[str], citations: l
 
 
 def test_an_answer_the_reader_trips_over_does_not_cost_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    from liftos_pipelines.modules.surfacing import mentions
+    from liftos_pipelines.modules.surfacing.answers import mentions
 
     whole = mentions.parse_answer
 

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.surfacing.benchmark import benchmark, paired_change
-from liftos_pipelines.modules.surfacing.decomposition import gap_decomposition
-from liftos_pipelines.modules.surfacing.stability import stability
+from liftos_pipelines.modules.surfacing.visibility.benchmark import benchmark, paired_change
+from liftos_pipelines.modules.surfacing.visibility.decomposition import gap_decomposition
+from liftos_pipelines.modules.surfacing.visibility.stability import stability
 
 from .worlds import mention_frame
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.surfacing.gaps import prompt_gaps, source_gaps
+from liftos_pipelines.modules.surfacing.visibility.gaps import prompt_gaps, source_gaps
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import Name
 

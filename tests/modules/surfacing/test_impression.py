@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liftos_pipelines.modules.surfacing.answer import parse_answer
-from liftos_pipelines.modules.surfacing.impression import counted_words, word_position_impression
+from liftos_pipelines.modules.surfacing.answers.answer import parse_answer
+from liftos_pipelines.modules.surfacing.answers.impression import counted_words, word_position_impression
 
 
 def published(words: list[int], citations: list[list[int]], n: int) -> list[float] | None:

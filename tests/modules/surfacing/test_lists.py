@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from liftos_pipelines.modules.surfacing.answer import parse_answer
-from liftos_pipelines.modules.surfacing.mentions import find_mentions
-from liftos_pipelines.modules.surfacing.naming import BrandFinder
+from liftos_pipelines.modules.surfacing.answers.answer import parse_answer
+from liftos_pipelines.modules.surfacing.answers.mentions import find_mentions
+from liftos_pipelines.modules.surfacing.answers.naming import BrandFinder
 from liftos_pipelines.text import Name
 
 NAMES = [Name(name=name) for name in ("Acme", "Globex", "Initech", "Hooli")]

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from liftos_pipelines.modules.surfacing.answer import parse_answer
-from liftos_pipelines.modules.surfacing.naming import BrandFinder, is_common, spelling_variants
+from liftos_pipelines.modules.surfacing.answers.answer import parse_answer
+from liftos_pipelines.modules.surfacing.answers.naming import BrandFinder, is_common, spelling_variants
 from liftos_pipelines.text import Name
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from lxml import html as lxml_html
 
 from liftos_pipelines.modules.surfacing import DIMENSIONS, audit_pages, measured_share
-from liftos_pipelines.modules.surfacing.audit import INFORMATION
-from liftos_pipelines.modules.surfacing.markup import entity_types
-from liftos_pipelines.modules.surfacing.page import parse_page, trafilatura_text
+from liftos_pipelines.modules.surfacing.pages.audit import INFORMATION
+from liftos_pipelines.modules.surfacing.pages.markup import entity_types
+from liftos_pipelines.modules.surfacing.pages.page import parse_page, trafilatura_text
 from liftos_pipelines.text import words
 
 from .test_audit import ACME, GOOD, NOW, URL, WEIGHTS, pages

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from liftos_pipelines.modules.surfacing.intervals import ratio_intervals
-from liftos_pipelines.modules.surfacing.panel_design import (
+from liftos_pipelines.modules.surfacing.visibility.intervals import ratio_intervals
+from liftos_pipelines.modules.surfacing.visibility.panel_design import (
     Prices,
     assumed,
     cheapest_panel,

@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.surfacing import answer_mentions, visibility
+from liftos_pipelines.modules.surfacing import answer_mentions
+from liftos_pipelines.modules.surfacing.visibility.visibility import visibility
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import Name
 

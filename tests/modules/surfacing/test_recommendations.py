@@ -8,18 +8,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.surfacing import answer_mentions, audit_pages, recommendations
-from liftos_pipelines.modules.surfacing.audit import GRADES
-from liftos_pipelines.modules.surfacing.gaps import prompt_gaps, source_gaps
-from liftos_pipelines.modules.surfacing.outcomes import (
+from liftos_pipelines.modules.surfacing import answer_mentions, audit_pages
+from liftos_pipelines.modules.surfacing.advice.outcomes import (
     Study,
     measured_effects,
     patterns_by_kind,
     studies_of_outcomes,
     studies_of_watching,
 )
-from liftos_pipelines.modules.surfacing.recommendations import with_history, with_status
-from liftos_pipelines.modules.surfacing.watching import Acted
+from liftos_pipelines.modules.surfacing.advice.recommendations import recommendations, with_history, with_status
+from liftos_pipelines.modules.surfacing.advice.watching import Acted
+from liftos_pipelines.modules.surfacing.pages.audit import GRADES
+from liftos_pipelines.modules.surfacing.visibility.gaps import prompt_gaps, source_gaps
 from liftos_pipelines.simulate.advice_panels import past_actions
 from liftos_pipelines.tables import table
 from liftos_pipelines.templates.evidence import catalogue

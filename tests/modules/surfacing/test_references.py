@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liftos_pipelines.modules.surfacing.answer import Answer, parse_answer
+from liftos_pipelines.modules.surfacing.answers.answer import Answer, parse_answer
 
 TWO = ["https://acme.example/1", "https://globex.example/2"]
 

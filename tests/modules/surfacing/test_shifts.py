@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from liftos_pipelines.modules.surfacing import visibility_shifts
-from liftos_pipelines.modules.surfacing.daily import CITES, daily_series
-from liftos_pipelines.modules.surfacing.shifts import watch_engines
+from liftos_pipelines.modules.surfacing.changes.daily import CITES, daily_series
+from liftos_pipelines.modules.surfacing.changes.shifts import watch_engines
 from liftos_pipelines.tables import table
 
 from .worlds import BRANDS, daily_answers, day_of

@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from liftos_pipelines.modules.surfacing import METRICS, visibility
-from liftos_pipelines.modules.surfacing.intervals import ratio_intervals
-from liftos_pipelines.modules.surfacing.prompt_groups import prompt_groups
+from liftos_pipelines.modules.surfacing import METRICS
+from liftos_pipelines.modules.surfacing.visibility.intervals import ratio_intervals
+from liftos_pipelines.modules.surfacing.visibility.prompt_groups import prompt_groups
+from liftos_pipelines.modules.surfacing.visibility.visibility import visibility
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import Name
 

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.surfacing.posterior import Shared, sample_engine
-from liftos_pipelines.modules.surfacing.posterior_model import gradient, log_likelihood, patterns_of
-from liftos_pipelines.modules.surfacing.ranks import above, couple, rank_bounds, rank_probabilities
-from liftos_pipelines.modules.surfacing.visibility_posterior import visibility_posterior
+from liftos_pipelines.modules.surfacing.visibility.posterior import Shared, sample_engine
+from liftos_pipelines.modules.surfacing.visibility.posterior_model import gradient, log_likelihood, patterns_of
+from liftos_pipelines.modules.surfacing.visibility.ranks import above, couple, rank_bounds, rank_probabilities
+from liftos_pipelines.modules.surfacing.visibility.visibility_posterior import visibility_posterior
 
 from .worlds import mention_frame
 
@@ -174,7 +174,7 @@ def test_the_posterior_is_the_one_that_a_sampler_finds() -> None:
     """PyMC with nutpie on the same model and the same shared values, prompt effects sampled one by one."""
     import pymc as pm
 
-    from liftos_pipelines.modules.surfacing.posterior_model import ATTENUATION
+    from liftos_pipelines.modules.surfacing.visibility.posterior_model import ATTENUATION
 
     rates = np.array([0.05, 0.2, 0.5])
     named, asked = panel(np.random.default_rng(7), 40, 3, rates)

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from liftos_pipelines.modules.surfacing.contrast import carried_variance, contrasts, running, spans_at, windows_for
-from liftos_pipelines.modules.surfacing.noise import PERSISTENCE
-from liftos_pipelines.modules.surfacing.reference import fit_reference
-from liftos_pipelines.modules.surfacing.watch import Spread, watch
+from liftos_pipelines.modules.surfacing.changes.contrast import (
+    carried_variance,
+    contrasts,
+    running,
+    spans_at,
+    windows_for,
+)
+from liftos_pipelines.modules.surfacing.changes.noise import PERSISTENCE
+from liftos_pipelines.modules.surfacing.changes.reference import fit_reference
+from liftos_pipelines.modules.surfacing.changes.watch import Spread, watch
 from liftos_pipelines.simulate.answer_days import answer_days
 
 from .engine_days import as_series, delays, false_alarms, watched

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.surfacing.audit import EXTRA_COLUMNS as AUDIT_EXTRA
-from liftos_pipelines.modules.surfacing.watching import (
+from liftos_pipelines.modules.surfacing.advice.watching import (
     SETTLING,
     WINDOW,
     Acted,
@@ -18,6 +17,7 @@ from liftos_pipelines.modules.surfacing.watching import (
     measure_change,
     recommendation_outcomes,
 )
+from liftos_pipelines.modules.surfacing.pages.audit import EXTRA_COLUMNS as AUDIT_EXTRA
 from liftos_pipelines.simulate.advice_panels import AT, acted_panel
 from liftos_pipelines.tables import table
 

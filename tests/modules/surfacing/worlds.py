@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from scipy.special import expit
 
-from liftos_pipelines.modules.surfacing.mentions import EXTRA_COLUMNS
+from liftos_pipelines.modules.surfacing.answers.mentions import EXTRA_COLUMNS
 from liftos_pipelines.tables import table
 
 BRANDS = ("Acme", "Globex", "Initech", "Hooli", "Umbrella")

@@ -12,11 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from liftos_pipelines.modules.surfacing.counts import DEFINITIONS, METRICS
 from liftos_pipelines.modules.surfacing.report import charts
 from liftos_pipelines.modules.surfacing.report.charts import Line, Row, chance, month, percent, points
 from liftos_pipelines.modules.surfacing.report.template import PAGE
 from liftos_pipelines.modules.surfacing.report.words import KINDS, LIMITS, lead, summary
+from liftos_pipelines.modules.surfacing.visibility.counts import DEFINITIONS, METRICS
 from liftos_pipelines.page_style import STYLE
 from liftos_pipelines.tables import ALL
 

@@ -1,0 +1,1 @@
+"""Texts to numbers to words: what a mention says, in which language, with what feeling, and of whom."""

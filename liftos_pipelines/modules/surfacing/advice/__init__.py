@@ -1,0 +1,1 @@
+"""Advice graded by evidence, and watched once it was acted on."""

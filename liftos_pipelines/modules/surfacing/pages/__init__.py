@@ -1,0 +1,1 @@
+"""Pages audited: can assistants reach, read and cite them."""
