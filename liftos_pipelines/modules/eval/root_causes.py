@@ -34,6 +34,8 @@ MADE_FROM = {
     "causal": ("marketing_outcome", "marketing_media", "marketing_controls", "experiments"),
 }
 REFERENCE_DAYS = 28
+TRACED_DAYS = 14
+"""Days from an alert's onset that are looked at, as far as they have come in."""
 NEAR_DAYS = 7
 VOLUME_ALPHA, VOLUME_FACTOR = 0.01, 2.0
 
@@ -61,7 +63,7 @@ class Incident:
 
 
 def sentiment_incidents(frames: Frames, impacts: pl.DataFrame | None = None) -> list[Incident]:
-    """One a sentiment alert. Its window is the alert's own (`window_start`, `window_end`) or the week it ends.
+    """One a sentiment alert. Its window is the alert's own (or the week it ends), and what followed up to two weeks.
 
     `impacts` : rows of `causal/impact` with `alert_id`, whose money is added to the note; may be empty.
     """
@@ -73,10 +75,14 @@ def sentiment_incidents(frames: Frames, impacts: pl.DataFrame | None = None) -> 
     if alerts.is_empty() or scored.is_empty():
         return []
     rows = scored.with_columns((pl.col("p_positive") - pl.col("p_negative")).alias("value"))
+    moment = newest(rows)
+    last = moment.date() if moment else date.min
     incidents = []
     for alert in alerts.sort("detected_at", "alert_id").iter_rows(named=True):
         end = alert.get("window_end") or alert["detected_at"].date()
         start = alert.get("window_start") or end - timedelta(days=6)
+        # An alert is raised on a few days; what has come in since says more of its cause.
+        end = max(_day(end), min(last, _day(start) + timedelta(days=TRACED_DAYS - 1)))
         note = alert["explanation"] or ""
         if impacts is not None and not impacts.is_empty():
             for impact in impacts.filter(pl.col("alert_id") == alert["alert_id"]).iter_rows(named=True):
