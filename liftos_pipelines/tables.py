@@ -173,8 +173,10 @@ _TABLES = [
             "run": TEXT,
             "text": TEXT,
             "citations": TEXTS,
+            "model": TEXT,
+            "parser_version": TEXT,
         },
-        optional="run citations",
+        optional="run citations model parser_version",
     ),
     _source("pages", ("url",), {"url": TEXT, "path": TEXT, "html": TEXT}),
     _source(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -47,6 +47,15 @@ class Report:
     panel: Sequence[str]
 
 
+def _as_of(report: Report) -> datetime:
+    """Until when answers can be in: the end of the newest month, if that is past."""
+    newest = report.visibility["period"].max()
+    if not isinstance(newest, str):
+        return report.now
+    after = (datetime.strptime(newest, "%Y-%m").replace(tzinfo=UTC) + timedelta(days=32)).replace(day=1)
+    return min(report.now, after)
+
+
 def report_page(report: Report) -> str:
     """The page as HTML; everything that comes from data is escaped."""
     import jinja2
@@ -71,7 +80,7 @@ def report_page(report: Report) -> str:
             prompt_gaps=report.prompt_gaps,
             source_gaps=report.source_gaps,
             shifts=report.shifts,
-            now=report.now,
+            now=_as_of(report),
         ),
         facts=_facts(report, whole),
         rates=Markup(_forest(whole)),

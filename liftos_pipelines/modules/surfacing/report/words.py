@@ -126,7 +126,7 @@ def _sources(gaps: pl.DataFrame) -> str:
 def _shift(shifts: pl.DataFrame, now: datetime) -> str:
     recent = shifts.filter(pl.col("detected_at") >= now - RECENT).sort("detected_at", descending=True)
     if recent.is_empty():
-        return "No change of an engine or a brand was detected in the last 90 days."
+        return "No change of an engine or a brand was detected in the last 90 days of answers."
     row = recent.row(0, named=True)
     return f"Detected on {row['detected_at']:%d %b %Y}, {row['engine']}: {KINDS.get(row['kind'], row['kind'])}."
 
