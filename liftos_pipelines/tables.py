@@ -45,17 +45,20 @@ class Table:
         return pl.DataFrame(schema=self.columns)
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The same rows, contract columns first and typed; extra columns follow as they are.
+        """The same rows, contract columns first and typed; extra columns follow as they are. An absent optional column
+        is null.
 
         Raises
         ------
         ContractError : a contract column is missing or cannot be cast, naming it
         """
-        missing = [name for name in self.columns if name not in frame.columns]
+        absent = [name for name in self.columns if name not in frame.columns]
+        frame = frame.with_columns(pl.lit(None, dtype=self.columns[name]).alias(name) for name in absent)
+        missing = [name for name in absent if name not in self.optional]
         if missing:
             raise ContractError(
                 f"{self.name}: column(s) {', '.join(missing)} missing from the result; "
-                f"it has {', '.join(frame.columns)}"
+                f"it has {', '.join(name for name in frame.columns if name not in absent)}"
             )
         casts = []
         for name, dtype in self.columns.items():
