@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from liftos_pipelines.modules.sentiment.reading.basic_emotions import EmotionExamples
+from liftos_pipelines.modules.sentiment.reading.emotions import BASIC_OF
 from liftos_pipelines.modules.sentiment.reading.lexicon import SIGNS, Lexicon, Term
 from liftos_pipelines.modules.sentiment.reading.model import BASIC_EMOTIONS, EMOTIONS, LABELS
 from liftos_pipelines.modules.sentiment.reading.training import Examples
@@ -26,19 +27,6 @@ EXTRA_WEIGHT = 0.3
 """Weight of a text from a set that only helps the fit, against 1 for the sets that are calibrated on."""
 XED_FILES = {"en": "en", "ar": "ar", "de": "de", "es": "es", "fr": "fr", "it": "it", "br": "pt", "pt": "pt"}
 XED_LABELS = {1: "anger", 3: "disgust", 4: "fear", 5: "joy", 6: "sadness", 7: "surprise"}
-# The mapping to Ekman's emotions that comes with GoEmotions (Demszky et al. 2020).
-EKMAN = {
-    "anger": ("anger", "annoyance", "disapproval"),
-    "disgust": ("disgust",),
-    "fear": ("fear", "nervousness"),
-    "joy": (
-        "joy", "amusement", "approval", "excitement", "gratitude", "love", "optimism", "relief", "pride",
-        "admiration", "desire", "caring",
-    ),
-    "sadness": ("sadness", "disappointment", "embarrassment", "grief", "remorse"),
-    "surprise": ("surprise", "realization", "confusion", "curiosity"),
-}  # fmt: skip
-
 PLAIN_ENGLISH = 1_200
 EMPTY = Examples(texts=[], labels=[], languages=[], weights=[])
 
@@ -206,9 +194,9 @@ def basic_emotions(root: Path) -> EmotionExamples | None:
     known = lines_of(root / "goemotions" / "labels.txt") if file.is_file() else []
     for line in lines_of(file) if file.is_file() else []:
         text, codes, *_ = line.split("\t")
-        named = {known[int(code)] for code in codes.split(",")}
+        shown = {BASIC_OF.get(known[int(code)]) for code in codes.split(",")}
         texts.append(text)
-        labels.append([float(bool(named & set(EKMAN[emotion]))) for emotion in BASIC_EMOTIONS])
+        labels.append([float(emotion in shown) for emotion in BASIC_EMOTIONS])
         languages.append("en")
         weights.append(EXTRA_WEIGHT)
     if not texts:

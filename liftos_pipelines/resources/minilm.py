@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -152,12 +153,21 @@ def by_length(ids: Sequence[Sequence[int]], rows: int = 32) -> Iterator[list[int
             yield places[length][start : start + rows]
 
 
-def features_of(network: MiniLM, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """(n, 768) features of texts given as word-piece ids."""
+def features_of(network: MiniLM, ids: Sequence[Sequence[int]], *, readers: int = 1) -> NDArray[np.float32]:
+    """(n, 768) features of texts given as word-piece ids, read batch by batch by so many threads.
+
+    Several small batches at once use a machine's cores better than one batch on all of them, and a text's features do
+    not depend on who else is read.
+    """
     out = np.empty((len(ids), FEATURES), dtype=np.float32)
-    with torch.inference_mode():
-        for batch in by_length(ids):
+
+    def read(batch: list[int]) -> None:
+        with torch.inference_mode():
             out[batch] = pooled(network(torch.tensor([ids[place] for place in batch]))).numpy()
+
+    with ThreadPoolExecutor(readers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for _ in pool.map(read, by_length(ids)):
+            pass
     return out
 
 

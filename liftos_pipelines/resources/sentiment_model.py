@@ -49,11 +49,16 @@ def load_model(path: Path) -> SentimentModel:
 
 
 def save_model(model: SentimentModel, path: Path) -> None:
-    """Write a model so that a reader sees the old file or the new one, never half of one."""
+    """Write a model as `load_model` reads it."""
+    write_arrays(model.to_arrays(), path)
+
+
+def write_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write an `.npz` so that a reader sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
     with os.fdopen(handle, "wb") as file:
-        np.savez_compressed(file, **model.to_arrays())  # type: ignore[arg-type]
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     Path(name).chmod(0o644)
     Path(name).replace(path)
 

@@ -25,7 +25,6 @@ from liftos_pipelines.modules.sentiment.reading.calibration import (
 from liftos_pipelines.modules.sentiment.reading.model import LABELS, ModelError
 
 Array = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 MIN_TO_CALIBRATE = 200
 """Labelled mentions from which on a classifier's probabilities are fitted to them."""
@@ -100,10 +99,6 @@ class TransformerReader:
     @property
     def calibrated(self) -> bool:
         return self.calibration is not None
-
-    @property
-    def needs(self) -> str:
-        return f"the files of {self.name}"
 
     def probabilities(self, texts: Sequence[str], languages: Sequence[str]) -> Array:
         """(n, 3) probabilities of negative, neutral, positive; equal texts are read once."""

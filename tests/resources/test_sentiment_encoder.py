@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from liftos_pipelines.modules.sentiment.reading.adapter import Adapter
@@ -96,3 +97,30 @@ def test_the_artefact_holds_changes_only_and_opening_it_loads_no_torch() -> None
     code = "import sys; from liftos_pipelines.resources.sentiment_encoder import load_encoder; load_encoder(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_more_readers_say_the_same() -> None:
+    one, three = (TextEncoder(packaged_encoder(), default_model_path(), readers=readers) for readers in (1, 3))
+    np.testing.assert_array_equal(one(TEXTS), three(TEXTS))
+
+
+def test_mentions_are_scored_with_mood_irony_and_fine_emotions_in_english_alone() -> None:
+    from liftos_pipelines.modules.sentiment.reading.scoring import Reading, score_mentions
+    from liftos_pipelines.resources.sentiment_model import second_identifier
+
+    packaged, without = open_reader(packaged_model())
+    assert without is None
+    texts = [*TEXTS, "ich bin so froh über das neue Zelt"]
+    frame = pl.DataFrame({"mention_id": texts, "text": texts, "language": ["en"] * len(TEXTS) + ["de"]})
+    scores = score_mentions(frame, Reading(packaged=packaged, fallback=second_identifier()))
+    english, german = scores.head(len(TEXTS)), scores.row(len(TEXTS), named=True)
+    assert english["mood"].null_count() == english["irony"].null_count() == 0
+    fine = [{one["name"] for one in named} for named in english["emotions_fine"]]
+    assert "love" in fine[0]
+    assert "fear" in fine[3]
+    assert "gratitude" in fine[4]
+    assert english["label"].to_list()[:2] == ["positive", "negative"]
+    assert german["mood"] is german["irony"] is None
+    assert german["emotions_fine"] == []
+    assert german["emotions"]["joy"] > german["emotions"]["anger"]
+    assert scores["model_id"][0] == f"{packaged_model().model_id}+{packaged_encoder().encoder_id}"
