@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 from typer.testing import CliRunner
 
 from liftos_pipelines.cli import app
+from liftos_pipelines.resources.mlflow import MlflowResource
+from liftos_pipelines.resources.sentiment_model import load_model
 
 CONFIG = "client: acme\nindustry: retail\nbrand: {name: Acme, products: [Trail tent], competitors: [{name: Globex}]}\n"
 
@@ -44,3 +48,25 @@ def test_training_needs_a_folder_and_says_so(tmp_path: Path) -> None:
     said = CliRunner().invoke(app, ["train", "sentiment", "--data", str(tmp_path / "no"), "--out", str(tmp_path / "m")])
     assert isinstance(said.exception, ValueError)
     assert "no such folder" in str(said.exception)
+
+
+def test_a_training_is_tracked_with_its_figures_and_its_model(home: Path, tmp_path: Path) -> None:
+    """Two invented languages of feeling: labels that the words give away."""
+    rng = np.random.default_rng(3)
+    syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
+    words = ["".join(rng.choice(syllables, 3)) for _ in range(300)]
+    rows = [
+        (" ".join([*rng.choice(words[:240], 5), words[240 + 20 * k + int(rng.integers(20))]]), label, "en")
+        for k, label in enumerate(("negative", "neutral", "positive"))
+        for _ in range(60)
+    ]
+    (tmp_path / "labelled").mkdir()
+    frame = pl.DataFrame(rows, schema=["text", "label", "language"], orient="row")
+    frame.write_csv(tmp_path / "labelled" / "own.csv")
+    out = tmp_path / "model.npz"
+    said = CliRunner().invoke(app, ["train", "sentiment", "--data", str(tmp_path), "--out", str(out), "--track"])
+    assert said.exit_code == 0, said.output
+    runs = MlflowResource().open().search_runs(experiment_names=["packaged"])
+    assert runs["tags.model_id"].to_list() == [load_model(out).model_id]
+    assert runs["params.texts"].to_list() == ["180"]
+    assert any(name.startswith("metrics.") and "macro_f1" in name for name in runs.columns)

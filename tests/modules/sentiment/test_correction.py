@@ -47,7 +47,7 @@ def frames(
     )  # fmt: skip
     names = ("p_negative", "p_neutral", "p_positive")
     scores = pl.DataFrame({"mention_id": ids, "language": language, "abstained": False}).with_columns(
-        **{name: pl.Series(p[:, k]) for k, name in enumerate(names)}
+        **{name: pl.Series(p[:, k]) for k, name in enumerate(names)}, topics=pl.lit(None, pl.List(pl.String))
     )
     return scores, mentions
 

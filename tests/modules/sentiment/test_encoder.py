@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from liftos_pipelines.modules.sentiment.reading.adapter import Adapter, AdapterError, copy_key, held_back, prepare
+from liftos_pipelines.modules.sentiment.reading.calibration import debiased_calibration_error
 from liftos_pipelines.modules.sentiment.reading.emotions import MOODS, EmotionScales, LabelScale
 from liftos_pipelines.modules.sentiment.reading.encoder import (
     HEADS,
@@ -21,7 +22,6 @@ from liftos_pipelines.modules.sentiment.reading.mixing import (
     Heard,
     Mixing,
     cross_fitted,
-    debiased_calibration_error,
     fit_mixing,
     gain,
 )

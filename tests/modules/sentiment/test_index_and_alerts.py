@@ -39,10 +39,14 @@ def rows(
     scores = pl.DataFrame(
         {
             "mention_id": ids,
+            "language": None,
             "p_negative": [0.35 - net / 2 for net in nets],
+            "p_neutral": 0.3,
             "p_positive": [0.35 + net / 2 for net in nets],
             "abstained": False,
-        }
+            "topics": None,
+        },
+        schema_overrides={"language": pl.String, "topics": pl.List(pl.String)},
     )
     return scores, mentions
 
@@ -105,9 +109,13 @@ def test_intervals_cover_when_a_few_authors_post_a_lot() -> None:
 
 
 def test_the_split_of_a_change_adds_up() -> None:
-    before = pl.DataFrame({"campaign": ["a"] * 60 + ["b"] * 40, "net": [0.5] * 60 + [0.0] * 40})
+    before = pl.DataFrame({"campaign": ["a"] * 60 + ["b"] * 40, "net": [0.5] * 60 + [0.0] * 40, "weight": 1.0})
     after = pl.DataFrame(
-        {"campaign": ["a"] * 20 + ["b"] * 70 + ["c"] * 10, "net": [0.5] * 20 + [-0.2] * 70 + [-0.6] * 10}
+        {
+            "campaign": ["a"] * 20 + ["b"] * 70 + ["c"] * 10,
+            "net": [0.5] * 20 + [-0.2] * 70 + [-0.6] * 10,
+            "weight": 1.0,
+        }
     )
     parts = decompose(before, after, "campaign")
     assert parts["change"].sum() == pytest.approx(after["net"].mean() - before["net"].mean())

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from target_sentences import COMPARISONS, CONTRASTS, TOGETHER
 
 from liftos_pipelines.modules.sentiment.reading.encoder import PackagedReader
@@ -89,6 +91,20 @@ def test_strange_texts_are_scored_without_harm() -> None:
     assert set(table("sentiment/mention_scores").columns) - set(found.columns) == {"text_id", "scored_with"}
     sums = found.select(pl.sum_horizontal("p_negative", "p_neutral", "p_positive")).to_series().drop_nulls()
     np.testing.assert_allclose(sums.to_numpy(), 1.0, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.text(max_size=80) | st.binary(max_size=40).map(lambda raw: raw.decode("utf-8", "replace")), max_size=8)
+)
+def test_no_text_stops_the_batch_or_becomes_a_silent_neutral(texts: list[str]) -> None:
+    found = scored(*texts)
+    assert found.height == len(texts)
+    without = found.filter(pl.col("p_neutral").is_null())
+    assert without["reason"].null_count() == 0
+    assert set(without["label"]) <= {"unknown"}
+    sums = found.select(pl.sum_horizontal("p_negative", "p_neutral", "p_positive", ignore_nulls=False)).to_series()
+    assert (sums.drop_nulls() - 1).abs().sum() < 1e-6
 
 
 def test_no_mention_is_an_empty_table_of_the_same_columns() -> None:

@@ -7,7 +7,6 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.surfacing import visibility_shifts
 from liftos_pipelines.modules.surfacing.changes.daily import CITES, daily_series
 from liftos_pipelines.modules.surfacing.changes.shifts import watch_engines
 from liftos_pipelines.tables import table
@@ -24,7 +23,7 @@ def kinds(frame: pl.DataFrame) -> list[tuple[str, str, str]]:
 
 def test_an_engine_that_reweighs_brands_is_an_engine_change() -> None:
     mentions, answers = daily_answers(1, engines=("one", "two"), change_day=CHANGE, shift={"two": ALL_MOVE})
-    found = visibility_shifts(mentions, answers)
+    found = watch_engines(mentions, answers).table
     assert kinds(found) == [("two", "engine", "all")]
     row = found.row(0, named=True)
     assert day_of(CHANGE) <= row["detected_at"].date() <= day_of(CHANGE + 8)
@@ -42,7 +41,7 @@ def test_an_engine_that_reweighs_brands_is_an_engine_change() -> None:
 
 def test_one_brand_that_falls_is_a_brand_change_with_its_size() -> None:
     mentions, answers = daily_answers(2, engines=("one", "two"), change_day=CHANGE, shift={"one": {"Acme": -2.5}})
-    found = visibility_shifts(mentions, answers)
+    found = watch_engines(mentions, answers).table
     assert ("one", "brand", "Acme") in kinds(found)
     assert {kind for _, kind, _ in kinds(found)} == {"brand"}
     assert found.filter(pl.col("brand") == "Acme")["effect"].max() < 0
@@ -52,45 +51,45 @@ def test_the_same_on_every_engine_is_the_world() -> None:
     mentions, answers = daily_answers(
         13, engines=("one", "two"), change_day=CHANGE, shift={"one": ALL_MOVE, "two": ALL_MOVE}
     )
-    assert kinds(visibility_shifts(mentions, answers)) == [("all", "world", "all")]
+    assert kinds(watch_engines(mentions, answers).table) == [("all", "world", "all")]
 
 
 def test_one_brand_on_every_engine_is_that_brand_everywhere() -> None:
     drop = {"Acme": -2.5}
     mentions, answers = daily_answers(4, engines=("one", "two"), change_day=CHANGE, shift={"one": drop, "two": drop})
-    assert ("all", "brand", "Acme") in kinds(visibility_shifts(mentions, answers))
+    assert ("all", "brand", "Acme") in kinds(watch_engines(mentions, answers).table)
 
 
 def test_other_prompts_are_our_own_change() -> None:
     mentions, answers = daily_answers(5, prompts_change=CHANGE)
-    found = visibility_shifts(mentions, answers)
+    found = watch_engines(mentions, answers).table
     assert {kind for _, kind, _ in kinds(found)} == {"own"}
     assert "new prompts" in found["evidence"][0]
 
 
 def test_reworded_prompts_do_not_hide_a_change_of_the_engine() -> None:
     mentions, answers = daily_answers(6, prompts_change=CHANGE, change_day=CHANGE, shift={"one": ALL_MOVE})
-    found = visibility_shifts(mentions, answers)
+    found = watch_engines(mentions, answers).table
     assert [kind for _, kind, _ in kinds(found)] == ["own", "engine"]
 
 
 def test_a_stable_engine_and_a_short_history_are_silent() -> None:
-    assert visibility_shifts(*daily_answers(7)).is_empty()
-    short = visibility_shifts(*daily_answers(8, days=12, change_day=6, shift={"one": ALL_MOVE}))
+    assert watch_engines(*daily_answers(7)).table.is_empty()
+    short = watch_engines(*daily_answers(8, days=12, change_day=6, shift={"one": ALL_MOVE})).table
     assert short.is_empty()
     assert table("surfacing/shifts").conform(short).is_empty()
 
 
 def test_the_same_data_and_seed_give_the_same_shifts() -> None:
     world = daily_answers(9, change_day=CHANGE, shift={"one": ALL_MOVE})
-    assert visibility_shifts(*world).equals(visibility_shifts(*world))
+    assert watch_engines(*world).table.equals(watch_engines(*world).table)
 
 
 def test_a_recorded_parser_version_that_changes_with_the_series_is_our_own_change() -> None:
     mentions, answers = daily_answers(11, change_day=CHANGE, shift={"one": ALL_MOVE})
     late = pl.col("asked_at").dt.date() >= day_of(CHANGE)
     version = pl.when(late).then(pl.lit("2")).otherwise(pl.lit("1")).alias("parser_version")
-    found = visibility_shifts(mentions, answers.with_columns(version))
+    found = watch_engines(mentions, answers.with_columns(version)).table
     assert kinds(found) == [("one", "own", "all")]
     assert "parser_version changed from 1 to 2" in found["evidence"][0]
 
@@ -101,7 +100,7 @@ def test_a_recorded_model_that_changes_with_the_series_is_evidence_and_one_that_
     def evidence(day: int) -> str:
         late = pl.col("asked_at").dt.date() >= day_of(day)
         model = pl.when(late).then(pl.lit("m-2")).otherwise(pl.lit("m-1")).alias("model")
-        found = visibility_shifts(mentions, answers.with_columns(model))
+        found = watch_engines(mentions, answers.with_columns(model)).table
         assert kinds(found) == [("one", "engine", "all")]
         return str(found["evidence"][0])
 
@@ -120,7 +119,7 @@ def confusion(worlds: int) -> dict[str, list[set[tuple[str, str, str]]]]:
     }
     result = {}
     for kind, world in kinds_of.items():
-        found = (visibility_shifts(*daily_answers(200 + seed, **world)) for seed in range(worlds))  # type: ignore[arg-type]
+        found = (watch_engines(*daily_answers(200 + seed, **world)).table for seed in range(worlds))  # type: ignore[arg-type]
         result[kind] = [set(kinds(frame.filter(pl.col("detected_at").dt.date() >= day_of(CHANGE)))) for frame in found]
     return result
 
