@@ -40,7 +40,11 @@ LOW_CONFIDENCE = "low confidence"
 EMOTION_LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "pt")
 """Where texts with known emotions were to be had for the n-gram head."""
 BATCH = 5_000
-_SCHEMA = table("sentiment/mention_scores").columns
+_SCORED = {
+    name: dtype
+    for name, dtype in table("sentiment/mention_scores").columns.items()
+    if name not in ("text_id", "scored_with")  # which say when to score again, and are the caller's
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +112,7 @@ def score_mentions(mentions: pl.DataFrame, reading: Reading, subjects: Subjects 
     parts = [
         _score_batch(mentions.slice(start, BATCH), reading, subjects) for start in range(0, mentions.height, BATCH)
     ]
-    schema = {name: dtype for name, dtype in _SCHEMA.items() if name not in ("text_id", "scored_with")}
-    return pl.concat(parts).select(*schema) if parts else pl.DataFrame(schema=schema)
+    return pl.concat(parts) if parts else pl.DataFrame(schema=_SCORED)
 
 
 def net_sentiment(texts: Sequence[str], reading: Reading) -> Array:
@@ -182,7 +185,7 @@ def _score_batch(mentions: pl.DataFrame, reading: Reading, subjects: Subjects) -
             ],
             "model_id": [reading.model_id] * len(texts),
         },
-        schema_overrides={name: _SCHEMA[name] for name in ("mixed", "topics", "targets", *_EMOTIONAL)},
+        schema=_SCORED,
         strict=False,
     )
 
@@ -205,9 +208,6 @@ def _languages(
     ask = [i for i, (code, reason) in enumerate(zip(given, reasons, strict=True)) if code is None and reason is None]
     answers = dict(zip(ask, identify([texts[i] for i in ask], own[ask], fallback), strict=True))
     return [given[i] or answers.get(i, UNKNOWN) for i in range(len(texts))]
-
-
-_EMOTIONAL = ("emotions", "emotion_groups", "emotions_fine", "mood", "mood_probability", "irony")
 
 
 def _emotion_columns(
