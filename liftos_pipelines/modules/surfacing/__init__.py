@@ -7,7 +7,6 @@ from liftos_pipelines.modules.surfacing.advice.recommendations import recommenda
 from liftos_pipelines.modules.surfacing.answers.answer import Answer, parse_answer
 from liftos_pipelines.modules.surfacing.answers.impression import word_position_impression
 from liftos_pipelines.modules.surfacing.answers.mentions import SentimentScorer, answer_mentions
-from liftos_pipelines.modules.surfacing.changes.shifts import visibility_shifts
 from liftos_pipelines.modules.surfacing.pages.audit import DIMENSIONS, audit_pages, measured_share
 from liftos_pipelines.modules.surfacing.visibility.counts import METRICS
 
@@ -21,6 +20,5 @@ __all__ = [
     "measured_share",
     "parse_answer",
     "recommendations",
-    "visibility_shifts",
     "word_position_impression",
 ]

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ from liftos_pipelines.modules.sentiment.reading.emotions import (
     read_emotions,
 )
 from liftos_pipelines.modules.sentiment.reading.irony import NO_WIDENING, Widening
-from liftos_pipelines.modules.sentiment.reading.linear import softmax
 from liftos_pipelines.modules.sentiment.reading.mixing import Heard, Mixing
 from liftos_pipelines.modules.sentiment.reading.model import LABELS, ModelError, SentimentModel
 
@@ -44,8 +43,7 @@ class SentimentReader(Protocol):
     """Anything that reads sentiment: the packaged tiers, or a transformer of the user's own.
 
     `model_id` names the exact weights; `origin` says whose they are; `languages` are the codes it may be asked for,
-    None for any; `calibrated` says whether its probabilities were fitted to held-out labels; `needs` says in words
-    what must be on the machine.
+    None for any; `calibrated` says whether its probabilities were fitted to held-out labels.
     """
 
     @property
@@ -59,9 +57,6 @@ class SentimentReader(Protocol):
 
     @property
     def calibrated(self) -> bool: ...
-
-    @property
-    def needs(self) -> str: ...
 
     def probabilities(self, texts: Sequence[str], languages: Sequence[str]) -> Array:
         """(n, 3) probabilities of negative, neutral, positive."""
@@ -266,10 +261,6 @@ class PackagedReader:
         read = self.encoder.abstain_by_language
         return np.asarray([read.get(code, one) for code, one in zip(languages, own, strict=True)], dtype=float)
 
-    @property
-    def needs(self) -> str:
-        return "nothing" if self.encoder is None else f"the weights of {self.encoder.adapter.base}"
-
     def encodes(self, language: str) -> bool:
         """Whether texts in this language go through the encoder."""
         one = self.encoder
@@ -322,14 +313,6 @@ class PackagedReader:
             len(texts),
         )
         return Reading(probabilities=p, encoded=wanted, emotions=emotions)
-
-
-EncoderChoice = Literal["auto", "never"]
-
-
-def encoder_probabilities(encoder: SentimentEncoder, features: Features) -> Array:
-    """(n, 3) what the encoder alone says, uncalibrated; for comparison."""
-    return softmax(encoder.logits(features)["sentiment"])
 
 
 def _scale_facts(scale: LabelScale) -> dict[str, list[float]]:

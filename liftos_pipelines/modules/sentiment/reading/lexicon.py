@@ -112,20 +112,6 @@ class Lexicon:
                     out[row, code * width : (code + 1) * width] = readings
         return out
 
-    def negated(self, text: str) -> list[str]:
-        """The words of a normalised text that stand in the scope of a negator of any list: features of their own."""
-        words: list[str] = []
-        left = 0
-        for word in text.split(" "):
-            if word in _CLAUSE_ENDS:
-                left = 0
-            elif any(kind == "negate" for _, kind, _ in self._meaning(word)):
-                left = SCOPE
-            elif left:
-                left -= 1
-                words.append(word)
-        return words
-
     def telling_words(self, text: str) -> dict[str, int]:
         """How many words of a normalised text are small words of one language and of no other, by language."""
         counts: dict[str, int] = {}

@@ -72,7 +72,7 @@ def sentence(ladder: Ladder) -> str:
             f"over {events.horizon * series.step} days (90 % {_size(events.pooled_low, series.logged)} to "
             f"{_size(events.pooled_high, series.logged)})."
         )
-    if (claims.reverse_as_strong or claims.follows is not None) and claims.follows is not None:
+    if claims.follows is not None:
         text += f" Sentiment comes {-claims.follows * series.step} days later."
     return f"{text} {power_words(ladder)}".strip()
 

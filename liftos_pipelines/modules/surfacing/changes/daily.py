@@ -23,8 +23,6 @@ FEATURES = (
     "domain_run_agreement",
 )
 """What an engine change moves whichever brands are tracked; `docs/modules/surfacing.md` defines each."""
-RARE = "rare_brands"
-"""A series made of the brands that are too rare to be watched one by one."""
 CITES = "cites "
 MIN_CITATIONS = 10
 """A host cited less often than this over an engine's whole history is no series."""

@@ -76,18 +76,18 @@ def date_change(
         best=best,
         first=int(candidates[inside].min()),
         last=int(candidates[inside].max()),
-        slope_gain=_slope_gain(unit, weights, max(begin, best - windows.base), best, end),
+        slope_gain=_slope_gain(unit, weights, max(begin, best - windows.base), end),
     )
 
 
-def _slope_gain(unit: FloatArray, weights: FloatArray, begin: int, best: int, end: int) -> float:
+def _slope_gain(unit: FloatArray, weights: FloatArray, begin: int, end: int) -> float:
     """Log-likelihood of the best straight slope over the span, over that of the best break in it."""
     y, w = unit[begin:end], weights[begin:end]
     if y.shape[0] < 4:
         return -np.inf
     t = np.arange(y.shape[0])
     steps = [np.where(t >= at, 1.0, 0.0) for at in range(2, y.shape[0])]
-    slopes = [np.maximum(t - at, 0.0) for at in range(0, max(1, y.shape[0] * 2 // 3))]
+    slopes = [np.maximum(t - at, 0.0) for at in range(max(1, y.shape[0] * 2 // 3))]
     return _best_fit(slopes, y, w) - _best_fit(steps, y, w)
 
 

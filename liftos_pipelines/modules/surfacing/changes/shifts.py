@@ -112,11 +112,6 @@ class _Shift:
     evidence: str
 
 
-def visibility_shifts(mentions: pl.DataFrame, answers: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
-    """The table of `watch_engines`."""
-    return watch_engines(mentions, answers, seed=seed).table
-
-
 def watch_engines(
     mentions: pl.DataFrame,
     answers: pl.DataFrame,

@@ -26,7 +26,6 @@ DEFINITIONS: Mapping[str, str] = {
 }
 METRICS = tuple(DEFINITIONS)
 """More repeats raise `prompt_coverage` by themselves; `prompt_majority` they do not."""
-UNITS = ("answers", "mentioned", "first", "three", "wins", "contested", "citable", "citing", "pages", "own_pages")
 
 
 @dataclass(frozen=True, kw_only=True)

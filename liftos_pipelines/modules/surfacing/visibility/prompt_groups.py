@@ -10,7 +10,6 @@ from liftos_pipelines.tables import ALL
 from liftos_pipelines.text import Name, NameFinder, words
 
 BRANDED, UNBRANDED = "branded", "unbranded"
-DIMENSIONS = ("intent", "stage", "wording")
 GROUP_COLUMNS: dict[str, pl.DataType] = {"prompt_id": pl.String(), "dimension": pl.String(), "group": pl.String()}
 
 
