@@ -16,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftos_pipelines.bench.figure import Figure, NoData, unmeasured
-from liftos_pipelines.modules.sentiment.reading.calibration import expected_calibration_error, macro_f1
+from liftos_pipelines.modules.sentiment.reading.calibration import (
+    debiased_calibration_error,
+    expected_calibration_error,
+    macro_f1,
+)
 from liftos_pipelines.modules.sentiment.reading.emotions import (
     BASIC,
     BASIC_OF,
@@ -30,7 +34,7 @@ from liftos_pipelines.modules.sentiment.reading.emotions import (
     together,
 )
 from liftos_pipelines.modules.sentiment.reading.encoder import SentimentEncoder
-from liftos_pipelines.modules.sentiment.reading.mixing import cross_fitted, debiased_calibration_error
+from liftos_pipelines.modules.sentiment.reading.mixing import cross_fitted
 from liftos_pipelines.modules.sentiment.reading.model import SentimentModel
 
 Array = NDArray[np.float64]

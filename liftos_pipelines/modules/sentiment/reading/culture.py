@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from liftos_pipelines.modules.sentiment.reading.model import LABELS
 from liftos_pipelines.modules.sentiment.reading.normalise import LAUGHTER, normalise
+from liftos_pipelines.stats import wilson_interval
 
-Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 CONVENTIONS = ("laughter", "honorific", "elongation", "emoji")
@@ -70,7 +70,7 @@ def convention_rates(texts: Sequence[str], languages: Sequence[str]) -> pl.DataF
         for name in CONVENTIONS:
             known = name != "honorific" or code in _HONORIFICS
             rate = float(flags[name][mine].mean()) if known else None
-            low, high = _wilson(rate, n) if rate is not None else (None, None)
+            low, high = wilson_interval(rate * n, n) if rate is not None else (None, None)
             rows.append(
                 {"language": code, "convention": name, "n": n, "rate": rate, "low": low, "high": high}
             )  # fmt: skip
@@ -188,10 +188,3 @@ def _lift(used: Flags, of_class: Flags, rng: np.random.Generator) -> tuple[float
     lifts = drawn[:, 0] / both - (drawn[:, 0] + drawn[:, 2]) / n
     low, high = np.quantile(lifts, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(cells[0] / (cells[0] + cells[1]) - of_class.mean()), float(low), float(high)
-
-
-def _wilson(rate: float, n: int) -> tuple[float, float]:
-    z = 1.6448536269514722
-    centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))

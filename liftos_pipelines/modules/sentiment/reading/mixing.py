@@ -136,22 +136,5 @@ def gain(fast: Array, mixed: Array, labels: Ints, *, seed: int, replicates: int 
     return float(fall.mean()), float(low), float(high)
 
 
-def debiased_calibration_error(confidence: Array, correct: NDArray[np.bool_], bins: int = 10) -> float:
-    """Calibration error without the part that chance alone gives, never below zero.
-
-    Squared gaps of equally filled bins, each less the variance of its accuracy; the root of their weighted mean. A
-    perfectly calibrated model has a plain error well above zero on a few hundred texts; this one is near zero there.
-    Source: Kumar, Liang and Ma (2019), Verified uncertainty calibration.
-    """
-    if confidence.size < 2 * bins:
-        return float("nan")
-    total = 0.0
-    for part in np.array_split(np.argsort(confidence, kind="stable"), bins):
-        accuracy = float(correct[part].mean())
-        gap = float(confidence[part].mean()) - accuracy
-        total += part.size * (gap**2 - accuracy * (1 - accuracy) / (part.size - 1))
-    return float(np.sqrt(max(0.0, total / confidence.size)))
-
-
 def _log(probabilities: Array) -> Array:
     return np.asarray(np.log(np.clip(probabilities, 1e-9, 1.0)))
