@@ -25,6 +25,9 @@ MAJORITY = 0.4
 WEAK = 0.4
 """A second identifier less sure than this has no opinion: romanised Hindi gets such answers."""
 
+_DIALECTS = {"ary": "ar", "arz": "ar"}
+"""Moroccan and Egyptian Arabic, which the second identifier tells apart and the classifier does not."""
+
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f]")
 # Letters that Persian and Urdu have and Arabic has not.
@@ -122,6 +125,7 @@ def identify(texts: Sequence[str], probabilities: Array, fallback: Fallback | No
 
 def _second_opinion(text: str, own: str | None, sure: float, fallback: Fallback) -> str:
     other, other_sure = fallback(text)
+    other = _DIALECTS.get(other, other)
     if other == own and own is not None:
         return own
     # Between languages that the model knows its own majority decides: no public identifier knows romanised Hindi.
