@@ -277,7 +277,7 @@ def _frames(p: Array, days: NDArray[np.int64]) -> tuple[pl.DataFrame, pl.DataFra
         schema=table("sources/mentions").columns,
     )  # fmt: skip
     scores = {"mention_id": ids, "language": ["en"] * len(ids)} | {name: p[:, k] for k, name in enumerate(names)}
-    return pl.DataFrame(scores), mentions
+    return pl.DataFrame(scores).with_columns(topics=pl.lit(None, pl.List(pl.String))), mentions
 
 
 HOURLY = DetectorSettings(

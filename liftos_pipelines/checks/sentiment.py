@@ -36,8 +36,7 @@ def probabilities_sound(mention_scores: pl.DataFrame) -> dg.AssetCheckResult:
     unsound = mention_scores.filter((total - 1).abs() > TOLERANCE).height
     without = mention_scores.filter(pl.col("p_negative").is_null())
     silent = without.filter((pl.col("label") != "unknown") | ~pl.col("abstained")).height
-    if "reason" in without.columns:
-        silent += without["reason"].null_count()
+    silent += without["reason"].null_count()
     return dg.AssetCheckResult(
         passed=unsound == 0 and silent == 0,
         metadata={"rows_unsound": float(unsound), "rows_without_reason": float(silent)},

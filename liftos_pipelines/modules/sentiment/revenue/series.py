@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.tables import ALL
+from liftos_pipelines.modules.sentiment.watch.index import total_of
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -103,7 +103,7 @@ def link_series(
     values, revenue = np.full(length, np.nan), np.full(length, np.nan)
     values[place], revenue[place] = totals["outcome"].to_numpy(), totals["revenue"].to_numpy()
     grid = pl.DataFrame({"period": dates, "at": np.arange(length)}).sort("period")
-    net, variance = _by_period(_total(index), grid, step, length)
+    net, variance = _by_period(total_of(index), grid, step, length)
     block, names = _drivers(grid, step, media, controls, values, revenue, holidays)
     positive = bool((values[np.isfinite(values)] > 0).all())
     series = LinkSeries(
@@ -155,11 +155,6 @@ def _same_geos(
     if len(partial) == seen.height:
         return outcome, media, controls
     return tuple(frame.filter(~pl.col("geo").is_in(partial)) for frame in (outcome, media, controls))  # type: ignore[return-value]
-
-
-def _total(index: pl.DataFrame) -> pl.DataFrame:
-    groups = [name for name in ("campaign_id", "source", "language", "topic") if name in index.columns]
-    return index.filter(pl.all_horizontal(pl.col(name) == ALL for name in groups))
 
 
 def _by_period(days: pl.DataFrame, grid: pl.DataFrame, step: int, length: int) -> tuple[Array, Array]:
@@ -290,11 +285,8 @@ def _reduced(block: Array, most: int) -> Array:
 def _shocks(alerts: pl.DataFrame, grid: pl.DataFrame, step: int) -> tuple[int, ...]:
     if alerts.is_empty():
         return ()
-    began = pl.coalesce("window_start", pl.col("detected_at").dt.date()) if "window_start" in alerts.columns else (
-        pl.col("detected_at").dt.date()
-    )  # fmt: skip
     places = (
-        alerts.select(date=began)
+        alerts.select(date=pl.coalesce("window_start", pl.col("detected_at").dt.date()))
         .drop_nulls()
         .sort("date")
         .join_asof(grid.select("at", date="period", period="period"), on="date", strategy="backward")

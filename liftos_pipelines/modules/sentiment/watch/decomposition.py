@@ -43,11 +43,8 @@ def decompose(before: pl.DataFrame, after: pl.DataFrame, by: str) -> pl.DataFram
 
     Parameters
     ----------
-    before, after : columns `by`, net, and weight (what a row counts for; 1 where the column is absent)
+    before, after : columns `by`, net, and weight (what a row counts for)
     """
-    before, after = (
-        part if "weight" in part.columns else part.with_columns(weight=pl.lit(1.0)) for part in (before, after)
-    )
     groups = sorted(set(before[by]) | set(after[by]))
     tables = [_sums(part, by, groups) for part in (before, after)]
     level, mix, shares0, shares1 = _split(*tables[0], *tables[1])

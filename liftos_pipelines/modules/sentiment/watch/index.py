@@ -104,21 +104,15 @@ def scored_mentions(
     """
     dated = mentions.drop_nulls("published_at")
     timely = dated if now is None else dated.filter(pl.col("published_at") <= now)
-    columns = ["mention_id", "language", "p_negative", "p_neutral", "p_positive", "abstained", "topics"]
+    columns = ["mention_id", "language", "p_negative", "p_neutral", "p_positive", "topics"]
     rows = (
         timely.select("mention_id", "published_at", "source", "author", "campaign_id", "engagement", "rating", "text")
-        .join(scores.select([name for name in columns if name in scores.columns]), on="mention_id", how="inner")
+        .join(scores.select(columns), on="mention_id", how="inner")
         .with_columns(
             date=pl.col("published_at").dt.date(),
             author=pl.coalesce("author", pl.concat_str(pl.lit("\x00"), "mention_id")),
         )
     )
-    if "topics" not in rows.columns:
-        rows = rows.with_columns(topics=pl.lit(None, pl.List(pl.String)))
-    if "p_neutral" not in rows.columns:
-        rows = rows.with_columns(p_neutral=1 - pl.col("p_negative") - pl.col("p_positive"))
-    if "language" not in rows.columns:
-        rows = rows.with_columns(language=pl.lit(None, pl.String))
     once = rows.unique(["author", "text", "date"], keep="first", maintain_order=True)
     known_rows = once.drop_nulls("p_negative")
     rated, of_rated = _from_ratings(known_rows)
@@ -200,8 +194,7 @@ def net_sentiment_by_day(scored: Scored) -> DailyIndex:
 
 def total_of(index: pl.DataFrame) -> pl.DataFrame:
     """The rows of the total: all campaigns, sources, languages and topics together."""
-    present = [name for name in GROUPS if name in index.columns]
-    return index.filter(pl.all_horizontal(pl.col(name) == ALL for name in present))
+    return index.filter(pl.all_horizontal(pl.col(name) == ALL for name in GROUPS))
 
 
 def _cells(rows: pl.DataFrame, split: tuple[str, ...]) -> pl.DataFrame:

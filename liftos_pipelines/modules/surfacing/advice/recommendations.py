@@ -123,7 +123,7 @@ def with_history(current: pl.DataFrame, earlier: pl.DataFrame) -> pl.DataFrame:
     current = current.with_columns(arises=pl.lit(True))
     if earlier.is_empty() or not {"rule", "advised_at"} <= set(earlier.columns):
         return current
-    # The lake drops columns that hold no value.
+    # Advice that an earlier version gave may lack columns.
     earlier = earlier.with_columns(
         pl.lit(None, dtype=dtype).alias(name) for name, dtype in columns.items() if name not in earlier.columns
     ).select(list(columns))
@@ -225,11 +225,11 @@ def _complete(
 
 
 def _from_audit(audit: pl.DataFrame, answers: pl.DataFrame) -> list[dict[str, Any]]:
-    if audit.is_empty() or "failed" not in audit.columns:
+    if audit.is_empty():
         return []
     sites = audit.with_columns(site=pl.col("url").map_elements(site_of, return_dtype=pl.String))
     pages = dict(sites.group_by("site").agg(pl.col("url").n_unique()).iter_rows())
-    titles = dict(audit.select("url", "title").unique("url").iter_rows()) if "title" in audit.columns else {}
+    titles = dict(audit.select("url", "title").unique("url").iter_rows())
     failures = (
         sites.filter(pl.col("dimension").is_in(list(DIMENSIONS)))
         .explode("failed", empty_as_null=True)

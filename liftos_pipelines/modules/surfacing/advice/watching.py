@@ -286,7 +286,7 @@ def _others(spans: Mapping[str, tuple[datetime, list[str]]], identity: str, at: 
 
 def _fixes(audit: pl.DataFrame) -> dict[tuple[str, str], date]:
     """(rule, site) -> the first day a failing check was seen to pass."""
-    if audit.is_empty() or "fixed" not in audit.columns:
+    if audit.is_empty():
         return {}
     rows = audit.select("url", "dimension", "fixed").explode("fixed", empty_as_null=True).drop_nulls("fixed")
     found: dict[tuple[str, str], date] = {}

@@ -226,12 +226,11 @@ def _before(earlier: pl.DataFrame | None) -> dict[str, Before]:
 
 def _fixed(earlier: pl.DataFrame | None) -> dict[tuple[str, str], tuple[list[str], dict[str, date]]]:
     """(url, dimension) -> what failed last time, and what had been fixed before."""
-    if earlier is None or "failed" not in earlier.columns:
+    if earlier is None or not {"failed", "fixed"} <= set(earlier.columns):
         return {}
-    fixed = pl.col("fixed") if "fixed" in earlier.columns else pl.lit([], dtype=pl.List(_FIX)).alias("fixed")
     return {
         (url, dimension): (list(failed or []), {fix["check"]: fix["on"] for fix in fixes or []})
-        for url, dimension, failed, fixes in earlier.select("url", "dimension", "failed", fixed).iter_rows()
+        for url, dimension, failed, fixes in earlier.select("url", "dimension", "failed", "fixed").iter_rows()
     }
 
 
