@@ -1,4 +1,5 @@
 """The look that all pages of LiftOS share: one stylesheet, light, dark and on paper; every text pair has AA contrast.
+And how a picture stands in the metadata of an asset.
 
 Pages are single files: no script, nothing fetched. A page may add rules of its own after these.
 """
@@ -6,6 +7,13 @@ Pages are single files: no script, nothing fetched. A page may add rules of its 
 # ruff: noqa: E501 (a rule reads better unbroken)
 
 from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLE = """
 :root{--ground:#fff;--card:#f6f7f9;--ink:#16191d;--soft:#4a525c;--line:#c9ced6;
@@ -60,3 +68,10 @@ table.stack td[data-label]::before{content:attr(data-label) ": ";color:var(--sof
 body{font-size:10pt}main{max-width:none;padding:0}.panel,.promise,tr,li{break-inside:avoid}h2{break-after:avoid}
 .word{border:1px solid currentColor}.panels{grid-template-columns:1fr 1fr}@page{margin:14mm}}
 """
+
+
+def markdown_image(figure: Figure, title: str, dpi: int = 80) -> str:
+    """A Markdown image that holds the picture itself."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"

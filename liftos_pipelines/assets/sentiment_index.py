@@ -1,7 +1,7 @@
 """Lift Sentiment watches: scores become a daily index, and drops of it become alerts and events."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -15,12 +15,16 @@ from liftos_pipelines.modules.sentiment.watch.index import (
     scored_mentions,
     total_of,
 )
+from liftos_pipelines.page_style import markdown_image
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource
 from liftos_pipelines.resources.sentiment_reading import open_reading
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Spine
 from liftos_pipelines.spine.payloads import SentimentDropDetected
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PICTURES = 3
 """Alerts that are pictured: the newest that lead."""
@@ -132,7 +136,7 @@ def _in_words(newest: pl.DataFrame) -> str:
 
 
 def _alert_metadata(report: AlertReport, index: pl.DataFrame) -> dict[str, Any]:
-    from liftos_pipelines.modules.sentiment.watch.index_plots import alert_figure, markdown
+    from liftos_pipelines.modules.sentiment.watch.index_plots import alert_figure
 
     leads = report.leads.sort("detected_at", descending=True)
     said: dict[str, Any] = {
@@ -149,12 +153,16 @@ def _alert_metadata(report: AlertReport, index: pl.DataFrame) -> dict[str, Any]:
     if report.alerts.height:
         said |= _picture("alerts_by_week", index, report.alerts)
         for number, row in enumerate(leads.head(PICTURES).iter_rows(named=True), start=1):
-            said[f"alert_{number}"] = dg.MetadataValue.md(markdown(alert_figure(index, row), row["explanation"]))
+            said[f"alert_{number}"] = _image(alert_figure(index, row), row["explanation"])
     return said
 
 
 def _picture(name: str, index: pl.DataFrame, alerts: pl.DataFrame | None) -> dict[str, Any]:
-    from liftos_pipelines.modules.sentiment.watch.index_plots import index_figure, markdown
+    from liftos_pipelines.modules.sentiment.watch.index_plots import index_figure
 
     figure = index_figure(index, alerts)
-    return {} if figure is None else {name: dg.MetadataValue.md(markdown(figure, "Net sentiment by week"))}
+    return {} if figure is None else {name: _image(figure, "Net sentiment by week")}
+
+
+def _image(figure: "Figure", title: str) -> dg.MetadataValue:
+    return dg.MetadataValue.md(markdown_image(figure, title, dpi=75))

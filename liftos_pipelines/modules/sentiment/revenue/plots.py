@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from liftos_pipelines.modules.sentiment.revenue.ladder import Ladder
 from liftos_pipelines.modules.sentiment.revenue.predict import Gain
+from liftos_pipelines.page_style import markdown_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +28,7 @@ def ladder_picture(ladder: Ladder, title: str) -> str | None:
     _gains(panels[1], ladder)
     _events(panels[2], ladder)
     figure.suptitle(title, fontsize=10)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    return f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    return markdown_image(figure, title)
 
 
 def _correlations(axes: Axes, ladder: Ladder) -> None:

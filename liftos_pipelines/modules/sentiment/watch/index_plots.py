@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -111,13 +109,6 @@ def alert_figure(index: pl.DataFrame, alert: dict[str, Any]) -> Figure:
     right.set_title("part of the fall, 90 % interval", loc="left", fontsize=9)
     right.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.3, -0.08), ncols=2)
     return figure
-
-
-def markdown(figure: Figure, title: str, dpi: int = 75) -> str:
-    """A Markdown image that holds the picture itself."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
 def _weekly(days: pl.DataFrame) -> pl.DataFrame:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import polars as pl
+
+from liftos_pipelines.page_style import markdown_image
 
 INK, REST = "#1f4e79", "#9db8d2"
 SHOWN = 25
@@ -51,6 +50,4 @@ def mention_rates_plot(rates: pl.DataFrame) -> str:
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.set_xlabel("answers that name the brand, %")
     axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return f"![Answers that name each brand](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    return markdown_image(figure, "Answers that name each brand", dpi=100)

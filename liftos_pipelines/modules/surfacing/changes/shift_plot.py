@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from liftos_pipelines.modules.surfacing.changes.shifts import ShiftReport
+from liftos_pipelines.page_style import markdown_image
 from liftos_pipelines.tables import ALL
 
 if TYPE_CHECKING:
@@ -26,9 +25,7 @@ def shift_plot(report: ShiftReport) -> str:
     figure = shift_figure(report)
     if figure is None:
         return ""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    return f"![Score by day and alarms](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    return markdown_image(figure, "Score by day and alarms")
 
 
 def shift_figure(report: ShiftReport) -> Figure | None:

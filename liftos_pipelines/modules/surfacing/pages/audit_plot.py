@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import polars as pl
 
 from liftos_pipelines.modules.surfacing.pages.audit import DIMENSIONS, OVERALL
+from liftos_pipelines.page_style import markdown_image
 
 INK, REST = "#1f4e79", "#9db8d2"
 
@@ -50,6 +48,4 @@ def scores_plot(audit: pl.DataFrame) -> str:
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.set_xlabel("mean score of the pages, 0 to 100")
     axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return f"![Page audit by dimension](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    return markdown_image(figure, "Page audit by dimension", dpi=110)
