@@ -28,7 +28,13 @@ from liftos_pipelines.tables import TABLES
 
 # A short fit: what is tested here is the way of the data, not the posterior's last digit.
 SHORT_FIT = "causal: {chains: 2, draws: 250, tune: 300}\n"
-MAY_BE_EMPTY = ("eval/root_causes", "causal/patterns", "causal/scenarios", "causal/scenario_weeks")
+MAY_BE_EMPTY = (
+    "eval/root_causes",
+    "causal/patterns",
+    "causal/scenarios",
+    "causal/scenario_weeks",
+    "surfacing/recommendation_outcomes",
+)  # nobody has acted on advice there
 CHEAP = "sources/*,sentiment/*,surfacing/*,llm/*,causal/impact,agentic/*"
 
 

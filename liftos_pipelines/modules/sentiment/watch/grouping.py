@@ -1,13 +1,14 @@
 """Which alerts say the same thing: the fall of one campaign also shows in the total, its language and its topics.
 
 Alerts of the same days are compared by their mentions. An alert is part of another when the other's mentions make at
-least half of its fall, and the rest fell less than half as much or not beyond chance. What one stream explains is led
-by that stream, a campaign before a topic before a source before a language; a fall of the total that no one stream
-explains leads all the others.
+least half of its fall, and the rest fell less than half as much or not beyond chance. The stream that explains most
+of the others leads them, a campaign before a topic before a source before a language; a fall of the total that no one
+stream explains leads all the others.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -20,6 +21,8 @@ LEADS_FIRST = (CAMPAIGN, TOPIC, SOURCE, LANGUAGE, TOTAL)
 
 JOIN_DAYS = 7
 """Windows at most so many days apart are of the same time."""
+WORSE = 3.0
+"""A later fall that costs the brand so many times the points of all before it is news, not more of the same."""
 MOST = 0.5
 """Share of a fall that the mentions which explain it make, and how much less the others fell, at least."""
 CHANCE = 3.0
@@ -50,29 +53,42 @@ def led_by(falls: Sequence[Fall], belongs: Callable[[str, str], pl.Expr]) -> dic
     """
     found: dict[str, str | None] = {}
     for together in _same_time(falls):
-        leads: list[Fall] = []
         total = next((fall for fall in together if fall.kind == TOTAL), None)
-        others = sorted(
-            (fall for fall in together if fall.kind != TOTAL),
-            key=lambda fall: (LEADS_FIRST.index(fall.kind), -fall.severity, fall.name),
-        )
-        if total is not None and not any(_explains(other, total, belongs) for other in others):
-            found |= {fall.alert_id: total.alert_id for fall in others} | {total.alert_id: None}
+        explained = {
+            lead.alert_id: {fall.alert_id for fall in together if fall is not lead and _explains(lead, fall, belongs)}
+            for lead in together
+        }
+        if total is not None and not any(total.alert_id in ids for ids in explained.values()):
+            found |= {fall.alert_id: total.alert_id for fall in together} | {total.alert_id: None}
             continue
-        for fall in [*others, *([total] if total is not None else [])]:
-            lead = next((lead for lead in leads if _explains(lead, fall, belongs)), None)
-            found[fall.alert_id] = lead.alert_id if lead else None
-            if lead is None:
-                leads.append(fall)
+        left = {fall.alert_id: fall for fall in together}
+        while left:
+            # Whoever explains most of what is left leads it.
+            lead = max(
+                left.values(),
+                key=lambda fall: (
+                    len(explained[fall.alert_id] & left.keys()),
+                    -LEADS_FIRST.index(fall.kind),
+                    fall.severity,
+                    fall.name,
+                ),
+            )
+            parts = explained[lead.alert_id] & left.keys()
+            found |= {part: lead.alert_id for part in parts} | {lead.alert_id: None}
+            left = {alert_id: fall for alert_id, fall in left.items() if alert_id not in {*parts, lead.alert_id}}
     return found
 
 
 def _same_time(falls: Sequence[Fall]) -> list[list[Fall]]:
-    """Alerts in runs whose windows overlap or nearly do; a stream's second alert begins a run of its own."""
+    """Alerts in runs whose windows overlap or nearly do.
+
+    A stream's second alert begins a run of its own, and so does a far worse fall that began when another was over.
+    """
     runs: list[list[Fall]] = []
     until = date.min
     for fall in sorted(falls, key=lambda fall: (fall.start, fall.end, fall.alert_id)):
         again = bool(runs) and any((fall.kind, fall.name) == (other.kind, other.name) for other in runs[-1])
+        again = again or (bool(runs) and _far_worse(fall, runs[-1]))
         if runs and not again and fall.start <= until + timedelta(days=JOIN_DAYS):
             runs[-1].append(fall)
             until = max(until, fall.end)
@@ -80,6 +96,16 @@ def _same_time(falls: Sequence[Fall]) -> list[list[Fall]]:
             runs.append([fall])
             until = fall.end
     return runs
+
+
+def _far_worse(fall: Fall, before: Sequence[Fall]) -> bool:
+    later = fall.start >= min(other.end for other in before)
+    return later and _lost(fall) >= WORSE * max(_lost(other) for other in before)
+
+
+def _lost(fall: Fall) -> float:
+    """Points of the brand's index lost, up to a scale: what severity is made of."""
+    return -math.log1p(-min(fall.severity, 1 - 1e-12))
 
 
 def _explains(lead: Fall, fall: Fall, belongs: Callable[[str, str], pl.Expr]) -> bool:

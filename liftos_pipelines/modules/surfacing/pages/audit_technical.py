@@ -156,8 +156,6 @@ def freshness(page: Page, site: Site, before: Before | None, now: date) -> Findi
     note = f"{which} {stated}, {max(age, 0)} days old"
     if lastmod:
         note += f"; sitemap {lastmod}"
-    if before is not None and before.content_hash is not None:
-        note += "; content " + ("as before" if before.content_hash == page.content_hash else "changed")
     found = checks(held, note)
     # A date counts for as much as it can be believed: its age, times the share of the other dates that agree with it.
     agreeing = [float(value) for name, value in held.items() if value is not None and name != "updated within a year"]
