@@ -163,7 +163,11 @@ def test_carry_over_is_found_where_it_is() -> None:
     [
         ({}, 40),
         ({"carry": 0.5}, 40),
-        ({"carry": 0.8}, 30),
+        pytest.param(
+            {"carry": 0.8},
+            30,
+            marks=pytest.mark.xfail(strict=True, reason="days that hang together by .8: 1.7 a year where 1 is stated"),
+        ),
         ({"carry": 0.5, "common_sd": 0.15}, 30),
         ({"prompts": 132, "runs": 1}, 20),
         ({"prompts": 10}, 30),
@@ -173,10 +177,8 @@ def test_carry_over_is_found_where_it_is() -> None:
     ],
 )
 def test_false_alarm_rate_at_full_size(world: dict[str, float], worlds: int) -> None:
-    # Days that hang together by .8 exceed the stated rate: 49 alarms in 29 years where one a year is stated.
-    stated = 1.7 if world.get("carry") == 0.8 else 1.0
     alarms, years = false_alarms(worlds, histories=300, **world)
-    assert at_most(alarms, years, stated), f"{alarms} alarms in {years:.0f} years"
+    assert at_most(alarms, years, 1.0), f"{alarms} alarms in {years:.0f} years"
 
 
 @pytest.mark.slow
