@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse, special
@@ -39,33 +41,14 @@ def fit_sigmoids(
     -------
     weights (d, k), bias (k,)
     """
-    n, d = features.shape
-    k = labels.shape[1]
+    n, k = labels.shape
     weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    transposed = features.T.tocsr()
-    total = weight.sum()
 
-    def objective(flat: Array) -> tuple[float, Array]:
-        table = flat.reshape(d + 1, k)
-        logits = features @ table[:d].astype(np.float32) + table[d]
+    def loss(logits: Array) -> tuple[float, Array]:
         losses = np.logaddexp(0.0, logits) - labels * logits
-        loss = float((weight @ losses).sum()) + penalty / 2 * float((table[:d] ** 2).sum())
-        residual = (special.expit(logits) - labels) * weight[:, None]
-        gradient = np.empty_like(table)
-        gradient[:d] = transposed @ residual.astype(np.float32)
-        gradient[:d] += penalty * table[:d]
-        gradient[d] = residual.sum(axis=0)
-        return loss / total, gradient.ravel() / total
+        return float((weight @ losses).sum()), (special.expit(logits) - labels) * weight[:, None]
 
-    found = optimize.minimize(
-        objective,
-        np.zeros((d + 1) * k),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": iterations, "maxcor": 8, "ftol": 1e-7, "gtol": 1e-7},
-    )
-    table = found.x.reshape(d + 1, k)
-    return table[:d], table[d]
+    return _minimise(features, k, loss, start=np.zeros((n, k)), total=weight.sum(), penalty=penalty, most=iterations)
 
 
 def fit_softmax(
@@ -96,25 +79,44 @@ def fit_softmax(
     ------
     ValueError : no row, or a label outside the classes
     """
-    n, d = features.shape
+    n = features.shape[0]
     if n == 0:
         raise ValueError("fit_softmax: no labelled text to learn from")
     if labels.min() < 0 or labels.max() >= n_classes:
         raise ValueError(f"fit_softmax: labels must lie in 0..{n_classes - 1}, found {labels.min()}..{labels.max()}")
     weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     start = np.zeros((n, n_classes)) if offset is None else offset
-    transposed = features.T.tocsr()
     truth = np.zeros((n, n_classes))
     truth[np.arange(n), labels] = 1.0
-    total = weight.sum()
 
-    def objective(flat: Array) -> tuple[float, Array]:
-        table = flat.reshape(d + 1, n_classes)
-        logits = start + features @ table[:d].astype(np.float32) + table[d]
+    def loss(logits: Array) -> tuple[float, Array]:
         top = logits.max(axis=1, keepdims=True)
         log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
-        loss = float(weight @ (log_sum - logits[np.arange(n), labels])) + penalty / 2 * float((table[:d] ** 2).sum())
         residual = (np.exp(logits - log_sum[:, None]) - truth) * weight[:, None]
+        return float(weight @ (log_sum - logits[np.arange(n), labels])), residual
+
+    return _minimise(features, n_classes, loss, start=start, total=weight.sum(), penalty=penalty, most=iterations)
+
+
+def _minimise(
+    features: sparse.csr_matrix,
+    k: int,
+    loss_of: Callable[[Array], tuple[float, Array]],
+    *,
+    start: Array,
+    total: float,
+    penalty: float,
+    most: int,
+) -> tuple[Array, Array]:
+    """Ridge-penalised weights (d, k) and bias (k,); `loss_of` gives loss and residuals (n, k) for (n, k) logits."""
+    d = features.shape[1]
+    transposed = features.T.tocsr()
+
+    def objective(flat: Array) -> tuple[float, Array]:
+        table = flat.reshape(d + 1, k)
+        logits = start + features @ table[:d].astype(np.float32) + table[d]
+        fit, residual = loss_of(logits)
+        loss = fit + penalty / 2 * float((table[:d] ** 2).sum())
         gradient = np.empty_like(table)
         gradient[:d] = transposed @ residual.astype(np.float32)
         gradient[:d] += penalty * table[:d]
@@ -123,10 +125,10 @@ def fit_softmax(
 
     found = optimize.minimize(
         objective,
-        np.zeros((d + 1) * n_classes),
+        np.zeros((d + 1) * k),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": iterations, "maxcor": 8, "ftol": 1e-7, "gtol": 1e-7},
+        options={"maxiter": most, "maxcor": 8, "ftol": 1e-7, "gtol": 1e-7},
     )
-    table = found.x.reshape(d + 1, n_classes)
+    table = found.x.reshape(d + 1, k)
     return table[:d], table[d]
