@@ -219,7 +219,8 @@ def _message(failure: dg.StepFailureData | object) -> str:
     if user is not None and user.description:
         return str(user.description)
     error = getattr(failure, "error", None)
-    while error is not None and error.cause is not None:
+    # Dagster's wrappers say only that a step failed; what was raised on purpose says more than what it was raised from.
+    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
         error = error.cause
     return str(error.message).strip() if error is not None else "no message"
 

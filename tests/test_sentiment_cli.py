@@ -10,6 +10,7 @@ import polars as pl
 from typer.testing import CliRunner
 
 from liftos_pipelines.cli import app
+from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.sentiment_model import load_model
 
@@ -70,3 +71,20 @@ def test_a_training_is_tracked_with_its_figures_and_its_model(home: Path, tmp_pa
     assert runs["tags.model_id"].to_list() == [load_model(out).model_id]
     assert runs["params.texts"].to_list() == ["180"]
     assert any(name.startswith("metrics.") and "macro_f1" in name for name in runs.columns)
+
+
+def test_a_classifier_that_is_not_there_is_named_with_its_field_and_the_last_good_table_stays(home: Path) -> None:
+    folder = home / "clients" / "acme"
+    folder.mkdir(parents=True)
+    (folder / "client.yaml").write_text(CONFIG + "sources: {mentions: {path: m.csv}}\n")
+    (folder / "m.csv").write_text("mention_id,published_at,source,text\nm1,2026-01-01,x,I love Acme\n")
+    run = ["run", "acme", "--select", "sources/*,sentiment/model,sentiment/mention_scores"]
+    assert CliRunner().invoke(app, run).exit_code == 0
+    with (folder / "client.yaml").open("a") as config:
+        config.write("sentiment: {classifier: nowhere/model}\n")
+    said = CliRunner().invoke(app, [*run[:3], "sentiment/mention_scores"])
+    assert said.exit_code != 0
+    told = " ".join(said.output.split())
+    assert "clients/acme/client.yaml: sentiment.classifier: classifier nowhere/model" in told
+    assert "sentiment.download: true" in told
+    assert LakeResource().get().read("acme", "sentiment/mention_scores")["label"].to_list() == ["positive"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from liftos_pipelines.clients import ClientConfig
+from liftos_pipelines.modules.sentiment.reading.model import ModelError
 from liftos_pipelines.modules.sentiment.reading.scoring import Reading
 from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.sentiment_encoder import open_reader
@@ -14,7 +15,7 @@ def open_reading(models: SentimentModelResource, lake: Lake, client: ClientConfi
 
     Raises
     ------
-    ModelError : the client's classifier cannot be used, naming it and what to mend
+    ModelError : the client's classifier cannot be used, naming file, field and what to mend
     """
     packaged, without = open_reader(models.get(lake, client.client), client.sentiment.encoder)
     classifier = None
@@ -22,10 +23,13 @@ def open_reading(models: SentimentModelResource, lake: Lake, client: ClientConfi
         from liftos_pipelines.resources.sentiment_transformer import open_transformer
 
         labelled = lake.read(client.client, "sources/labelled_mentions").drop_nulls(["text", "label"]).sort("text")
-        classifier = open_transformer(
-            client.sentiment.classifier,
-            folder=client.folder,
-            download=client.sentiment.download,
-            labelled=(labelled["text"].to_list(), labelled["label"].to_list(), labelled["language"].to_list()),
-        )
+        try:
+            classifier = open_transformer(
+                client.sentiment.classifier,
+                folder=client.folder,
+                download=client.sentiment.download,
+                labelled=(labelled["text"].to_list(), labelled["label"].to_list(), labelled["language"].to_list()),
+            )
+        except ModelError as error:
+            raise ModelError(f"clients/{client.client}/client.yaml: sentiment.classifier: {error}") from error
     return Reading(packaged=packaged, classifier=classifier, fallback=second_identifier()), without
