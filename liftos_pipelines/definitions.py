@@ -30,6 +30,7 @@ from liftos_pipelines.assets import (  # noqa: E402
     causal_report,
     llm,
     memory,
+    memory_learning,
     sentiment,
     sentiment_culture,
     sentiment_index,
@@ -50,7 +51,7 @@ from liftos_pipelines.resources.posterior_io import PosteriorIOManager  # noqa: 
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource  # noqa: E402
 from liftos_pipelines.resources.spine import SpineResource  # noqa: E402
 from liftos_pipelines.sensors.intake import new_files, register_clients  # noqa: E402
-from liftos_pipelines.sensors.reactions import reaction_sensors  # noqa: E402
+from liftos_pipelines.sensors.reaction_runs import reaction_sensors  # noqa: E402
 from liftos_pipelines.sensors.schedules import daily_job, every_day, every_week, platform_job, refit_job, roll_up  # noqa: E402
 
 ASSET_ROOMS = (
@@ -74,6 +75,7 @@ ASSET_ROOMS = (
     llm,
     agentic,
     memory,
+    memory_learning,
     eval_assets,
 )
 

@@ -53,7 +53,8 @@ def test_a_materialisation_a_sensor_tick_and_a_schedule_run_on_it(production: dg
     from liftos_pipelines.definitions import build_defs
     from liftos_pipelines.resources.spine import SpineResource, open_spine
     from liftos_pipelines.sensors.intake import register_clients
-    from liftos_pipelines.sensors.reactions import REACTIONS, reaction_sensor
+    from liftos_pipelines.sensors.reaction_runs import reaction_sensor
+    from liftos_pipelines.sensors.reactions import REACTIONS
     from liftos_pipelines.sensors.schedules import every_day
     from liftos_pipelines.spine.payloads import SentimentDropDetected
 

@@ -21,8 +21,8 @@ PLACES = ("north", "south", "east", "west", "coast", "capital", "border", "islan
 
 def measure(_: Path) -> Iterator[Figure]:
     """Recall and store on a client of generated memories, beside a brute-force dot product over the vectors."""
-    from liftos_pipelines.modules.memory import from_sources
-    from liftos_pipelines.modules.memory.items import combine, with_provenance
+    from liftos_pipelines.modules.memory.records import from_sources
+    from liftos_pipelines.modules.memory.records.items import combine, with_provenance
     from liftos_pipelines.resources.embedder import open_embedder
     from liftos_pipelines.resources.memory_store import MemoryStore
 

@@ -23,9 +23,9 @@ import polars as pl
 
 from liftos_pipelines import settings
 from liftos_pipelines.clients import check_client_id
-from liftos_pipelines.modules.memory import history as versions
-from liftos_pipelines.modules.memory.items import SCHEMA, empty_items, typed
-from liftos_pipelines.modules.memory.recall import Hit, RecallIndex
+from liftos_pipelines.modules.memory.recall.index import Hit, RecallIndex
+from liftos_pipelines.modules.memory.records import history as versions
+from liftos_pipelines.modules.memory.records.items import SCHEMA, empty_items, typed
 from liftos_pipelines.resources.embedder import DIMENSIONS, Embedder, open_embedder
 
 ITEMS, FORGOTTEN = "items", "forgotten"

@@ -11,7 +11,7 @@ from assets.causal_running import Run, metadata_of, runner, write_client
 from modules.causal.causal_worlds import World, make_world
 
 from liftos_pipelines.assets import causal_monitor
-from liftos_pipelines.modules.memory import from_modules
+from liftos_pipelines.modules.memory.records import from_modules
 from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.spine import open_spine
 

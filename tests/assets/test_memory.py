@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from liftos_pipelines.assets import memory as assets
+from liftos_pipelines.assets import memory_learning as learning
 from liftos_pipelines.checks import memory as checks
 from liftos_pipelines.resources.embedder import EmbedderResource
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
@@ -115,7 +116,7 @@ def lake(home: Path) -> Lake:
 def run(instance: dg.DagsterInstance, *chosen: str) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("clients", [CLIENT])
     everything = [
-        assets.items, assets.patterns, assets.insights, assets.quality,
+        assets.items, learning.patterns, learning.insights, learning.quality,
         checks.one_current_version_a_memory, checks.store_holds_the_items,
         checks.every_memory_is_embedded, checks.fusion_not_below_words_alone,
     ]  # fmt: skip

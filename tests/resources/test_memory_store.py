@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from liftos_pipelines.clients import ClientError
-from liftos_pipelines.modules.memory import from_sources, history, items
+from liftos_pipelines.modules.memory.records import from_sources, history, items
 from liftos_pipelines.resources.embedder import Embedder, default_model_path
 from liftos_pipelines.resources.memory_store import MemoryRefused, MemoryStore, open_memory, recall
 from liftos_pipelines.tables import table

@@ -6,7 +6,8 @@ from pathlib import Path
 import dagster as dg
 
 from liftos_pipelines.resources.spine import SpineResource, open_spine
-from liftos_pipelines.sensors.reactions import ATTEMPTS, REACTIONS, PendingEvent, plan_runs, reaction_sensor
+from liftos_pipelines.sensors.reaction_runs import ATTEMPTS, PendingEvent, plan_runs, reaction_sensor
+from liftos_pipelines.sensors.reactions import REACTIONS
 from liftos_pipelines.spine.payloads import PAYLOADS, DriftDetected, SentimentDropDetected
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from liftos_pipelines.modules.memory.items import SCHEMA, typed
+from liftos_pipelines.modules.memory.records.items import SCHEMA, typed
 
 _KEY = "memory_id"
 

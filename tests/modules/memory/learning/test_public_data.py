@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.memory import history, items
-from liftos_pipelines.modules.memory.evidence import ALPHA, Evidence, calibrate, reach
-from liftos_pipelines.modules.memory.recall import RecallIndex
+from liftos_pipelines.modules.memory.learning.evidence import ALPHA, Evidence, calibrate, reach
+from liftos_pipelines.modules.memory.recall.index import RecallIndex
+from liftos_pipelines.modules.memory.records import history, items
 from liftos_pipelines.resources.embedder import Embedder, default_model_path
 
 SEED = 7

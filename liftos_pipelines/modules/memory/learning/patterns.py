@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.memory.evidence import (
+from liftos_pipelines.modules.memory.learning.evidence import (
     ALPHA,
     Encoder,
     Evidence,
@@ -26,7 +26,7 @@ from liftos_pipelines.modules.memory.evidence import (
     similar_actions,
     situation,
 )
-from liftos_pipelines.modules.memory.items import parts_of
+from liftos_pipelines.modules.memory.records.items import parts_of
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import NameFinder
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.memory import from_sources, history, items
-from liftos_pipelines.modules.memory.evidence import Encoder, gather
-from liftos_pipelines.modules.memory.patterns import Query, find_patterns
+from liftos_pipelines.modules.memory.learning.evidence import Encoder, gather
+from liftos_pipelines.modules.memory.learning.patterns import Query, find_patterns
+from liftos_pipelines.modules.memory.records import from_sources, history, items
 from liftos_pipelines.resources.embedder import Embedder, default_model_path
 from liftos_pipelines.simulate import outcomes as world
 from liftos_pipelines.simulate.setting import CAMPAIGNS

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.memory import history as versions
-from liftos_pipelines.modules.memory.lexical import Bm25
+from liftos_pipelines.modules.memory.recall.lexical import Bm25
+from liftos_pipelines.modules.memory.records import history as versions
 
 Method = Literal["hybrid", "bm25", "vector", "rrf"]
 METHODS: tuple[Method, ...] = ("bm25", "vector", "hybrid", "rrf")

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from liftos_pipelines.modules.memory.items import as_items, campaign_words, effect_words, labelled, placed
+from liftos_pipelines.modules.memory.records.items import as_items, campaign_words, effect_words, labelled, placed
 
 
 def outcomes(frame: pl.DataFrame, names: Mapping[str, str] | None = None) -> pl.DataFrame:

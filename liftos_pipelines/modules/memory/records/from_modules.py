@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from liftos_pipelines.modules.memory.items import (
+from liftos_pipelines.modules.memory.records.items import (
     SAID,
     amount,
     as_items,

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
-from liftos_pipelines.modules.memory import from_modules, from_sources, history, items
+from liftos_pipelines.modules.memory.records import from_modules, from_sources, history, items
 from liftos_pipelines.tables import table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.memory import history, items
-from liftos_pipelines.modules.memory.lexical import Bm25, terms
-from liftos_pipelines.modules.memory.recall import RecallIndex, fuse
+from liftos_pipelines.modules.memory.recall.index import RecallIndex, fuse
+from liftos_pipelines.modules.memory.recall.lexical import Bm25, terms
+from liftos_pipelines.modules.memory.records import history, items
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.memory import from_sources, history, items
-from liftos_pipelines.modules.memory.evidence import (
+from liftos_pipelines.modules.memory.learning.evidence import (
     ALPHA,
     calibrate,
     clusters,
@@ -20,16 +19,17 @@ from liftos_pipelines.modules.memory.evidence import (
     situation,
     success_probability,
 )
-from liftos_pipelines.modules.memory.insights import causal_direction, direction_of, find_insights, validate
-from liftos_pipelines.modules.memory.patterns import Query, find_patterns
-from liftos_pipelines.modules.memory.quality import (
+from liftos_pipelines.modules.memory.learning.insights import causal_direction, direction_of, find_insights, validate
+from liftos_pipelines.modules.memory.learning.patterns import Query, find_patterns
+from liftos_pipelines.modules.memory.learning.quality import (
     abstention_quality,
     pattern_quality,
     questions,
     rank_scores,
     retrieval_quality,
 )
-from liftos_pipelines.modules.memory.recall import RecallIndex
+from liftos_pipelines.modules.memory.recall.index import RecallIndex
+from liftos_pipelines.modules.memory.records import from_sources, history, items
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import Name, NameFinder
 

@@ -1,0 +1,1 @@
+"""How memory brings things back: words, meaning, dimensions and the graph, fused and explained."""
