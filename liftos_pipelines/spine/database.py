@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, event, select, text
+from sqlalchemy import Engine, create_engine, event, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -26,6 +26,7 @@ from liftos_pipelines.spine.payloads import PAYLOADS, ApprovalDenied, ApprovalGi
 from liftos_pipelines.spine.schema import ApprovalRow, EventRow, HandledRow, LedgerHeadRow, LedgerRow
 
 APPROVAL_LIFETIME = timedelta(days=7)
+KEYS_AT_ONCE = 500
 Outcome = TypeVar("Outcome")
 # Alembic keeps the migration under way in a module of its own, so threads take turns.
 _ONE_MIGRATION = threading.Lock()
@@ -65,6 +66,16 @@ class Approval:
     expires_at: datetime
     approver: str | None
     reason: str | None
+
+
+@dataclass(frozen=True)
+class LedgerNote:
+    """What is to be chained to a ledger; `idempotency_key` tells one note from another."""
+
+    kind: str
+    actor: str
+    body: dict[str, Any]
+    idempotency_key: str
 
 
 class Spine:
@@ -173,49 +184,74 @@ class Spine:
         ------
         SpineError : the key is known with another content
         """
-        check_client_id(client)
-        content = canonical(body)
+        (entry,) = self.append_ledger_many(client, [LedgerNote(kind, actor, body, idempotency_key)])
+        return entry
 
-        def attempt() -> LedgerEntry:
+    def append_ledger_many(self, client: str, notes: Sequence[LedgerNote]) -> list[LedgerEntry]:
+        """Chain entries to a client's ledger in their order, all or none, in one transaction.
+
+        Raises
+        ------
+        SpineError : a key is known with another content
+        """
+        check_client_id(client)
+        told = [(note, canonical(note.body)) for note in notes]
+
+        def attempt() -> list[LedgerEntry]:
             with self._session() as session:
                 self._lock_ledger(session, client)
-                known = session.scalar(
-                    select(LedgerRow).where(LedgerRow.client == client, LedgerRow.idempotency_key == idempotency_key)
-                )
-                if known is not None:
-                    if (known.kind, known.actor, known.body) != (kind, actor, content):
-                        raise SpineError(
-                            f"ledger of {client}: key {idempotency_key!r} is already used by entry "
-                            f"{known.position} with another content; an entry cannot be changed, use a new key"
-                        )
-                    return _entry(known)
+                keys = [note.idempotency_key for note in notes]
+                known: dict[str, LedgerEntry] = {}
+                for start in range(0, len(keys), KEYS_AT_ONCE):
+                    query = select(LedgerRow).where(
+                        LedgerRow.client == client,
+                        LedgerRow.idempotency_key.in_(keys[start : start + KEYS_AT_ONCE]),
+                    )
+                    known |= {row.idempotency_key: _entry(row) for row in session.scalars(query)}
                 head = session.get(LedgerHeadRow, client)
-                entry = LedgerEntry(
-                    client=client,
-                    position=head.entries if head else 0,
-                    recorded_at=datetime.now(UTC).isoformat(timespec="microseconds"),
-                    kind=kind,
-                    actor=actor,
-                    idempotency_key=idempotency_key,
-                    body=content,
-                    previous_hash=head.head_hash if head else GENESIS,
-                    entry_hash="",
-                )
-                sealed = LedgerEntry(**{**entry.__dict__, "entry_hash": entry_hash(entry)})
-                session.add(LedgerRow(**sealed.__dict__))
-                if head is None:
-                    session.add(LedgerHeadRow(client=client, entries=1, head_hash=sealed.entry_hash))
-                else:
-                    head.entries, head.head_hash = sealed.position + 1, sealed.entry_hash
-                return sealed
+                position, previous = (head.entries, head.head_hash) if head else (0, GENESIS)
+                entries, fresh = [], []
+                for note, content in told:
+                    entry = known.get(note.idempotency_key)
+                    if entry is None:
+                        blank = LedgerEntry(
+                            client=client,
+                            position=position,
+                            recorded_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+                            kind=note.kind,
+                            actor=note.actor,
+                            idempotency_key=note.idempotency_key,
+                            body=content,
+                            previous_hash=previous,
+                            entry_hash="",
+                        )
+                        entry = replace(blank, entry_hash=entry_hash(blank))
+                        known[note.idempotency_key] = entry
+                        position, previous = position + 1, entry.entry_hash
+                        fresh.append(entry.__dict__)
+                    elif (entry.kind, entry.actor, entry.body) != (note.kind, note.actor, content):
+                        raise SpineError(
+                            f"ledger of {client}: key {note.idempotency_key!r} is already used by entry "
+                            f"{entry.position} with another content; an entry cannot be changed, use a new key"
+                        )
+                    entries.append(entry)
+                if fresh:
+                    session.execute(insert(LedgerRow), fresh)
+                    if head is None:
+                        session.add(LedgerHeadRow(client=client, entries=position, head_hash=previous))
+                    else:
+                        head.entries, head.head_hash = position, previous
+                return entries
 
         return _retry(attempt)
 
-    def ledger(self, client: str) -> list[LedgerEntry]:
-        """A client's ledger from its start."""
-        query = select(LedgerRow).where(LedgerRow.client == check_client_id(client)).order_by(LedgerRow.position)
+    def ledger(self, client: str, *, after: int = -1, kinds: Sequence[str] | None = None) -> list[LedgerEntry]:
+        """A client's ledger from its start, or what stands behind a position; of some kinds only if asked."""
+        query = select(LedgerRow).where(LedgerRow.client == check_client_id(client), LedgerRow.position > after)
+        if kinds is not None:
+            query = query.where(LedgerRow.kind.in_(list(kinds)))
         with self._session() as session:
-            return [_entry(row) for row in session.scalars(query)]
+            return [_entry(row) for row in session.scalars(query.order_by(LedgerRow.position))]
 
     def verify_ledger(self, client: str) -> LedgerAudit:
         """Recompute a client's chain and compare it with what was recorded."""
