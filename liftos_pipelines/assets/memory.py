@@ -12,6 +12,7 @@ from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Event
+from liftos_pipelines.spine.ledger import LedgerEntry
 
 READ = (
     *("sources/outcomes", "sources/notes", "sources/campaigns", "sources/experiments"),
@@ -36,8 +37,13 @@ def items(
     client, store, log = client_of(context).client, memory.get(context.partition_key), spine.get()
     events = log.events(client, types=REMEMBERED_EVENTS)
     tables = {name: lake.get().read(client, name) for name in READ}
-    found = item.with_provenance(build_items(tables, events), {name: lake.get().version(client, name) for name in READ})
-    restored = store.restore(with_extra(lake.get().read(client, "memory/items")))
+    found = item.with_provenance(
+        build_items(tables, events),
+        {name: lake.get().version(client, name) for name in READ},
+        run_id=context.run_id,
+        ledger=decisions(log.ledger(client)),
+    )
+    restored = store.restore(item.with_extra(lake.get().read(client, "memory/items")))
     done = store.remember(found, datetime.now(UTC), complete_kinds=_complete_kinds(tables))
     # Only now is the pattern stored; a run that dies before this line is asked for again.
     for event in events:
@@ -97,6 +103,16 @@ def build_items(tables: dict[str, pl.DataFrame], events: list[Event]) -> pl.Data
     )
 
 
+def decisions(ledger: list[LedgerEntry]) -> dict[str, dict[str, object]]:
+    """Where the ledger holds the decision on each action: position and hash by action id."""
+    found = {}
+    for entry in ledger:
+        action, _, what = entry.idempotency_key.rpartition(":")
+        if what == "decision":
+            found[action] = {"entry": entry.position, "hash": entry.entry_hash}
+    return found
+
+
 def _complete_kinds(tables: dict[str, pl.DataFrame]) -> list[str]:
     """Kinds whose table is a full snapshot: a row gone from it was taken back. An empty one may never have
     run.
@@ -113,7 +129,4 @@ def _complete_kinds(tables: dict[str, pl.DataFrame]) -> list[str]:
     return [kind for kind, name in snapshots.items() if tables[name].height]
 
 
-def with_extra(history: pl.DataFrame) -> pl.DataFrame:
-    """The lake's history with the columns that it drops when they hold no value."""
-    missing = [name for name in item.EXTRA if name not in history.columns]
-    return history.with_columns(pl.lit(None, dtype=item.EXTRA[name]).alias(name) for name in missing)
+with_extra = item.with_extra

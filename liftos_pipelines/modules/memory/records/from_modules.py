@@ -19,6 +19,7 @@ from liftos_pipelines.modules.memory.records.items import (
     one_campaign,
     placed,
     std_error_of,
+    typed_subject,
 )
 from liftos_pipelines.tables import ALL
 
@@ -26,6 +27,10 @@ Said = Mapping[str, str]
 """What people said, by alert id and by event id."""
 
 QUOTES = 8
+RETURNS = ("roi", "roi_low", "roi_high", "mroi", "mroi_low", "mroi_high")
+ADVISED = ("target", "expected_effect", "low", "high", "evidence_grade")
+PROPOSED = ("agent_id", "decision", "status", "predicted_effect", "predicted_low", "predicted_high")
+ACTED = ("agent_id", "action", "arguments", "decision", "status", "predicted_effect", "predicted_low", "predicted_high")
 EMBEDDER_LANGUAGE = "en"
 """The embedding model was trained on English; other languages are compared by little more than shared words."""
 
@@ -96,6 +101,9 @@ def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None, said: Sa
                 "context": quotes or told,
                 "metric": "net sentiment",
                 "campaign_id": one_campaign(row["campaign_id"]),
+                "subject": typed_subject("campaign", one_campaign(row["campaign_id"])),
+                "predicate": "sentiment drop",
+                "attributes": {name: row.get(name) for name in ("severity", "n", "window_start", "window_end")},
             }
         )
     return as_items("alert", "sentiment/alerts", rows)
@@ -135,6 +143,10 @@ def impacts(
                 "context": explained,
                 "metric": "effect on outcome",
                 "campaign_id": campaign,
+                "subject": typed_subject("campaign", campaign),
+                "predicate": "impact",
+                "attributes": {name: row.get(name) for name in ("effect_low", "effect_high", "revenue_at_risk")},
+                "events": [row["event_id"]],
             }
         )
     return as_items("impact", "causal/impact", rows)
@@ -156,6 +168,9 @@ def channel_results(frame: pl.DataFrame) -> pl.DataFrame:
                 "std_error": std_error_of(row["roi_low"], row["roi_high"]),
                 "context": f"Channel {row['channel']}",
                 "metric": "roi",
+                "subject": typed_subject("channel", row["channel"]),
+                "predicate": "return",
+                "attributes": {"channel": row["channel"], **{name: row[name] for name in RETURNS}},
             }
         )
     return as_items("channel_result", "causal/channel_results", rows)
@@ -176,6 +191,9 @@ def causal_patterns(frame: pl.DataFrame) -> pl.DataFrame:
                 "effect": row["strength"],
                 "context": context,
                 "metric": row["kind"],
+                "subject": typed_subject("channel", row["channel"]),
+                "predicate": row["kind"],
+                "attributes": {name: row[name] for name in ("channel", "strength", "p_value", "last_seen")},
             }
         )
     return as_items("causal_pattern", "causal/patterns", rows)
@@ -199,6 +217,9 @@ def shifts(frame: pl.DataFrame) -> pl.DataFrame:
                 "effect": row["effect"],
                 "context": context,
                 "metric": "visibility",
+                "subject": typed_subject("brand", row["brand"]) or typed_subject("engine", row["engine"]),
+                "predicate": row["kind"],
+                "attributes": {name: row.get(name) for name in ("engine", "brand", "p_value")},
             }
         )
     return as_items("shift", "surfacing/shifts", rows)
@@ -218,6 +239,11 @@ def recommendations(frame: pl.DataFrame) -> pl.DataFrame:
                 "context": f"Visibility of {row['target']} in AI answers",
                 "action": row["action"],
                 "metric": "visibility",
+                "subject": typed_subject("page", row["target"]),
+                "predicate": "advice",
+                "attributes": {
+                    name: row[name] for name in ("target", "expected_effect", "low", "high", "evidence_grade")
+                },
             }
         )
     return as_items("recommendation", "surfacing/recommendations", rows)
@@ -233,6 +259,7 @@ def proposals(
             "predicted effect", row["predicted_effect"], row["predicted_low"], row["predicted_high"]
         )
         quotes = (said or {}).get(row["event_id"] or "")
+        campaign = one_campaign((triggers or {}).get(row["event_id"] or "", {}).get("campaign_id"))
         decision = f"{row['decision']} ({row['reason'] or 'no reason given'}), {row['status']}"
         rows.append(
             {
@@ -248,7 +275,11 @@ def proposals(
                 "valid_from": row["proposed_at"],
                 "context": quotes or row["context"],
                 "action": row["action"],
-                "campaign_id": one_campaign((triggers or {}).get(row["event_id"] or "", {}).get("campaign_id")),
+                "campaign_id": campaign,
+                "subject": typed_subject("campaign", campaign) or typed_subject("agent", row["agent_id"]),
+                "predicate": "proposal",
+                "attributes": {name: row.get(name) for name in PROPOSED},
+                "events": [row["event_id"]] if row["event_id"] else None,
             }
         )
     return as_items("proposal", "agentic/proposals", rows)
@@ -271,6 +302,9 @@ def llm_experiments(frame: pl.DataFrame) -> pl.DataFrame:
                 "context": context,
                 "action": f"use {row['variant_b']} instead of {row['variant_a']}",
                 "metric": row["metric"],
+                "subject": typed_subject("llm_experiment", row["experiment"]),
+                "predicate": row["metric"],
+                "attributes": {name: row[name] for name in ("variant_a", "variant_b", "low", "high", "decision")},
             }
         )
     return as_items("llm_experiment", "llm/experiments", rows)
@@ -311,6 +345,10 @@ def patterns(events: Sequence[Mapping[str, Any]], said: Said | None = None) -> p
                 "context": quotes or payload["context"],
                 "action": payload["action"],
                 "campaign_id": one_campaign(campaign),
+                "subject": typed_subject("campaign", one_campaign(campaign))
+                or typed_subject("agent", payload["agent_id"]),
+                "predicate": "action",
+                "attributes": {name: payload.get(name) for name in ACTED},
                 "events": [event["event_id"], *(cause["event_id"] for cause in chain)],
             }
         )

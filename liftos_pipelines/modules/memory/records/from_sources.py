@@ -1,13 +1,22 @@
-"""Memories from what the client brings: outcomes, notes, campaigns, lift tests."""
+"""Memories from what the client brings: outcomes, notes, campaigns, lift tests; and facts told one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
 
-from liftos_pipelines.modules.memory.records.items import as_items, campaign_words, effect_words, labelled, placed
+from liftos_pipelines.modules.memory.records.items import (
+    as_items,
+    campaign_words,
+    effect_words,
+    labelled,
+    normalised,
+    one_campaign,
+    placed,
+    typed_subject,
+)
 
 
 def outcomes(frame: pl.DataFrame, names: Mapping[str, str] | None = None) -> pl.DataFrame:
@@ -33,6 +42,8 @@ def outcomes(frame: pl.DataFrame, names: Mapping[str, str] | None = None) -> pl.
                 "action": row["action"],
                 "metric": row["metric"],
                 "campaign_id": row["campaign_id"],
+                "subject": typed_subject("campaign", one_campaign(row["campaign_id"])),
+                "predicate": "outcome",
             }
         )
     return as_items("outcome", "sources/outcomes", rows)
@@ -47,10 +58,37 @@ def notes(frame: pl.DataFrame) -> pl.DataFrame:
             + (f" (tags: {', '.join(row['tags'])})" if row["tags"] else ""),
             "valid_from": row["at"],
             "context": row["text"],
+            "subject": row["subject"],
+            "predicate": "said",
+            "author": row["author"],
+            "attributes": {"tags": sorted(row["tags"]) if row["tags"] else None},
         }
         for row in frame.iter_rows(named=True)
     ]
     return as_items("note", "sources/notes", rows)
+
+
+def facts(rows: Iterable[Mapping[str, Any]], source: str = "told") -> pl.DataFrame:
+    """What is told of a subject, at most one truth a predicate at a time: a newer fact supersedes the older one of
+    the same subject and predicate, and nothing else.
+
+    Parameters
+    ----------
+    rows : mappings with subject, predicate, text; optional valid_from, valid_to, domain, author, attributes,
+        campaign_id, outcome, effect, std_error, metric
+
+    Raises
+    ------
+    ValueError : a row lacks subject, predicate or text, saying which row
+    """
+    finished = []
+    for number, row in enumerate(rows):
+        missing = [name for name in ("subject", "predicate", "text") if not row.get(name)]
+        if missing:
+            raise ValueError(f"fact {number} lacks {', '.join(missing)}; a fact says something of a subject")
+        key = f"{normalised(row['subject'])}|{normalised(row['predicate'])}"
+        finished.append({"context": row["text"], **row, "source_key": key})
+    return as_items("fact", source, finished)
 
 
 def campaigns(frame: pl.DataFrame) -> pl.DataFrame:
@@ -67,6 +105,9 @@ def campaigns(frame: pl.DataFrame) -> pl.DataFrame:
                 "valid_to": row["end"],
                 "context": context,
                 "campaign_id": row["campaign_id"],
+                "subject": typed_subject("campaign", row["campaign_id"]),
+                "predicate": "campaign",
+                "attributes": {name: row[name] for name in ("name", "channel", "budget", "objective")},
             }
         )
     return as_items("campaign", "sources/campaigns", rows)
@@ -104,6 +145,9 @@ def experiments(frame: pl.DataFrame) -> pl.DataFrame:
                 "context": context,
                 "action": f"advertise on channel {row['channel']}",
                 "metric": "incremental outcome",
+                "subject": typed_subject("channel", row["channel"]),
+                "predicate": "lift test",
+                "attributes": {name: row[name] for name in ("channel", "geos", "spend")},
             }
         )
     return as_items("experiment", "sources/experiments", rows)

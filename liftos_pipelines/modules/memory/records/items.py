@@ -1,14 +1,22 @@
 """One memory a row: how each table of the lake becomes items, in words and with its measured outcome.
 
-A builder a kind. An item's identity is its kind and the key of the row it came from, so building twice gives
-the same ids; its content hash decides whether a later build says something new. No builder invents an
+A builder a kind. An item's memory id is made of its kind and the key of the row it came from, so building twice
+gives the same ids; its content hash decides whether a later build says something new. No builder invents an
 outcome: what was not measured is null.
+
+What an item is about stands in `subject`: of a note its conversation or thread as the client named it (turns of
+one conversation share it; `valid_from` is their order, `author` who spoke), of a fact the thing it is said of, of
+everything else a typed name such as `campaign:c9`, `channel:tv`, `engine:x` or `brand:b`. `predicate` is what is
+said of the subject. `attributes` is a JSON object of typed values (numbers are numbers, dates ISO text), keys
+sorted, unknown values left out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -29,14 +37,24 @@ EXTRA: dict[str, pl.DataType] = {
     "metric": pl.String(),
     "campaign_id": pl.String(),
     "content_hash": pl.String(),
+    "subject": pl.String(),
+    "predicate": pl.String(),
+    "author": pl.String(),
+    "attributes": pl.String(),
 }
 SCHEMA: dict[str, pl.DataType] = ITEMS.columns | EXTRA
-"""Columns of an item: the contract's, then `context`, `action`, `metric`, `campaign_id` and its identity."""
+"""Columns of an item: the contract's, then what it was about, and its identity; a lake written before some of
+them existed is read through `with_extra`.
+"""
 
 _CONTENT = (
     *("text", "domain", "valid_from", "valid_to", "outcome", "effect", "std_error"),
-    *("context", "action", "metric", "campaign_id"),
+    *("context", "action", "metric", "campaign_id", "subject", "predicate", "author", "attributes"),
 )
+DECIDED = ("proposal", "pattern")
+"""Kinds whose source key is the id of an action that the ledger holds a decision on."""
+NAMED_TWICE = ("note", "fact")
+"""Kinds that people tell and export again under new ids: the same said again is the same memory."""
 
 
 SAID, SAID_BREAK, SAID_LENGTH = "Customers complain: ", " / ", 160
@@ -70,6 +88,58 @@ def memory_id(kind: str, source_key: str) -> str:
     return "m" + hashlib.sha256(f"{kind}\x1f{source_key}".encode()).hexdigest()[:23]
 
 
+def normalised(text: str | None) -> str:
+    """A text without what does not change what it says: compatible characters, case, spaces, edge punctuation."""
+    if text is None:
+        return ""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(" .!;,")
+
+
+def identity(row: Mapping[str, Any]) -> str | None:
+    """What makes two rows under different keys the same memory, or None where the key alone decides.
+
+    A fact is the same when subject, predicate and text are the same; a note when also its author and its moment
+    are, because people say "yes" more than once in one conversation.
+    """
+    if row["kind"] not in NAMED_TWICE or not row["text"]:
+        return None
+    parts = [row["kind"], *(normalised(row[name]) for name in ("text", "subject", "predicate"))]
+    if row["kind"] == "note":
+        moment = row["valid_from"]
+        parts += [normalised(row["author"]), moment.isoformat() if moment is not None else ""]
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+
+
+def as_attributes(values: Mapping[str, Any]) -> str | None:
+    """Typed values as JSON: keys sorted, unknown values left out, numbers to six digits, dates as ISO text."""
+    kept = {name: _plain(value) for name, value in values.items()}
+    told = {name: value for name, value in kept.items() if value is not None}
+    return json.dumps(told, sort_keys=True, ensure_ascii=False, allow_nan=False) if told else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool) or value is None or isinstance(value, (int, str)):
+        return value
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value]
+
+
+def typed_subject(kind: str, name: str | None) -> str | None:
+    """`campaign:c9`; None where there is nothing to name."""
+    return f"{kind}:{name}" if name else None
+
+
+def with_extra(history: pl.DataFrame) -> pl.DataFrame:
+    """A history read from the lake with the columns that it drops when they hold no value, or never knew."""
+    missing = [name for name in EXTRA if name not in history.columns]
+    return history.with_columns(pl.lit(None, dtype=EXTRA[name]).alias(name) for name in missing)
+
+
 def combine(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """All items in one frame, one row a memory: of two builds of the same memory the later wins."""
     kept = [frame for frame in frames if frame.height]
@@ -78,18 +148,36 @@ def combine(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(kept).unique(subset="memory_id", keep="last", maintain_order=True)
 
 
-def with_provenance(items: pl.DataFrame, versions: Mapping[str, int | None]) -> pl.DataFrame:
-    """Add to each provenance the version of the lake table it was read from, so that it can be read again."""
+def with_provenance(
+    items: pl.DataFrame,
+    versions: Mapping[str, int | None],
+    *,
+    run_id: str | None = None,
+    ledger: Mapping[str, Mapping[str, Any]] | None = None,
+) -> pl.DataFrame:
+    """Add to each provenance what it was read from and by whom, so that it can be read again.
+
+    Parameters
+    ----------
+    versions : Delta version of each lake table that was read
+    run_id : the run that remembers
+    ledger : position and hash of the ledger's entries (`entry`, `hash`) by the id of the action they decided
+    """
 
     def told(row: dict[str, Any]) -> str:
         body = json.loads(row["provenance"])
         if versions.get(row["source"]) is not None:
             body["lake_version"] = versions[row["source"]]
+        if run_id is not None:
+            body["run"] = run_id
+        if ledger and row["kind"] in DECIDED and row["source_key"] in ledger:
+            body["ledger"] = dict(ledger[row["source_key"]])
         return json.dumps(body, sort_keys=True)
 
     if items.is_empty():
         return items
-    provenance = [told(row) for row in items.select("source", "provenance").iter_rows(named=True)]
+    named = items.select("kind", "source", "source_key", "provenance")
+    provenance = [told(row) for row in named.iter_rows(named=True)]
     return items.with_columns(pl.Series("provenance", provenance, dtype=pl.String))
 
 
@@ -165,8 +253,10 @@ def as_items(kind: str, source: str, rows: list[dict[str, Any]]) -> pl.DataFrame
     finished = []
     for row in rows:
         origin: dict[str, Any] = {"table": source, "key": row["source_key"]}
-        if "events" in row:
-            origin["events"] = row["events"]
+        if not source.startswith(("spine/", "sources/")):
+            origin["asset"] = source
+        if row.get("events"):
+            origin |= {"event": row["events"][0], "events": row["events"]}
         full: dict[str, Any] = dict.fromkeys(SCHEMA) | {name: value for name, value in row.items() if name in SCHEMA}
         full |= {
             "memory_id": memory_id(kind, row["source_key"]),
@@ -176,6 +266,7 @@ def as_items(kind: str, source: str, rows: list[dict[str, Any]]) -> pl.DataFrame
             "valid_to": _moment(row.get("valid_to")),
             "effect": _finite(row.get("effect")),
             "std_error": _finite(row.get("std_error")),
+            "attributes": as_attributes(row.get("attributes") or {}),
             "provenance": json.dumps(origin, sort_keys=True),
         }
         full["content_hash"] = _content_hash(full)
