@@ -9,9 +9,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Payload(BaseModel):
-    """Base of all payloads. `type` is the event's name, `cause` the fields whose values identify it."""
+    """Base of all payloads. `type` is the event's name, `cause` the fields whose values identify it.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    Fields that a later version added are kept as they came, so that nothing is lost when they are passed on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="strings")
     type: ClassVar[str]
     cause: ClassVar[tuple[str, ...]]
 
@@ -161,6 +164,49 @@ class ApprovalDenied(ApprovalGiven):
     type: ClassVar[str] = "approval_denied"
 
 
+class InsightsRecalled(Payload):
+    """What memory had to say of a campaign that began; the surfacing and budget advice follows from it."""
+
+    type: ClassVar[str] = "insights_recalled"
+    cause: ClassVar[tuple[str, ...]] = ("trigger_event_id",)
+    trigger_event_id: str
+    campaign_id: str
+    patterns: int
+    answered: int
+    insights: int
+    validated: int
+
+
+class RootCauseIdentified(Payload):
+    """The likeliest cause of a broken promise; `contribution` is None where no share of it could be measured."""
+
+    type: ClassVar[str] = "root_cause_identified"
+    cause: ClassVar[tuple[str, ...]] = ("trigger_event_id",)
+    trigger_event_id: str
+    incident_id: str
+    module: str
+    slo: str
+    cause_found: str
+    kind: str
+    subject: str | None = None
+    contribution: float | None = None
+    low: float | None = None
+    high: float | None = None
+    evidence: str = ""
+    decisions: tuple[str, ...] = ()
+    """Ledger entries that concern the module and its time, by `position:kind`."""
+
+
+class RemediationOrdered(Payload):
+    """A remedy that policy or a person let through and that runs here: `dataset` is made anew."""
+
+    type: ClassVar[str] = "remediation_ordered"
+    cause: ClassVar[tuple[str, ...]] = ("action_id",)
+    action_id: str
+    action: str
+    dataset: str
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     payload.type: payload
     for payload in (
@@ -177,5 +223,8 @@ PAYLOADS: dict[str, type[Payload]] = {
         BudgetExhausted,
         ApprovalGiven,
         ApprovalDenied,
+        InsightsRecalled,
+        RootCauseIdentified,
+        RemediationOrdered,
     )
 }
