@@ -188,7 +188,11 @@ class RootCauseIdentified(Payload):
     slo: str
     cause_found: str
     kind: str
+    subject_kind: str | None = None
+    """What `subject` is: source, dataset, prompt, model, agent, policy, engine."""
     subject: str | None = None
+    version: str | None = None
+    earlier_version: str | None = None
     contribution: float | None = None
     low: float | None = None
     high: float | None = None

@@ -22,6 +22,7 @@ class EventRow(Base):
     __table_args__ = (
         UniqueConstraint("event_id", name="events_event_id_unique"),
         Index("events_by_client_and_type", "client", "type", "seq"),
+        Index("events_by_type", "type", "seq"),
     )
     seq: Mapped[int] = mapped_column(SEQUENCE, primary_key=True, autoincrement=True)
     event_id: Mapped[str] = mapped_column(String(64))
@@ -41,6 +42,48 @@ class HandledRow(Base):
     event_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     reaction: Mapped[str] = mapped_column(String(128), primary_key=True)
     handled_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class DeliveryRow(Base):
+    """An event that a reaction owes an answer: gone when handled, `dead` when given up, with the reason."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("deliveries_by_place", "reaction", "status", "seq"),
+        Index("deliveries_by_chain", "reaction", "correlation_id", "seq"),
+    )
+    event_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reaction: Mapped[str] = mapped_column(String(128), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    client: Mapped[str] = mapped_column(String(64))
+    type: Mapped[str] = mapped_column(String(64))
+    correlation_id: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(Integer)
+    failed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), nullable=True)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), nullable=True)
+    reason: Mapped[str | None] = mapped_column(Text, nullable=True)
+    last_run: Mapped[str | None] = mapped_column(String(64), nullable=True)
+
+
+class ReachRow(Base):
+    """How far into the log a reaction has looked for events of a type."""
+
+    __tablename__ = "reaches"
+    reaction: Mapped[str] = mapped_column(String(128), primary_key=True)
+    type: Mapped[str] = mapped_column(String(64), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class ClaimRow(Base):
+    """Who drives a reaction of a client just now, and until when nobody else may."""
+
+    __tablename__ = "claims"
+    reaction: Mapped[str] = mapped_column(String(128), primary_key=True)
+    client: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(128))
+    taken_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    lease_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 class LedgerRow(Base):

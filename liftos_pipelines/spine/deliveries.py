@@ -1,0 +1,429 @@
+"""What each reaction still owes an answer: pending, waiting for another attempt, or given up with the reason.
+
+An event becomes a row of `deliveries` when a reaction first looks for its type, and the row goes when the reaction
+has handled it; so looking costs what is open, not what ever happened. Events of one correlation are answered in the
+order of the log. A failure is counted, waits longer each time, and after `ATTEMPTS` is a dead letter: told with what
+to do, out of the way of what follows, and back in the queue by `revive`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy.engine import Connection, Row
+
+from liftos_pipelines.clients import check_client_id
+from liftos_pipelines.spine.connection import SpineError, utc
+from liftos_pipelines.spine.events import AS_READ, CHUNK, EVENTS, Event, EventStore, newest, read_event, why_unreadable
+from liftos_pipelines.spine.payloads import PAYLOADS
+from liftos_pipelines.spine.schema import DeliveryRow, HandledRow, ReachRow
+
+ATTEMPTS = 5
+BACKOFF = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
+"""Waits after the first, second, ... failure: a fault of up to twelve minutes is outlived."""
+PENDING, DEAD = "pending", "dead"
+REACH_STEP = 256
+"""Foreign events a reaction passes before it notes how far it has looked: a note is a write."""
+ANY_REACTION = "*"
+"""Stands for the reaction of an event whose type nobody knows."""
+
+DELIVERIES: Any = DeliveryRow.__table__
+HANDLED: Any = HandledRow.__table__
+REACHES: Any = ReachRow.__table__
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """An event that a reaction has given up on; `advice` says what to do about it."""
+
+    event_id: str
+    reaction: str
+    client: str
+    type: str
+    seq: int
+    attempts: int
+    reason: str
+    failed_at: datetime | None
+
+    @property
+    def advice(self) -> str:
+        again = f"liftos events retry {self.client} --event {self.event_id[:12]}"
+        return f"Mend the cause, then: {again}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A pending delivery and where it stands; `next_attempt_at` None: it may be answered now."""
+
+    event_id: str
+    reaction: str
+    client: str
+    type: str
+    seq: int
+    attempts: int
+    next_attempt_at: datetime | None
+    reason: str | None
+
+
+class DeliveryStore(EventStore):
+    """Which events are due, and what became of them."""
+
+    def due(self, reaction: str, event_types: Sequence[str], *, now: datetime, limit: int = 500) -> list[Event]:
+        """Events that a reaction may answer now, in the order of the log.
+
+        Left out are those handled, dead, waiting for their next attempt, or behind an earlier undone event of the
+        same client and correlation. A row that cannot be read becomes a dead letter; the others go on.
+        """
+        moment, kinds = utc(now), list(event_types)
+        self._look(reaction, kinds)
+        mine = DELIVERIES.alias("d")
+        earlier = DELIVERIES.alias("earlier")
+        behind = exists().where(
+            earlier.c.reaction == reaction,
+            earlier.c.correlation_id == mine.c.correlation_id,
+            earlier.c.seq < mine.c.seq,
+            earlier.c.client == mine.c.client,
+            earlier.c.status == PENDING,
+            earlier.c.type.in_(kinds),
+            ~_is_handled(earlier.c),
+        )
+        query = (
+            select(*AS_READ)
+            .select_from(mine.join(EVENTS, EVENTS.c.event_id == mine.c.event_id))
+            .where(
+                mine.c.reaction == reaction,
+                mine.c.status == PENDING,
+                mine.c.type.in_(kinds),
+                # A failure noted in the future means that the clock went back: nobody waits for it to catch up.
+                or_(mine.c.next_attempt_at.is_(None), mine.c.next_attempt_at <= moment, mine.c.failed_at > moment),
+                ~_is_handled(mine.c),
+                ~behind,
+            )
+            .order_by(mine.c.seq)
+            .limit(limit)
+        )
+        with self.reading() as connection:
+            rows = connection.execute(query).all()
+        found, unfit = [], []
+        for row in rows:
+            reason = why_unreadable(row)
+            if reason is None:
+                found.append(read_event(row))
+            else:
+                unfit.append((row.event_id, reason))
+        for event_id, reason in unfit:
+            self._bury(event_id, reaction, reason, moment)
+        # What stood behind an unreadable event is free now.
+        return self.due(reaction, kinds, now=now, limit=limit) if unfit else found
+
+    def note_failure(
+        self, event_ids: Iterable[str], reaction: str, reason: str, *, now: datetime, run_id: str | None = None
+    ) -> list[DeadLetter]:
+        """Count a failed attempt at answering these events; those that are now given up are returned.
+
+        A run is counted once, however often and by whomever it is noted: pass its id. Events that were handled
+        meanwhile are left alone.
+        """
+        wanted, moment = sorted(set(event_ids)), utc(now)
+        dead: list[DeadLetter] = []
+        with self.writing() as connection:
+            for start in range(0, len(wanted), CHUNK):
+                ids = wanted[start : start + CHUNK]
+                self._enter(connection, reaction, EVENTS.c.event_id.in_(ids))
+                open_ones = select(DELIVERIES).where(
+                    DELIVERIES.c.reaction == reaction,
+                    DELIVERIES.c.event_id.in_(ids),
+                    DELIVERIES.c.status == PENDING,
+                    ~_is_handled(DELIVERIES.c),
+                )
+                for row in connection.execute(open_ones).all():
+                    if run_id is not None and row.last_run == run_id:
+                        continue
+                    attempts = row.attempts + 1
+                    gone = attempts >= ATTEMPTS
+                    wait = BACKOFF[min(attempts, len(BACKOFF)) - 1]
+                    values = {
+                        "attempts": attempts,
+                        "status": DEAD if gone else PENDING,
+                        "failed_at": moment,
+                        "next_attempt_at": None if gone else moment + wait,
+                        "reason": reason,
+                        "last_run": run_id,
+                    }
+                    connection.execute(_this(row.event_id, reaction).values(**values))
+                    if gone:
+                        dead.append(_dead_letter(dict(row._mapping) | values))
+        return dead
+
+    def dead_letters(self, client: str | None = None, reaction: str | None = None) -> list[DeadLetter]:
+        """Events that were given up, and those of a type that this version does not know, oldest first."""
+        query = select(DELIVERIES).where(DELIVERIES.c.status == DEAD, ~_is_handled(DELIVERIES.c))
+        strangers = select(*AS_READ).where(EVENTS.c.type.not_in(list(PAYLOADS)))
+        if client is not None:
+            query = query.where(DELIVERIES.c.client == check_client_id(client))
+            strangers = strangers.where(EVENTS.c.client == client)
+        if reaction is not None:
+            query = query.where(DELIVERIES.c.reaction == reaction)
+        with self.reading() as connection:
+            found = [_dead_letter(row._mapping) for row in connection.execute(query)]
+            unknown = [] if reaction is not None else connection.execute(strangers).all()
+        found += [_stranger(row) for row in unknown]
+        return sorted(found, key=lambda letter: (letter.seq, letter.reaction))
+
+    def revive(self, client: str | None = None, *, event_id: str | None = None, reaction: str | None = None) -> int:
+        """Put dead letters back in the queue with all their attempts; how many there were."""
+        statement = (
+            update(DELIVERIES)
+            .where(DELIVERIES.c.status == DEAD)
+            .values(status=PENDING, attempts=0, failed_at=None, next_attempt_at=None, last_run=None)
+        )
+        if client is not None:
+            statement = statement.where(DELIVERIES.c.client == check_client_id(client))
+        if event_id is not None:
+            statement = statement.where(DELIVERIES.c.event_id == event_id)
+        if reaction is not None:
+            statement = statement.where(DELIVERIES.c.reaction == reaction)
+        with self.writing() as connection:
+            return int(connection.execute(statement).rowcount)
+
+    def replay(
+        self,
+        client: str,
+        *,
+        reactions: Mapping[str, Sequence[str]],
+        after_seq: int | None = None,
+        since: datetime | None = None,
+    ) -> int:
+        """Have a client's events answered once more, from a point of the log on; how many answers that asks for.
+
+        Parameters
+        ----------
+        reactions : event types of each reaction that shall answer again, by its name
+        after_seq : the events after this place in the log; 0 for all
+        since : the events from the first one on that was recorded at or after this moment
+
+        Raises
+        ------
+        SpineError : not exactly one of the two points is given
+        """
+        check_client_id(client)
+        if (after_seq is None) == (since is None):
+            raise SpineError("say from where to replay: either a place in the log or a moment")
+        asked = 0
+        with self.writing() as connection:
+            if after_seq is None:
+                first = select(func.min(EVENTS.c.seq)).where(
+                    EVENTS.c.client == client, EVENTS.c.recorded_at >= utc(since or datetime.now(UTC))
+                )
+                found = connection.scalar(first)
+                if found is None:
+                    return 0
+                after_seq = int(found) - 1
+            for reaction, kinds in reactions.items():
+                chosen = and_(EVENTS.c.client == client, EVENTS.c.seq > after_seq, EVENTS.c.type.in_(list(kinds)))
+                ids = select(EVENTS.c.event_id).where(chosen)
+                for table in (HANDLED, DELIVERIES):
+                    connection.execute(delete(table).where(table.c.reaction == reaction, table.c.event_id.in_(ids)))
+                asked += self._enter(connection, reaction, chosen)
+        return asked
+
+    def mark_handled(self, event_id: str, reaction: str) -> bool:
+        """Note that a reaction has dealt with an event; False when it was noted before."""
+        with self.writing() as connection:
+            return self.settle(connection, [(event_id, reaction)]) > 0
+
+    def dismiss(self, event_ids: Iterable[str], reaction: str) -> int:
+        """Note at once that a reaction has nothing to do about these events; how many were still open."""
+        pairs = [(event_id, reaction) for event_id in event_ids]
+        if not pairs:
+            return 0
+        with self.writing() as connection:
+            return self.settle(connection, pairs)
+
+    def settle(self, connection: Connection, pairs: Iterable[tuple[str, str]]) -> int:
+        """Note (event id, reaction) pairs as handled in a transaction that is under way; how many are new."""
+        moment, new = datetime.now(UTC), 0
+        ordered = sorted(set(pairs))
+        for start in range(0, len(ordered), CHUNK):
+            chunk = ordered[start : start + CHUNK]
+            rows = [{"event_id": event_id, "reaction": name, "handled_at": moment} for event_id, name in chunk]
+            statement = self.insert(HANDLED).on_conflict_do_nothing().values(rows)
+            new += max(connection.execute(statement).rowcount, 0)
+            named = tuple_(DELIVERIES.c.event_id, DELIVERIES.c.reaction).in_(chunk)
+            connection.execute(delete(DELIVERIES).where(named))
+        return new
+
+    def is_handled(self, event_id: str, reaction: str) -> bool:
+        query = select(HANDLED.c.event_id).where(HANDLED.c.event_id == event_id, HANDLED.c.reaction == reaction)
+        with self.reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def unhandled(
+        self, reaction: str, types: Sequence[str], limit: int = 500, client: str | None = None
+    ) -> list[Event]:
+        """Events of these types that a reaction has not dealt with yet, dead and waiting ones too, oldest first."""
+        kinds = list(types)
+        self._look(reaction, kinds)
+        query = (
+            select(*AS_READ)
+            .select_from(DELIVERIES.join(EVENTS, EVENTS.c.event_id == DELIVERIES.c.event_id))
+            .where(DELIVERIES.c.reaction == reaction, DELIVERIES.c.type.in_(kinds), ~_is_handled(DELIVERIES.c))
+            .order_by(DELIVERIES.c.seq)
+            .limit(limit)
+        )
+        if client is not None:
+            query = query.where(DELIVERIES.c.client == check_client_id(client))
+        with self.reading() as connection:
+            rows = connection.execute(query).all()
+        return [read_event(row) for row in rows if why_unreadable(row) is None]
+
+    def pending(self, client: str | None = None, reaction: str | None = None) -> list[Waiting]:
+        """What reactions still owe an answer, as far as they have looked, oldest first."""
+        query = select(DELIVERIES).where(DELIVERIES.c.status == PENDING, ~_is_handled(DELIVERIES.c))
+        if client is not None:
+            query = query.where(DELIVERIES.c.client == check_client_id(client))
+        if reaction is not None:
+            query = query.where(DELIVERIES.c.reaction == reaction)
+        with self.reading() as connection:
+            rows = connection.execute(query.order_by(DELIVERIES.c.seq, DELIVERIES.c.reaction)).all()
+        return [
+            Waiting(
+                event_id=row.event_id,
+                reaction=row.reaction,
+                client=row.client,
+                type=row.type,
+                seq=row.seq,
+                attempts=row.attempts,
+                next_attempt_at=utc(row.next_attempt_at) if row.next_attempt_at else None,
+                reason=row.reason,
+            )
+            for row in rows
+        ]
+
+    def backlog(self, reaction: str, event_types: Sequence[str] | None = None, *, client: str | None = None) -> int:
+        """How many events a reaction has yet to answer, dead letters not counted.
+
+        Parameters
+        ----------
+        event_types : what the reaction answers; by default what it has looked for so far
+        """
+        with self.reading() as connection:
+            reached = _reached(connection, reaction)
+            kinds = list(reached) if event_types is None else list(event_types)
+            queries = [
+                select(func.count())
+                .select_from(DELIVERIES)
+                .where(
+                    DELIVERIES.c.reaction == reaction,
+                    DELIVERIES.c.status == PENDING,
+                    DELIVERIES.c.type.in_(kinds),
+                    *([DELIVERIES.c.client == check_client_id(client)] if client is not None else []),
+                    ~_is_handled(DELIVERIES.c),
+                )
+            ]
+            for kind in kinds:
+                unseen = select(func.count()).where(EVENTS.c.type == kind, EVENTS.c.seq > reached.get(kind, 0))
+                if client is not None:
+                    unseen = unseen.where(EVENTS.c.client == client)
+                queries.append(unseen.where(~_handled_by(reaction), ~_entered_by(reaction)))
+            return sum(int(connection.scalar(query) or 0) for query in queries)
+
+    # --- how an event becomes a delivery ---------------------------------------------------------------------
+    def _look(self, reaction: str, kinds: Sequence[str]) -> None:
+        """Enter the events of these types that came since a reaction last looked."""
+        with self.reading() as connection:
+            last = newest(connection)
+            reached = _reached(connection, reaction)
+            behind = {kind: reached.get(kind, 0) for kind in kinds if reached.get(kind, 0) < last}
+            if not behind:
+                return
+            fresh = [and_(EVENTS.c.type == kind, EVENTS.c.seq > seq) for kind, seq in behind.items()]
+            some = connection.execute(select(EVENTS.c.seq).where(or_(*fresh)).limit(1)).first()
+            if some is None and last - min(behind.values()) < REACH_STEP:
+                return
+        with self.writing() as connection:
+            for kind, seq in behind.items():
+                if some is not None:
+                    chosen = and_(EVENTS.c.type == kind, EVENTS.c.seq > seq, EVENTS.c.seq <= last)
+                    self._enter(connection, reaction, chosen)
+                noted = self.insert(REACHES).values(reaction=reaction, type=kind, seq=last)
+                connection.execute(
+                    noted.on_conflict_do_update(
+                        index_elements=["reaction", "type"],
+                        set_={"seq": noted.excluded.seq},
+                        where=REACHES.c.seq < noted.excluded.seq,
+                    )
+                )
+
+    def _enter(self, connection: Connection, reaction: str, chosen: ColumnElement[bool]) -> int:
+        """Deliveries for the chosen events that this reaction has neither handled nor been handed yet."""
+        source = select(
+            EVENTS.c.event_id,
+            literal(reaction),
+            EVENTS.c.seq,
+            EVENTS.c.client,
+            EVENTS.c.type,
+            EVENTS.c.correlation_id,
+            literal(PENDING),
+            literal(0),
+        ).where(chosen, ~_handled_by(reaction))
+        columns = ["event_id", "reaction", "seq", "client", "type", "correlation_id", "status", "attempts"]
+        entered = connection.execute(self.insert(DELIVERIES).from_select(columns, source).on_conflict_do_nothing())
+        return max(int(entered.rowcount), 0)
+
+    def _bury(self, event_id: str, reaction: str, reason: str, moment: datetime) -> None:
+        """Give up on a row that no attempt could read."""
+        with self.writing() as connection:
+            connection.execute(_this(event_id, reaction).values(status=DEAD, reason=reason, failed_at=moment))
+
+
+def _this(event_id: str, reaction: str) -> Any:
+    return update(DELIVERIES).where(DELIVERIES.c.event_id == event_id, DELIVERIES.c.reaction == reaction)
+
+
+def _is_handled(delivery: Any) -> ColumnElement[bool]:
+    """Whether a delivery was handled by somebody who did not see it stand here."""
+    return exists().where(HANDLED.c.event_id == delivery.event_id, HANDLED.c.reaction == delivery.reaction)
+
+
+def _handled_by(reaction: str) -> ColumnElement[bool]:
+    return exists().where(HANDLED.c.event_id == EVENTS.c.event_id, HANDLED.c.reaction == reaction)
+
+
+def _entered_by(reaction: str) -> ColumnElement[bool]:
+    return exists().where(DELIVERIES.c.event_id == EVENTS.c.event_id, DELIVERIES.c.reaction == reaction)
+
+
+def _reached(connection: Connection, reaction: str) -> dict[str, int]:
+    query = select(REACHES.c.type, REACHES.c.seq).where(REACHES.c.reaction == reaction)
+    return {row.type: int(row.seq) for row in connection.execute(query)}
+
+
+def _dead_letter(row: Mapping[Any, Any]) -> DeadLetter:
+    return DeadLetter(
+        event_id=row["event_id"],
+        reaction=row["reaction"],
+        client=row["client"],
+        type=row["type"],
+        seq=row["seq"],
+        attempts=row["attempts"],
+        reason=row["reason"] or "unknown",
+        failed_at=utc(row["failed_at"]) if row["failed_at"] else None,
+    )
+
+
+def _stranger(row: Row[Any]) -> DeadLetter:
+    return DeadLetter(
+        event_id=row.event_id,
+        reaction=ANY_REACTION,
+        client=row.client,
+        type=row.type,
+        seq=row.seq,
+        attempts=0,
+        reason=why_unreadable(row) or "unknown",
+        failed_at=None,
+    )
