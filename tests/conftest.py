@@ -15,6 +15,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+# A test without a home of its own must not write spans into the project's; `home` switches them on.
+os.environ.setdefault("LIFTOS_TRACING", "off")
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +31,7 @@ def shared_data() -> Path:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty LIFTOS_HOME for this test; every default path of LiftOS lies below it."""
     monkeypatch.setenv("LIFTOS_HOME", str(tmp_path))
+    monkeypatch.setenv("LIFTOS_TRACING", "local")
     for name in ("LIFTOS_LAKE_URI", "LIFTOS_SPINE_URL", "LIFTOS_MLFLOW_URI", "LIFTOS_MLFLOW_ARTIFACTS"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "clients").mkdir()
