@@ -21,6 +21,7 @@ from liftos_pipelines.modules.causal.spec import ModelSpec
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.outbox import Tells, outbox
 from liftos_pipelines.spine.payloads import DriftDetected
 from liftos_pipelines.templates.loader import load_template, with_template
 
@@ -260,7 +261,7 @@ def champion(
         registry.promote(candidate.number, now)
     context.log.info(f"{verdict.serve} serves: {verdict.why}")
     described: dict[str, Any] = {"why": verdict.why, "candidate": float(number) if number is not None else "unknown"}
-    _answer_drifts(spine, context.partition_key, last_week(mmm_posterior))
+    _answer_drifts(spine, outbox(context, spine), context.partition_key, last_week(mmm_posterior))
     if verdict.serve == "nothing":
         data = az.InferenceData(attrs={"status": NONE_PASSED, "why": verdict.why})
         return dg.MaterializeResult(value=data, metadata={"status": NONE_PASSED} | described)
@@ -283,11 +284,11 @@ def champion(
     )
 
 
-def _answer_drifts(spine: SpineResource, client: str, fitted_until: date) -> None:
+def _answer_drifts(spine: SpineResource, told: Tells, client: str, fitted_until: date) -> None:
     """A fit of the weeks in question, judged, is the answer to a drift of the model; drifts of other data need none."""
     store = spine.get()
-    for event in store.unhandled(REACTION, ["drift_detected"]):
+    for event in store.unhandled(REACTION, ["drift_detected"], client=client):
         assert isinstance(event.payload, DriftDetected)
         ours = event.payload.dataset == "causal/mmm_posterior"
-        if event.client == client and (not ours or event.payload.as_of <= fitted_until):
-            store.mark_handled(event.event_id, REACTION)
+        if not ours or event.payload.as_of <= fitted_until:
+            told.mark_handled(event.event_id, REACTION)

@@ -12,6 +12,7 @@ from liftos_pipelines.assets.common import SKIPPED, client_of, inputs, lift_asse
 from liftos_pipelines.modules.causal.impact import ImpactUnknown, Series, estimate_impact, national_series
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Event
+from liftos_pipelines.spine.outbox import Tells, outbox
 from liftos_pipelines.spine.payloads import CausalImpactIdentified, SentimentDropDetected
 from liftos_pipelines.tables import ALL, table
 
@@ -37,7 +38,7 @@ def impact(
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """What each sentiment drop and visibility shift did to the outcome, against what would have been without it."""
     client = client_of(context)
-    store = spine.get()
+    store, told = spine.get(), outbox(context, spine)
     triggers = store.events(client.client, types=TRIGGERS)
     series: Series | str
     if marketing_outcome.is_empty():
@@ -57,7 +58,7 @@ def impact(
             context.log.warning(unknown[-1])
         else:
             rows.append(row)
-            _raise_impact(spine, trigger, row)
+            _raise_impact(told, trigger, row)
     frame = _impact_table(rows)
     status = series if isinstance(series, str) and series.startswith(SKIPPED) else "ok"
     described = result(
@@ -68,9 +69,9 @@ def impact(
         unknown="; ".join(unknown) or "none",
         revenue_at_risk=frame["revenue_at_risk"].sum() if frame["revenue_at_risk"].count() else None,
     )
-    # Noted last: a run that dies before this is asked for again, and does the same once more without harm.
+    # Staged: noted when the table is stored. A run that dies before is asked for again, and does the same without harm.
     for trigger in triggers:
-        store.mark_handled(trigger.event_id, REACTION)
+        told.mark_handled(trigger.event_id, REACTION)
     return described
 
 
@@ -92,13 +93,13 @@ def _impact_row(series: Series, trigger: Event) -> dict[str, Any] | str:
     return {"event_id": trigger.event_id, "campaign_id": campaign, "trigger": trigger.type} | vars(estimated)
 
 
-def _raise_impact(spine: SpineResource, trigger: Event, row: dict[str, Any]) -> None:
+def _raise_impact(told: Tells, trigger: Event, row: dict[str, Any]) -> None:
     payload = CausalImpactIdentified(
         trigger_event_id=trigger.event_id,
         **{name: row[name] for name in CausalImpactIdentified.model_fields if name != "trigger_event_id"},
     )
     happened = datetime.combine(row["window_end"], clock(), tzinfo=UTC)
-    spine.get().raise_event(
+    told.raise_event(
         trigger.client,
         payload,
         occurred_at=max(happened, trigger.occurred_at),

@@ -12,6 +12,7 @@ from liftos_pipelines.assets.common import inputs, lift_asset, result, skipped
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.posterior_io import ABSENT, UNKNOWN
 from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.outbox import Tells, outbox
 from liftos_pipelines.spine.payloads import CausalPatternDetected, DriftDetected
 from liftos_pipelines.tables import table
 
@@ -57,7 +58,7 @@ def monitor(
         else:
             row = monitor_table.updated_row(as_of, found)
             if found.drift:
-                _raise_drift(spine, context.partition_key, row.row(0, named=True))
+                _raise_drift(outbox(context, spine), context.partition_key, row.row(0, named=True))
     except PanelError as reason:
         context.log.warning(str(reason))
         row = monitor_table.impossible_row(as_of, reading.last_week(champion), str(reason))
@@ -69,10 +70,10 @@ def monitor(
     return result(row, **{name: said[name] for name in told})
 
 
-def _raise_drift(spine: SpineResource, client: str, row: dict[str, Any]) -> None:
+def _raise_drift(told: Tells, client: str, row: dict[str, Any]) -> None:
     """Ask for a refit; the same weeks give the same event, so asking again changes nothing."""
     broken = row["break_from"] is not None
-    spine.get().raise_event(
+    told.raise_event(
         client,
         DriftDetected(
             dataset=POSTERIOR,
@@ -162,7 +163,7 @@ def patterns(
         recurring = []
     found = find_patterns(fit_history, recurring)
     for row in found.iter_rows(named=True):
-        spine.get().raise_event(
+        outbox(context, spine).raise_event(
             context.partition_key,
             CausalPatternDetected(**row),
             occurred_at=datetime.combine(row["last_seen"], clock(), tzinfo=UTC),

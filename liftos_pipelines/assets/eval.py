@@ -31,6 +31,7 @@ from liftos_pipelines.modules.eval.trust import degraded, inventory, platform, s
 from liftos_pipelines.modules.eval.views import INVENTORY, TIMES, newest_data, tables_for
 from liftos_pipelines.resources.lake import PLATFORM, PLATFORM_WIDE, Lake, LakeResource
 from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.outbox import outbox
 from liftos_pipelines.spine.payloads import DriftDetected, TrustDegraded
 from liftos_pipelines.tables import ALL, TABLES
 from liftos_pipelines.templates.loader import load_template
@@ -65,7 +66,7 @@ def drift(
         return skipped("eval/drift", "no table with dated rows")
     columns = drifted_columns(found)
     for row in columns.iter_rows(named=True):
-        spine.get().raise_event(
+        outbox(context, spine).raise_event(
             client,
             DriftDetected(
                 dataset=row["dataset"], column=row["column"], as_of=row["as_of"], test=row["test"],
@@ -99,7 +100,7 @@ def trust_scores(
         if reach is None:  # without a dated row there is no cause that would stay the same in the next run
             break
         moment = row["newest"] or reach
-        spine.get().raise_event(
+        outbox(context, spine).raise_event(
             config.client,
             TrustDegraded(
                 module=row["module"], slo=row["slo"], as_of=moment.date(), value=row["value"],

@@ -13,6 +13,7 @@ from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Event
 from liftos_pipelines.spine.ledger import LedgerEntry
+from liftos_pipelines.spine.outbox import outbox
 
 READ = (
     *("sources/outcomes", "sources/notes", "sources/campaigns", "sources/experiments"),
@@ -48,7 +49,7 @@ def items(
     # Only now is the pattern stored; a run that dies before this line is asked for again.
     for event in events:
         if event.type in HANDLED_HERE:
-            log.mark_handled(event.event_id, REACTION)
+            outbox(context, spine).mark_handled(event.event_id, REACTION)
     history = store.history()
     if history.is_empty():
         return skipped("memory/items", "nothing to remember yet")
@@ -62,7 +63,7 @@ def items(
         restored=restored,
         with_measured_outcome=current["effect"].is_not_null().sum(),
         kinds=current.group_by("kind").len(name="memories").sort("kind"),
-        store_version=done.version,
+        known_under_another_name=done.aliases,
     )
 
 

@@ -25,6 +25,7 @@ from liftos_pipelines.resources.embedder import EmbedderResource
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.outbox import outbox
 from liftos_pipelines.text import Name, NameFinder
 
 SEED = 7
@@ -45,6 +46,9 @@ def patterns(
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """What similar past actions achieved, for each alert, impact, proposal and campaign: the chance of
     success with a 90 % interval from measured effects, or an abstention with its reason."""
+    # Staged: noted when the table is stored.
+    for event in spine.get().events(context.partition_key, types=["campaign_started"]):
+        outbox(context, spine).mark_handled(event.event_id, "memory/patterns")
     held = with_extra(items)
     asked = [
         query for group in (queries_from_items(held), queries_from_campaigns(campaigns)) for query in _newest(group)
@@ -54,9 +58,6 @@ def patterns(
     encode = embedder.get().encode
     names = _names(client_of(context), campaigns)
     found = find_patterns(asked, gather(held, encode, names), encode, names)
-    log, client = spine.get(), context.partition_key
-    for event in log.events(client, types=["campaign_started"]):
-        log.mark_handled(event.event_id, "memory/patterns")
     answered = found.filter(~pl.col("abstained"))
     return result(
         found,

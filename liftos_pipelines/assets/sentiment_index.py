@@ -20,7 +20,7 @@ from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.sentiment_model import SentimentModelResource
 from liftos_pipelines.resources.sentiment_reading import open_reading
 from liftos_pipelines.resources.spine import SpineResource
-from liftos_pipelines.spine.database import Spine
+from liftos_pipelines.spine.outbox import Tells, outbox
 from liftos_pipelines.spine.payloads import SentimentDropDetected
 
 if TYPE_CHECKING:
@@ -71,15 +71,15 @@ def alerts(
     if mentions.is_empty():
         return skipped("sentiment/alerts", "mentions")
     report = find_drops(daily_index, _scored(context, mention_scores, mentions, lake, sentiment_model))
-    raise_drops(spine.get(), client_of(context).client, report.leads)
+    raise_drops(outbox(context, spine), client_of(context).client, report.leads)
     return result(report.alerts, **_alert_metadata(report, daily_index))
 
 
-def raise_drops(spine: Spine, client: str, alerts: pl.DataFrame) -> None:
+def raise_drops(told: Tells, client: str, alerts: pl.DataFrame) -> None:
     """One `sentiment_drop_detected` an alert; raising one again changes nothing."""
     for row in alerts.iter_rows(named=True):
         detected: datetime = row["detected_at"]
-        spine.raise_event(
+        told.raise_event(
             client,
             SentimentDropDetected(**{name: row[name] for name in SentimentDropDetected.model_fields}),
             occurred_at=detected,

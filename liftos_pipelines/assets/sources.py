@@ -24,6 +24,7 @@ from liftos_pipelines.clients import ClientConfig, ClientError, clients_partitio
 from liftos_pipelines.modules.sources import calendar
 from liftos_pipelines.resources.lake import Lake, LakeResource
 from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.outbox import outbox
 from liftos_pipelines.spine.payloads import CampaignStarted
 
 Yielded = Iterator[dg.AssetCheckResult | dg.MaterializeResult[pl.DataFrame]]
@@ -184,7 +185,7 @@ def _raise_started(
     today = datetime.now(UTC).date()
     started = calendar.begun(table, max(known or today, today))
     for row in started.iter_rows(named=True):
-        spine.get().raise_event(
+        outbox(context, spine).raise_event(
             context.partition_key,
             CampaignStarted(
                 campaign_id=row["campaign_id"],

@@ -15,6 +15,7 @@ from liftos_pipelines.modules.surfacing.pages.audit_plot import scores_by_dimens
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Spine
+from liftos_pipelines.spine.outbox import outbox
 from liftos_pipelines.templates.evidence import catalogue
 from liftos_pipelines.templates.loader import load_template
 
@@ -82,6 +83,9 @@ def recommendations(
     Memory and what was watched are read as they were last: both are made from this table, and may not wait for it.
     """
     store, client = lake.get(), context.partition_key
+    # Staged: noted when the table is stored. A run that dies before is asked for again, and gives the same advice.
+    for event in spine.get().events(client, types=REACTS_TO):
+        outbox(context, spine).mark_handled(event.event_id, REACTION)
     earlier = store.read(client, ADVICE)
     if page_audit.is_empty() and answers.is_empty():
         return skipped(ADVICE, "answers, pages")
@@ -109,7 +113,7 @@ def recommendations(
     advice = with_status(history, acted, now)
     still_open = advice.filter(pl.col("status") == "open")
     grades = dict(still_open.group_by("evidence_grade").len().iter_rows())
-    described = result(
+    return result(
         advice,
         open=still_open.height,
         acted_on=advice.height - still_open.height,
@@ -118,10 +122,6 @@ def recommendations(
         studies_of_our_own=len(studies),
         **{f"grade_{grade}": grades.get(grade, 0) for grade in "ABCD"},
     )
-    # Noted last: a run that dies before this is asked for again, and gives the same advice once more.
-    for event in spine.get().events(client, types=REACTS_TO):
-        spine.get().mark_handled(event.event_id, REACTION)
-    return described
 
 
 @lift_asset(

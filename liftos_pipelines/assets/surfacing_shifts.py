@@ -8,7 +8,7 @@ import polars as pl
 from liftos_pipelines.assets.common import inputs, lift_asset, result, skipped
 from liftos_pipelines.modules.surfacing.changes.shifts import ShiftReport, watch_engines
 from liftos_pipelines.resources.spine import SpineResource
-from liftos_pipelines.spine.database import Spine
+from liftos_pipelines.spine.outbox import Tells, outbox
 from liftos_pipelines.spine.payloads import AlgorithmChangeDetected, Payload, VisibilityShiftDetected
 
 SEED = 20240611
@@ -30,7 +30,7 @@ def shifts(
     found = report.table
     newest = answers["asked_at"].max()
     recent = found.filter(pl.col("detected_at") >= pl.lit(newest) - EVENT_HORIZON)
-    raised = raise_shifts(spine.get(), context.partition_key, recent)
+    raised = raise_shifts(outbox(context, spine), context.partition_key, recent)
     return result(found, events=raised, **_described(report))
 
 
@@ -52,7 +52,7 @@ def _described(report: ShiftReport) -> dict[str, object]:
     }
 
 
-def raise_shifts(spine: Spine, client: str, found: pl.DataFrame) -> int:
+def raise_shifts(told: Tells, client: str, found: pl.DataFrame) -> int:
     """Raise an event for each shift that others should react to (not for our own changes); how many there are."""
     raised = 0
     for at, engine, kind, brand, effect, p_value in found.select(
@@ -67,6 +67,6 @@ def raise_shifts(spine: Spine, client: str, found: pl.DataFrame) -> int:
             )
         else:
             continue
-        spine.raise_event(client, payload, occurred_at=at)
+        told.raise_event(client, payload, occurred_at=at)
         raised += 1
     return raised

@@ -18,6 +18,7 @@ import polars as pl
 
 from liftos_pipelines import settings
 from liftos_pipelines.clients import check_client_id
+from liftos_pipelines.spine.outbox import commit_staged
 from liftos_pipelines.tables import SOURCES, ContractError, Table, table
 
 WRITE_ATTEMPTS = 8
@@ -332,6 +333,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         delete_where = str(removes.value) if isinstance(removes, dg.TextMetadataValue) else None
         lake = self._lake()
         report = lake.write(context.partition_key, name, obj, status=text, delete_where=delete_where)
+        commit_staged(context)  # events and handled marks, now that the table that they speak of is stored
         context.add_output_metadata(
             {
                 "dagster/table_name": name,

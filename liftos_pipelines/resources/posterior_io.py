@@ -12,6 +12,7 @@ import dagster as dg
 
 from liftos_pipelines import settings
 from liftos_pipelines.resources.lake import Lake
+from liftos_pipelines.spine.outbox import commit_staged
 
 HELD = 2
 """Posteriors kept in memory: the newest fit and the one that serves."""
@@ -44,6 +45,7 @@ class PosteriorIOManager(dg.ConfigurableIOManager):
             os.replace(part, file)
         finally:
             part.unlink(missing_ok=True)
+        commit_staged(context)
         context.add_output_metadata({"dagster/uri": str(file), "bytes": float(file.stat().st_size)})
 
     def load_input(self, context: dg.InputContext) -> Any:
