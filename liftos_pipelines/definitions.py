@@ -21,6 +21,8 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 from liftos_pipelines import checks as checks_room  # noqa: E402
 from liftos_pipelines.assets import (  # noqa: E402
     agentic,
+    agentic_remediations,
+    agentic_stops,
     causal,
     causal_answers,
     causal_contributions,
@@ -74,6 +76,8 @@ ASSET_ROOMS = (
     surfacing_pages,
     llm,
     agentic,
+    agentic_stops,
+    agentic_remediations,
     memory,
     memory_learning,
     eval_assets,

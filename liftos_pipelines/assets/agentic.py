@@ -1,6 +1,8 @@
 """Lift Agentic's assets: who acts, within which authority, how well, and the responses to what happened."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,19 @@ import dagster as dg
 import polars as pl
 import yaml
 
-from liftos_pipelines.assets.agentic_reaction import answer_impacts
+from liftos_pipelines.assets.agentic_ledger import state_of
+from liftos_pipelines.assets.agentic_reaction import Responder
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules.agentic import evidence, replay
 from liftos_pipelines.modules.agentic import registry as registered
 from liftos_pipelines.modules.agentic.policy import Policy, PolicyError, parse_policy
+from liftos_pipelines.modules.agentic.proposals import Situation
+from liftos_pipelines.modules.agentic.remedies import MARKETING_MIX, SENTIMENT
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.spine import SpineResource
-from liftos_pipelines.spine.database import Spine
+from liftos_pipelines.spine.database import LedgerNote, Spine
+from liftos_pipelines.spine.outbox import Tells, outbox
 from liftos_pipelines.spine.payloads import BudgetExhausted, PolicyViolationDetected
 from liftos_pipelines.tables import table
 
@@ -50,8 +56,8 @@ def policy_decisions(
     if agent_steps.is_empty():
         return skipped("agentic/policy_decisions", "agent_steps")
     policy = client_policy(client_of(context))
-    judged = replay.replay(agent_steps, agents, policy)
-    _announce(spine.get(), context.partition_key, judged, policy)
+    judged = replay.replay(agent_steps, agents, policy, state_of(spine.get(), context.partition_key).stops_of())
+    _announce(spine.get(), outbox(context, spine), context.partition_key, judged, policy)
     count = dict(judged.decisions["decision"].value_counts().iter_rows())
     return result(
         judged.decisions,
@@ -120,36 +126,51 @@ def ledger_audit(context: dg.AssetExecutionContext, spine: SpineResource) -> dg.
     return result(pl.DataFrame([row], schema=schema), verified=audit.verified, entries=audit.entries)
 
 
+PROPOSED_FROM = ("sources/agents", "sources/campaigns", "causal/budget_plan")
+
+
 @lift_asset(
     "agentic/proposals",
-    ins=inputs("sources/agents", "sources/campaigns"),
-    deps=[dg.AssetKey(["causal", "impact"]), dg.AssetKey(["causal", "budget_plan"])],
+    deps=[name.split("/") for name in (*PROPOSED_FROM, "causal/impact", "agentic/stops")],
     kinds={"polars"},
-    code_version="1",
+    code_version="2",
 )
 def proposals(
-    context: dg.AssetExecutionContext,
-    agents: pl.DataFrame,
-    campaigns: pl.DataFrame,
-    spine: SpineResource,
-    lake: LakeResource,
+    context: dg.AssetExecutionContext, spine: SpineResource, lake: LakeResource
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """Responses to identified impacts: judged by the client's policy, then executed, queued for approval or denied."""
-    client = client_of(context)
-    store = lake.get()
-    answered = answer_impacts(
-        client,
-        spine=spine.get(),
+    """Responses to impacts, root causes and drifts: judged by the client's policy, then executed, queued for approval
+    or denied; an agent that was stopped decides nothing."""
+    client, store, log = client_of(context), lake.get(), spine.get()
+
+    def situation(stopped: Mapping[str, str]) -> Situation:
+        return Situation.of(
+            agents=registered.with_responder(store.read(client.client, "sources/agents"), package_version()),
+            campaigns=store.read(client.client, "sources/campaigns"),
+            plan=store.read(client.client, "causal/budget_plan"),
+            currency=client.currency,
+            stopped=stopped,
+        )
+
+    answered = Responder(
+        client=client.client,
+        spine=log,
+        told=outbox(context, log),
         policy=client_policy(client),
-        agents=registered.with_responder(agents, package_version()),
-        campaigns=campaigns,
-        plan=store.read(client.client, "causal/budget_plan"),
+        situation=situation,
         folder=store.folder(client.client, "agentic"),
+        versions=lambda: {name: store.version(client.client, name) for name in PROPOSED_FROM},
+        refittable=refittable(client),
         now=datetime.now(UTC),
-    )
+    ).answer()
     count = dict(answered["status"].value_counts().iter_rows())
     names = ("executed", "awaiting_approval", "denied", "failed")
     return result(answered, proposals=answered.height, **{name: count.get(name, 0) for name in names})
+
+
+def refittable(client: ClientConfig) -> frozenset[str]:
+    """Models that a refit can change: the marketing mix always, the classifier only with labels of the client's own."""
+    models = {MARKETING_MIX: client.sources.marketing, SENTIMENT: client.sources.labelled_mentions}
+    return frozenset(model for model, source in models.items() if source is not None)
 
 
 def client_policy(client: ClientConfig) -> Policy:
@@ -159,13 +180,22 @@ def client_policy(client: ClientConfig) -> Policy:
     ------
     PolicyError : the file is absent, unreadable, or says something a policy cannot say
     """
-    variables = {"internal_domains": list(client.brand.domains) if client.brand else []}
-    default = _read_yaml(DEFAULT_POLICY)
+    domains = tuple(client.brand.domains) if client.brand else ()
     if client.policies is None:
-        return parse_policy(default, file="default policy", variables=variables)
+        return _policy(None, domains, 0, 0)
     file = client.folder / client.policies
     if not file.is_file():
         raise PolicyError(f"{client.folder / 'client.yaml'}: policies: there is no file {file}; mend the path")
+    said = file.stat()
+    return _policy(file, domains, said.st_mtime_ns, said.st_size)
+
+
+@lru_cache(maxsize=64)
+def _policy(file: Path | None, domains: tuple[str, ...], changed_at: int, size: int) -> Policy:
+    """A policy as it was at `changed_at`, read once by a process that lives on."""
+    variables, default = {"internal_domains": list(domains)}, _read_yaml(DEFAULT_POLICY)
+    if file is None:
+        return parse_policy(default, file="default policy", variables=variables)
     return parse_policy(_read_yaml(file), file=str(file), base=default, variables=variables)
 
 
@@ -184,9 +214,10 @@ def _read_yaml(file: Path) -> Any:
         raise PolicyError(f"{file}: not readable as YAML: {error}") from error
 
 
-def _announce(spine: Spine, client: str, judged: replay.Replay, policy: Policy) -> None:
+def _announce(spine: Spine, told: Tells, client: str, judged: replay.Replay, policy: Policy) -> None:
     """Events and ledger entries for what policy denied; what was announced before is left alone."""
     known = {event.payload.cause_key() for event in spine.events(client, [PolicyViolationDetected.type])}
+    notes = []
     for violation in judged.violations:
         payload = PolicyViolationDetected(
             run_id=violation.run_id,
@@ -197,16 +228,13 @@ def _announce(spine: Spine, client: str, judged: replay.Replay, policy: Policy) 
         )
         if payload.cause_key() in known:
             continue
-        spine.append_ledger(
-            client,
-            "policy_violation",
-            violation.agent_id,
-            payload.model_dump(mode="json") | {"policy_version": policy.version},
-            idempotency_key=f"violation:{policy.version[:16]}:{payload.cause_key()}",
-        )
-        spine.raise_event(client, payload, occurred_at=violation.at)
+        body = payload.model_dump(mode="json") | {"policy_version": policy.version}
+        key = f"violation:{policy.version[:16]}:{payload.cause_key()}"
+        notes.append(LedgerNote("policy_violation", violation.agent_id, body, key))
+        told.raise_event(client, payload, occurred_at=violation.at)
+    spine.append_ledger_many(client, notes)
     for spent in judged.exhausted:
-        spine.raise_event(
+        told.raise_event(
             client,
             BudgetExhausted(agent_id=spent.agent_id, limit=spent.limit, spent=spent.spent, at=spent.at),
             occurred_at=spent.at,

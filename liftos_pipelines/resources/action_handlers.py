@@ -20,6 +20,7 @@ WEBHOOK_VARIABLE = "LIFTOS_WEBHOOK_URL"
 WEBHOOK_SECONDS = 5.0
 OUTBOX = "outbox.jsonl"
 PLANS = "plans"
+ROLLBACKS = "rollbacks"
 
 
 class ActionFailed(RuntimeError):
@@ -38,13 +39,32 @@ class Order:
     ordered_at: datetime
 
 
-def execute(order: Order, folder: Path, webhook: str | None = None) -> str:
+class Outbox:
+    """The folder's file of messages and tickets; what it holds is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / OUTBOX
+        self._known: set[str] | None = None
+
+    def holds(self, action_id: str) -> bool:
+        if self._known is None:
+            self._known = _delivered(self.file)
+        return action_id in self._known
+
+    def append(self, content: Mapping[str, Any]) -> None:
+        _append(self.file, content)
+        if self._known is not None:
+            self._known.add(str(content["action_id"]))
+
+
+def execute(order: Order, folder: Path, webhook: str | None = None, outbox: Outbox | None = None) -> str:
     """Carry out an order and say how, in one line.
 
     Parameters
     ----------
     folder : the client's own folder for the agentic module's files
     webhook : address for messages and tickets; without one they wait in the folder's outbox
+    outbox : the folder's, where several orders are carried out after another
 
     Raises
     ------
@@ -53,7 +73,7 @@ def execute(order: Order, folder: Path, webhook: str | None = None) -> str:
     handler = HANDLERS.get(order.action)
     if handler is None:
         raise ActionFailed(f"there is no handler for {order.action}; handlers: {', '.join(HANDLERS)}")
-    return handler(order, folder, webhook)
+    return handler(order, outbox or Outbox(folder), webhook)
 
 
 def webhook_address() -> str | None:
@@ -61,10 +81,9 @@ def webhook_address() -> str | None:
     return os.environ.get(WEBHOOK_VARIABLE) or None
 
 
-def _message(order: Order, folder: Path, webhook: str | None) -> str:
+def _message(order: Order, outbox: Outbox, webhook: str | None) -> str:
     """Post a message or ticket; noted in the outbox once it is delivered, or left there to be fetched."""
-    file = folder / OUTBOX
-    if order.action_id in _delivered(file):
+    if outbox.holds(order.action_id):
         return f"already in {OUTBOX}"
     content = {
         "action_id": order.action_id,
@@ -76,13 +95,31 @@ def _message(order: Order, folder: Path, webhook: str | None) -> str:
     }
     if webhook:
         _post(webhook, content)
-    _append(file, content | {"delivery": "webhook" if webhook else "outbox"})
+    outbox.append(content | {"delivery": "webhook" if webhook else "outbox"})
     return "posted to the webhook" if webhook else f"written to {OUTBOX}"
 
 
-def _plan(order: Order, folder: Path, webhook: str | None) -> str:
+def _plan(order: Order, outbox: Outbox, webhook: str | None) -> str:
     """Write a budget shift as a plan for the people or system that books media; the same plan once."""
-    file = folder / PLANS / f"{order.action_id}.json"
+    return _written(order, outbox.file.parent / PLANS)
+
+
+def _rollback(order: Order, outbox: Outbox, webhook: str | None) -> str:
+    """Ask the system that deploys prompts, models or agents for an earlier version: a written order, and a message."""
+    where = _written(order, outbox.file.parent / ROLLBACKS)
+    return f"{where}; {_message(order, outbox, webhook)}"
+
+
+def _run(order: Order, outbox: Outbox, webhook: str | None) -> str:
+    """A remedy that a run of the platform carries out: the event that asks for it follows the ledger's entry."""
+    dataset = order.arguments.get("dataset")
+    if not isinstance(dataset, str) or not dataset:
+        raise ActionFailed(f"{order.action} names no dataset")
+    return f"ordered a run that makes {dataset} anew"
+
+
+def _written(order: Order, folder: Path) -> str:
+    file = folder / f"{order.action_id}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "action_id": order.action_id,
@@ -94,13 +131,16 @@ def _plan(order: Order, folder: Path, webhook: str | None) -> str:
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")
     partial.replace(file)
-    return f"written to {PLANS}/{file.name}"
+    return f"written to {folder.name}/{file.name}"
 
 
-HANDLERS: dict[str, Callable[[Order, Path, str | None], str]] = {
+HANDLERS: dict[str, Callable[[Order, Outbox, str | None], str]] = {
     "notify": _message,
     "open_ticket": _message,
     "shift_budget": _plan,
+    "rollback": _rollback,
+    "refit_model": _run,
+    "reingest_source": _run,
 }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from liftos_pipelines.modules.agentic.conditions import STATIC, AgentFacts, Call, Condition, conjuncts, matches
+from liftos_pipelines.modules.agentic.ledger_state import Stop
 from liftos_pipelines.modules.agentic.policy import STRENGTH, Decision, Policy, Rule
 
 
@@ -75,10 +76,14 @@ class RunHistory:
 
 
 class PolicyEngine:
-    """Judges calls under one policy; rules are looked up by tool and agent."""
+    """Judges calls under one policy; rules are looked up by tool and agent.
 
-    def __init__(self, policy: Policy) -> None:
+    `stops` says of each agent when it may not decide: the kill switch, stronger than any rule.
+    """
+
+    def __init__(self, policy: Policy, stops: Mapping[str, Sequence[Stop]] | None = None) -> None:
         self.policy = policy
+        self.stops = dict(stops or {})
         self._open: dict[tuple[str, AgentFacts], tuple[tuple[int, Rule, tuple[Condition, ...]], ...]] = {}
 
     def call(
@@ -146,6 +151,9 @@ class PolicyEngine:
         agent = call.agent
         if not agent.registered:
             return self._verdict("deny", "unknown_agent", f"agent {agent.agent_id} is not in the registry")
+        for stop in self.stops.get(agent.agent_id, ()):
+            if stop.holds(call.at):
+                return self._verdict("deny", "agent_stopped", f"agent {agent.agent_id} is stopped: {stop.reason}")
         if agent.stage in ("suspended", "retired"):
             return self._verdict("deny", "agent_stopped", f"agent {agent.agent_id} is {agent.stage}")
         granted = any(matches(capability, call.tool) for capability in agent.capabilities)

@@ -7,7 +7,8 @@ plan and nowhere else: without a plan that takes money off the campaign's channe
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -16,6 +17,7 @@ import polars as pl
 from liftos_pipelines.modules.agentic.conditions import AgentFacts
 from liftos_pipelines.modules.agentic.registry import RESPONDER
 from liftos_pipelines.modules.agentic.replay import agents_known
+from liftos_pipelines.tables import ALL
 
 HARM_LIKELY = 0.9
 """Probability of harm from which an incident gets a ticket, and money may move."""
@@ -40,7 +42,11 @@ class Impact:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """One action to be judged. `predicted_*` is what the action itself should change; None where nothing says so."""
+    """One action to be judged. `predicted_*` is what the action itself should change; None where nothing says so.
+
+    `confidence` is the probability that the reason for it holds, None where nobody measured one; `alternatives` are
+    what was not proposed, each with why.
+    """
 
     action_id: str
     event_id: str
@@ -48,39 +54,82 @@ class Proposal:
     action: str
     arguments: dict[str, Any]
     context: str
+    reasoning: str
+    confidence: float | None = None
+    alternatives: tuple[tuple[str, str], ...] = ()
     predicted_effect: float | None = None
     predicted_low: float | None = None
     predicted_high: float | None = None
 
 
-def propose(
-    impact: Impact, *, agents: pl.DataFrame, campaigns: pl.DataFrame, plan: pl.DataFrame, currency: str
-) -> list[Proposal]:
-    """Responses to one impact: always a message; for likely harm a ticket instead, and a shift of money if planned.
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What every proposal of a run is made from, read once.
 
-    Parameters
-    ----------
-    agents : registered agents, the built-in responder among them
-    campaigns : `sources/campaigns`, to know the campaign's channel; may be empty
-    plan : `causal/budget_plan`; may be empty
+    `changes` : the plan's change of spend by channel; `stopped` : agents that may not decide, with the reason
     """
+
+    agents: tuple[AgentFacts, ...]
+    channels: Mapping[str, str]
+    changes: Mapping[str, float]
+    currency: str
+    stopped: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        agents: pl.DataFrame,
+        campaigns: pl.DataFrame,
+        plan: pl.DataFrame,
+        currency: str,
+        stopped: Mapping[str, str] | None = None,
+    ) -> Situation:
+        """From registered agents (the built-in responder among them), `sources/campaigns` and `causal/budget_plan`."""
+        moves = plan.filter(pl.col("channel") != ALL).select(
+            "channel", pl.col("spend_planned") - pl.col("spend_current")
+        )
+        return cls(
+            agents=tuple(agents_known(agents).values()),
+            channels=dict(campaigns.select("campaign_id", "channel").drop_nulls().iter_rows()),
+            changes={channel: change for channel, change in moves.iter_rows() if change is not None},
+            currency=currency,
+            stopped=stopped or {},
+        )
+
+
+def propose(impact: Impact, situation: Situation) -> list[Proposal]:
+    """Responses to one impact: a message; for likely harm a ticket instead, and a shift of money if planned."""
     context = describe(impact)
-    harmful = impact.probability_harmful >= HARM_LIKELY
     about = {
         "campaign_id": impact.campaign_id,
         "window_start": impact.window_start.isoformat(),
         "window_end": impact.window_end.isoformat(),
     }
-    if harmful:
-        ticket = {"title": f"Harmful incident on campaign {impact.campaign_id}", "text": context, **about}
-        proposals = [_proposal(impact, agents, "open_ticket", ticket, context)]
-        shift = _shift(impact, campaigns, plan, currency)
-        if shift is not None:
-            arguments, predicted = shift
-            proposals.append(_proposal(impact, agents, "shift_budget", arguments | about, context, predicted))
-        return proposals
-    message = {"channel": "growth", "text": context, **about}
-    return [_proposal(impact, agents, "notify", message, context)]
+    measured = f"probability of harm {impact.probability_harmful:.2f}, threshold {HARM_LIKELY}"
+    if impact.probability_harmful < HARM_LIKELY:
+        message = {"channel": "growth", "text": context, **about}
+        return [
+            _proposal(
+                impact,
+                situation,
+                "notify",
+                message,
+                context,
+                f"harm is not likely enough to act on: {measured}",
+                (("open_ticket", "harm is below the threshold"), ("shift_budget", "harm is below the threshold")),
+            )
+        ]
+    ticket = {"title": f"Harmful incident on campaign {impact.campaign_id}", "text": context, **about}
+    found = _shift(impact.campaign_id, situation)
+    beside = (("notify", "harm is likely: a message alone is too little"),)
+    without = beside if isinstance(found, dict) else (*beside, ("shift_budget", found))
+    proposals = [_proposal(impact, situation, "open_ticket", ticket, context, f"harm is likely: {measured}", without)]
+    if isinstance(found, dict):
+        why = f"harm is likely: {measured}; the budget plan takes money off {found['from_channel']} anyway"
+        # The plan's uplift is for the whole plan; a part of it has no interval of its own.
+        proposals.append(_proposal(impact, situation, "shift_budget", found | about, context, why, beside))
+    return proposals
 
 
 def describe(impact: Impact) -> str:
@@ -93,19 +142,27 @@ def describe(impact: Impact) -> str:
     )
 
 
-def choose_agent(agents: pl.DataFrame, action: str, amount: float = 0.0) -> AgentFacts:
+def choose_agent(situation: Situation, action: str, amount: float = 0.0) -> AgentFacts:
     """The agent that is handed an action: live before canary, the client's own before the built-in, then by id.
 
-    An agent whose budget does not reach the amount is not asked.
+    An agent whose budget does not reach the amount is not asked, nor one that is stopped while another may decide.
     """
     able = [
         agent
-        for agent in agents_known(agents).values()
+        for agent in situation.agents
         if action in agent.capabilities
         and agent.stage in STAGE_ORDER
         and (agent.budget is None or agent.budget >= amount)
     ]
-    return min(able, key=lambda agent: (agent.agent_id == RESPONDER, STAGE_ORDER[str(agent.stage)], agent.agent_id))
+    return min(
+        able,
+        key=lambda agent: (
+            agent.agent_id in situation.stopped,
+            agent.agent_id == RESPONDER,
+            STAGE_ORDER[str(agent.stage)],
+            agent.agent_id,
+        ),
+    )
 
 
 def action_id(event_id: str, action: str) -> str:
@@ -115,43 +172,43 @@ def action_id(event_id: str, action: str) -> str:
 
 def _proposal(
     impact: Impact,
-    agents: pl.DataFrame,
+    situation: Situation,
     action: str,
     arguments: dict[str, Any],
     context: str,
-    predicted: tuple[float | None, float | None, float | None] = (None, None, None),
+    reasoning: str,
+    alternatives: tuple[tuple[str, str], ...],
 ) -> Proposal:
     return Proposal(
         action_id=action_id(impact.event_id, action),
         event_id=impact.event_id,
-        agent=choose_agent(agents, action, float(arguments.get("amount", 0.0))),
+        agent=choose_agent(situation, action, float(arguments.get("amount", 0.0))),
         action=action,
         arguments=arguments,
         context=context,
-        predicted_effect=predicted[0],
-        predicted_low=predicted[1],
-        predicted_high=predicted[2],
+        reasoning=reasoning,
+        confidence=impact.probability_harmful,
+        alternatives=alternatives,
     )
 
 
-def _shift(
-    impact: Impact, campaigns: pl.DataFrame, plan: pl.DataFrame, currency: str
-) -> tuple[dict[str, Any], tuple[float | None, float | None, float | None]] | None:
-    """Money off the campaign's channel, as far as the plan takes it, to the channel that the plan raises most."""
-    channels = campaigns.filter(pl.col("campaign_id") == impact.campaign_id)["channel"].drop_nulls()
-    if not channels.len() or plan.is_empty():
-        return None
-    moves = plan.with_columns((pl.col("spend_planned") - pl.col("spend_current")).alias("change"))
-    giver = moves.filter((pl.col("channel") == channels[0]) & (pl.col("change") < 0))
-    taker = moves.filter((pl.col("change") > 0) & (pl.col("channel") != channels[0])).sort("change", descending=True)
-    if giver.is_empty() or taker.is_empty():
-        return None
-    amount = round(min(-float(giver["change"][0]), float(taker["change"][0])), 2)
-    arguments = {
-        "from_channel": channels[0],
-        "to_channel": taker["channel"][0],
-        "amount": amount,
-        "currency": currency,
+def _shift(campaign_id: str, situation: Situation) -> dict[str, Any] | str:
+    """Money off the campaign's channel, as far as the plan takes it, to the channel that the plan raises most; or why
+    no money is moved."""
+    giver = situation.channels.get(campaign_id)
+    if giver is None:
+        return "the campaign has no channel"
+    if giver not in situation.changes:
+        return f"there is no budget plan for channel {giver}"
+    if situation.changes[giver] >= 0:
+        return f"the budget plan takes no money off channel {giver}"
+    raised = [(change, channel) for channel, change in situation.changes.items() if change > 0 and channel != giver]
+    if not raised:
+        return "the budget plan raises no other channel"
+    change, taker = max(raised)
+    return {
+        "from_channel": giver,
+        "to_channel": taker,
+        "amount": round(min(-situation.changes[giver], change), 2),
+        "currency": situation.currency,
     }
-    # The plan's uplift is for the whole plan; a part of it has no interval of its own.
-    return arguments, (None, None, None)

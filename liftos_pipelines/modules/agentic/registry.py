@@ -13,7 +13,7 @@ from liftos_pipelines.tables import table
 
 RESPONDER = "liftos.responder"
 """The built-in agent that answers events where no agent of the client has the capability."""
-RESPONDER_CAPABILITIES = ("notify", "open_ticket", "shift_budget")
+RESPONDER_CAPABILITIES = ("notify", "open_ticket", "shift_budget", "rollback", "refit_model", "reingest_source")
 MIN_RUNS = 20
 """Runs with a known outcome that each version needs before it is compared."""
 ALPHA = 0.05

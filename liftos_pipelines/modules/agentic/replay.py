@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ import polars as pl
 
 from liftos_pipelines.modules.agentic.conditions import AgentFacts
 from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, RunHistory
+from liftos_pipelines.modules.agentic.ledger_state import Stop
 from liftos_pipelines.modules.agentic.policy import Policy
 from liftos_pipelines.tables import table
 
@@ -58,14 +59,16 @@ def agents_known(agents: pl.DataFrame) -> dict[str, AgentFacts]:
     }
 
 
-def replay(steps: pl.DataFrame, agents: pl.DataFrame, policy: Policy) -> Replay:
+def replay(
+    steps: pl.DataFrame, agents: pl.DataFrame, policy: Policy, stops: Mapping[str, Sequence[Stop]] | None = None
+) -> Replay:
     """Judge every `tool_call` step of a log, runs in order of their first step, steps in order within a run.
 
     A client without a registry cannot say which agents are unknown; its agents are then judged as registered, with
-    nothing known of them. Extra columns: `tool`, `at`.
+    nothing known of them. A call of an agent that was stopped by then (`stops`) is denied. Extra columns: `tool`, `at`.
     """
     known = agents_known(agents)
-    engine, shared = PolicyEngine(policy), AgentHistory()
+    engine, shared = PolicyEngine(policy, stops), AgentHistory()
     rows: list[dict[str, object]] = []
     violations: list[Violation] = []
     exhausted: dict[tuple[str, str], Exhausted] = {}

@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 from agentic_frames import agents
 
-from liftos_pipelines.modules.agentic.proposals import Impact, Proposal, propose
+from liftos_pipelines.modules.agentic.proposals import Impact, Proposal, Situation, choose_agent, propose
 from liftos_pipelines.modules.agentic.registry import RESPONDER, with_responder
 from liftos_pipelines.tables import table
 
@@ -44,12 +44,18 @@ def plan(video: float, search: float) -> pl.DataFrame:
 def answers(
     probability: float, budget: pl.DataFrame | None = None, known: pl.DataFrame | None = None
 ) -> list[Proposal]:
-    return propose(
-        impact(probability),
+    return propose(impact(probability), situation(budget, known))
+
+
+def situation(
+    budget: pl.DataFrame | None = None, known: pl.DataFrame | None = None, stopped: dict[str, str] | None = None
+) -> Situation:
+    return Situation.of(
         agents=with_responder(agents() if known is None else known, "0.1.0"),
         campaigns=CAMPAIGNS,
         plan=table("causal/budget_plan").empty() if budget is None else budget,
         currency="EUR",
+        stopped=stopped,
     )
 
 
@@ -83,3 +89,19 @@ def test_the_clients_own_live_agent_is_asked_first_and_one_without_the_budget_is
 def test_the_same_event_gives_the_same_action_ids() -> None:
     assert [p.action_id for p in answers(0.97)] == [p.action_id for p in answers(0.97)]
     assert len({p.action_id for p in answers(0.97, plan(video=800, search=1200))}) == 2
+
+
+def test_what_was_not_proposed_is_told_with_the_reason() -> None:
+    (ticket,) = answers(0.97, plan(video=1300, search=700))
+    assert dict(ticket.alternatives)["shift_budget"] == "the budget plan takes no money off channel video"
+    (message,) = answers(0.5)
+    assert set(dict(message.alternatives)) == {"open_ticket", "shift_budget"}
+    assert message.confidence == 0.5
+
+
+def test_a_stopped_agent_is_passed_over_while_another_may_decide() -> None:
+    rich = agents({"agent_id": "rich", "capabilities": ["shift_budget"]})
+    assert choose_agent(situation(known=rich), "shift_budget").agent_id == "rich"
+    assert choose_agent(situation(known=rich, stopped={"rich": "x"}), "shift_budget").agent_id == RESPONDER
+    both = {"rich": "x", RESPONDER: "y"}
+    assert choose_agent(situation(known=rich, stopped=both), "shift_budget").agent_id == "rich"

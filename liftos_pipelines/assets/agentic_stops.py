@@ -1,0 +1,122 @@
+"""The kill switch: an agent that broke policy or spent its budget decides nothing until it may go on."""
+
+import hashlib
+from datetime import UTC, datetime
+
+import dagster as dg
+import polars as pl
+
+from liftos_pipelines.assets.agentic import client_policy
+from liftos_pipelines.assets.agentic_ledger import state_of
+from liftos_pipelines.assets.common import client_of, lift_asset, result
+from liftos_pipelines.modules.agentic.ledger_state import STOPPED, LedgerState
+from liftos_pipelines.modules.agentic.registry import RESPONDER
+from liftos_pipelines.modules.agentic.stops import Judgement, of_budget, of_violation
+from liftos_pipelines.resources.action_handlers import ActionFailed, Order, Outbox, execute, webhook_address
+from liftos_pipelines.resources.lake import LakeResource
+from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.database import Event, LedgerNote
+from liftos_pipelines.spine.outbox import outbox
+from liftos_pipelines.spine.payloads import BudgetExhausted, PolicyViolationDetected
+from liftos_pipelines.tables import table
+
+REACTION = "agentic/stops"
+TRIGGERS = (PolicyViolationDetected.type, BudgetExhausted.type)
+NOT_STOPPED = "agent_not_stopped"
+
+
+@lift_asset(
+    REACTION, deps=[["agentic", "policy_decisions"], ["sources", "agent_steps"]], kinds={"polars"}, code_version="1"
+)
+def stops(
+    context: dg.AssetExecutionContext, spine: SpineResource, lake: LakeResource
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """Agents that may not decide, since when, why, and until when: after a violation until a person resumes them
+    (`liftos agents resume`), after a spent budget until its period is over. Each stop is in the ledger and told by
+    message."""
+    client, log, store, now = client_of(context), spine.get(), lake.get(), datetime.now(UTC)
+    news = log.unhandled(REACTION, TRIGGERS, limit=100_000, client=client.client)
+    if news:
+        period = client_policy(client).budget_period
+        newest = store.read(client.client, "sources/agent_steps")["at"].max()
+        judged = [_judge(event, newest if isinstance(newest, datetime) else None, period, now) for event in news]
+        # Written down before anything else: from here on the agent decides nothing.
+        log.append_ledger_many(client.client, [_note(*pair) for pair in zip(news, judged, strict=True)])
+        folder, told = store.folder(client.client, "agentic"), outbox(context, log)
+        box, address = Outbox(folder), webhook_address()
+        failed = []
+        for event, judgement in zip(news, judged, strict=True):
+            try:
+                if judgement.stops:
+                    execute(_alert(event, judgement), folder, address, box)
+            except ActionFailed as reason:
+                failed.append(str(reason))
+                continue
+            told.mark_handled(event.event_id, REACTION)
+        if failed:
+            # The stops hold; the run fails so that telling of them is tried again.
+            raise ActionFailed(f"{len(failed)} agent(s) are stopped, but it could not be told: {failed[0]}")
+    state = state_of(log, client.client)
+    frame = stops_table(state, now)
+    return result(frame, stopped_now=len(state.stopped(now)), agents=", ".join(state.stopped(now)) or "none")
+
+
+def stops_table(state: LedgerState, now: datetime) -> pl.DataFrame:
+    """Every stop, with where it stands: stopped, resumed, or over."""
+    contract = table(REACTION)
+
+    def status(held: bool, resumed_by: str | None) -> str:
+        return "stopped" if held else "resumed" if resumed_by else "over"
+
+    rows = [
+        {
+            "agent_id": stop.agent_id,
+            "event_id": stop.event_id,
+            "reason": stop.reason,
+            "stopped_at": stop.stopped_at,
+            "until": stop.until,
+            "resumed_by": stop.resumed_by,
+            "status": status(stop.holds(now), stop.resumed_by),
+        }
+        for stops in state.stops_of().values()
+        for stop in stops
+    ]
+    return contract.conform(pl.DataFrame(rows, schema=contract.columns))
+
+
+def _judge(event: Event, newest: datetime | None, period: str, now: datetime) -> Judgement:
+    said = event.payload
+    if isinstance(said, BudgetExhausted):
+        return of_budget(said.limit, said.spent, said.at, period, now)
+    assert isinstance(said, PolicyViolationDetected)
+    return of_violation(said.policy, said.reason, event.occurred_at, newest)
+
+
+def _note(event: Event, judgement: Judgement) -> LedgerNote:
+    agent = str(getattr(event.payload, "agent_id", ""))
+    body = {
+        "agent_id": agent,
+        "event_id": event.event_id,
+        "trigger": event.type,
+        "correlation_id": event.correlation_id,
+        "reason": judgement.reason,
+        "until": judgement.until.isoformat() if judgement.until else None,
+    }
+    # Whether an old budget's period is over depends on the clock: the first word stands, under either name.
+    return LedgerNote(
+        STOPPED if judgement.stops else NOT_STOPPED, agent, body, f"stop:{judgement.stops}:{event.event_id}"
+    )
+
+
+def _alert(event: Event, judgement: Judgement) -> Order:
+    agent = str(getattr(event.payload, "agent_id", ""))
+    end = "until a person resumes it" if judgement.until is None else f"until {judgement.until:%Y-%m-%d %H:%M} UTC"
+    text = f"Agent {agent} is stopped {end}: {judgement.reason}."
+    return Order(
+        client=event.client,
+        action_id=hashlib.sha256(f"stop|{event.event_id}".encode()).hexdigest()[:32],
+        agent_id=RESPONDER,
+        action="notify",
+        arguments={"channel": "growth", "text": text, "agent_id": agent},
+        ordered_at=event.recorded_at,
+    )

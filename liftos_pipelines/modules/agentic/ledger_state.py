@@ -1,0 +1,102 @@
+"""What a client's ledger says as of an entry: decisions, what was done about them, agents that are stopped.
+
+Entries are folded in one by one, so that a reader who kept the state goes on where it left off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+DECISION, ACTION = "agent_decision", "agent_action"
+STOPPED, RESUMED = "agent_stopped", "agent_resumed"
+KINDS = (DECISION, ACTION, STOPPED, RESUMED)
+SETTLED = ("executed", "denied")
+"""Statuses of an action after which nothing more is done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """An agent that may not decide. `until` is None where only a person's word ends it; `resumed_by` gave it."""
+
+    agent_id: str
+    event_id: str
+    reason: str
+    stopped_at: datetime
+    until: datetime | None
+    resumed_by: str | None = None
+
+    def holds(self, moment: datetime) -> bool:
+        return self.stopped_at <= moment and (self.until is None or moment < self.until)
+
+
+@dataclass
+class LedgerState:
+    """Folded entries. `decided` and `status` are by action id, `reserved` money by agent and day, month or total."""
+
+    position: int = -1
+    decided: dict[str, dict[str, Any]] = field(default_factory=dict)
+    status: dict[str, str] = field(default_factory=dict)
+    open: dict[str, None] = field(default_factory=dict)
+    """Actions that were let through and are not settled, in the order of their decisions."""
+    reserved: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
+    stops: dict[str, dict[str, Stop]] = field(default_factory=lambda: defaultdict(dict))
+    """By agent and event: each reason to stop must end before the agent goes on."""
+
+    def fold(self, position: int, kind: str, body: Mapping[str, Any], recorded_at: datetime) -> None:
+        """Take in the next entry; kinds that say nothing of actions or stops only move the position."""
+        self.position = position
+        if kind == DECISION:
+            self._decision(body)
+        elif kind == ACTION:
+            self.status[body["action_id"]] = body["status"]
+            if body["status"] in SETTLED:
+                self.open.pop(body["action_id"], None)
+        elif kind == STOPPED:
+            stop = Stop(
+                agent_id=body["agent_id"],
+                event_id=body["event_id"],
+                reason=body["reason"],
+                stopped_at=recorded_at,
+                until=datetime.fromisoformat(body["until"]) if body.get("until") else None,
+            )
+            self.stops[stop.agent_id][stop.event_id] = stop
+        elif kind == RESUMED:
+            stops = self.stops[body["agent_id"]]
+            for key, stop in stops.items():
+                if stop.holds(recorded_at):
+                    stops[key] = replace(stop, until=recorded_at, resumed_by=body["by"])
+
+    def stopped(self, moment: datetime) -> dict[str, str]:
+        """Agents that may not decide at a moment, each with the reasons."""
+        holding = {
+            agent: [stop for stop in stops.values() if stop.holds(moment)] for agent, stops in self.stops.items()
+        }
+        return {agent: "; ".join(stop.reason for stop in stops) for agent, stops in sorted(holding.items()) if stops}
+
+    def stops_of(self) -> dict[str, tuple[Stop, ...]]:
+        """Every stop there ever was, by agent."""
+        return {agent: tuple(stops.values()) for agent, stops in self.stops.items() if stops}
+
+    def status_of(self, action_id: str) -> str:
+        """Where an action stands; a decided one of which nothing is known yet is `decided`."""
+        known = self.status.get(action_id)
+        if known is not None:
+            return known
+        decision = self.decided[action_id]["decision"]
+        return {"deny": "denied", "needs_approval": "awaiting_approval"}.get(decision, "decided")
+
+    def _decision(self, body: Mapping[str, Any]) -> None:
+        row = dict(body) | {"proposed_at": datetime.fromisoformat(body["proposed_at"])}
+        self.decided[row["action_id"]] = row
+        if row["decision"] == "deny":
+            return
+        self.open[row["action_id"]] = None
+        amount = json.loads(row["arguments"]).get("amount", 0.0)
+        if isinstance(amount, (int, float)) and not isinstance(amount, bool):
+            for span in (f"{row['proposed_at']:%Y-%m-%d}", f"{row['proposed_at']:%Y-%m}", "total"):
+                self.reserved[(row["agent_id"], span)] += float(amount)
