@@ -1,21 +1,20 @@
-"""The memory store: LanceDB, one folder a client, every version of every memory with its vector.
+"""The memory store, one folder a client: acknowledged in a journal, served from the process, kept in LanceDB.
 
-The store is the journal: it decides, under a lock, what is new, so that concurrent writers never leave two
-current versions of one memory. Recall is served from an index in memory that follows the table's version.
+A write is decided and synced to the journal under a lock that all threads and processes share; then it is durable,
+ordered, and seen by the next recall here and in any other process. A flush brings the journal to LanceDB in batches.
+Keys cannot double: what is new is decided under the lock, and LanceDB merges by `version_id`.
 """
 
 from __future__ import annotations
 
-import fcntl
+import os
 import threading
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -25,12 +24,31 @@ from liftos_pipelines import settings
 from liftos_pipelines.clients import check_client_id
 from liftos_pipelines.modules.memory.recall.index import Hit, RecallIndex
 from liftos_pipelines.modules.memory.records import history as versions
-from liftos_pipelines.modules.memory.records.items import SCHEMA, empty_items, typed
+from liftos_pipelines.modules.memory.records.items import SCHEMA, empty_items, identity
+from liftos_pipelines.modules.memory.records.sameness import split_aliases
 from liftos_pipelines.resources.embedder import DIMENSIONS, Embedder, open_embedder
+from liftos_pipelines.resources.memory_flusher import Flusher
+from liftos_pipelines.resources.memory_journal import Behind, MemoryJournal, Place, locked_file
+from liftos_pipelines.resources.memory_snapshot import Snapshot, forget_record, versions_in, write_record
+from liftos_pipelines.resources.memory_table import (
+    ALIASES,
+    FORGOTTEN,
+    IDENTITIES,
+    MemoryTable,
+    Shape,
+)
 
-ITEMS, FORGOTTEN = "items", "forgotten"
+FLUSH_SECONDS = 1.0
+"""An acknowledged write stands in LanceDB after at most this and the time of one batch."""
+FLUSH_ROWS = 256
+"""A batch this large is flushed at once."""
+FLUSH_WAIT = timedelta(minutes=10)
 CHANGES_BEFORE_COMPACTION = 20
-KEEP_VERSIONS = timedelta(days=7)
+"""Flushes, each a file of its own, after which the files are made one."""
+KEEP_VERSIONS = timedelta(minutes=10)
+"""How long a version that nothing pins is kept for those who may be reading it."""
+KEEP_CITED = timedelta(days=183)
+"""Versions that the ledger cites stay readable for at least this long."""
 
 
 class MemoryRefused(ValueError):
@@ -39,20 +57,22 @@ class MemoryRefused(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Remembered:
-    """What a write changed: memories added or said anew, versions closed, and the table's version after
-    it.
+    """What a write changed: memories added or said anew, versions closed, known under another name, unchanged.
+
+    `recorded_at` is the moment of recording, None when nothing changed.
     """
 
     added: int
     closed: int
     unchanged: int
-    version: int
+    aliases: int
+    recorded_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forgotten:
-    """What forgetting reached: versions erased from table, text index and files, and cached vectors
-    erased.
+    """What forgetting reached: versions erased from table, pinned versions, text index, journal and files, and
+    cached vectors erased.
     """
 
     memory_id: str
@@ -61,156 +81,264 @@ class Forgotten:
 
 
 class MemoryStore:
-    """One client's memory. Opened by `MemoryStoreResource.get` or `open_memory`, which check the client's
-    id.
+    """One client's memory. Opened by `MemoryStoreResource.get` or `open_memory`, which check the client's id.
+
+    Locks, in this order: the flush lock (`.lock`), the journal's lock, the threads' lock of the snapshot.
     """
 
-    def __init__(self, client: str, embedder: Embedder, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        client: str,
+        embedder: Embedder,
+        root: Path | None = None,
+        *,
+        flush_seconds: float | None = FLUSH_SECONDS,
+    ) -> None:
         self.client = check_client_id(client)
         self.folder = (root or settings.memory_folder()) / self.client
         self.embedder = embedder
+        self.journal = MemoryJournal(self.folder / "journal")
+        self.table = MemoryTable(self.folder)
         self._threads = threading.RLock()
-        self._depth = 0
-        self._index: tuple[int, RecallIndex] | None = None
-        self._database: Any = None
-        self._items: Any = None
+        self._snapshot: Snapshot | None = None
+        self._place = Place(0, 0)
+        self._flusher = Flusher(self, flush_seconds)
 
     # --- writing -----------------------------------------------------------------------------------------
-    def remember(self, items: pl.DataFrame, now: datetime, *, complete_kinds: Collection[str] = ()) -> Remembered:
-        """Store what is new in `items` as versions recorded `now`; what was said before is left as it is.
+    def remember(
+        self, items: pl.DataFrame, now: datetime | None = None, *, complete_kinds: Collection[str] = ()
+    ) -> Remembered:
+        """Acknowledge what is new in `items` as versions recorded `now`; what was said before is left as it is.
 
-        Forgotten memories are not taken back. `complete_kinds` as in `history.remember`.
+        Durable when this returns, and found by the next recall. Forgotten memories are not taken back.
+        `complete_kinds` as in `history.remember`.
+
+        Raises
+        ------
+        JournalError : the journal is locked or cannot be written; nothing was stored
         """
-        with self._locked():
-            self._embed_again()
-            allowed = items.filter(~pl.col("memory_id").is_in(self.forgotten()["memory_id"].implode()))
-            changes = versions.remember(self.history(), allowed, now, complete_kinds=complete_kinds)
-            if changes.count:
-                self._upsert(changes.rows)
+        done = Remembered(added=0, closed=0, unchanged=0, aliases=0, recorded_at=None)
+        for layer in versions.layers(items):
+            done = _together(done, self._remember(layer, now or datetime.now(UTC), complete_kinds))
+        if done.added + done.closed >= FLUSH_ROWS:
+            self.flush()
+        return done
+
+    append = remember
+    """One memory, or a few; the same promise."""
+
+    def _remember(self, items: pl.DataFrame, now: datetime, complete_kinds: Collection[str]) -> Remembered:
+        with self._writing() as snapshot:
+            allowed, aliases = self._allowed(snapshot, items.select(list(SCHEMA)))
+            keys = allowed["memory_id"].to_list()
+            if complete_kinds:
+                keys = [*keys, *snapshot.ids(complete_kinds)]
+            changes = versions.remember(
+                snapshot.held(keys), allowed, now, complete_kinds=complete_kinds, latest=snapshot.latest
+            )
+            fresh = [alias for alias in aliases if snapshot.aliases.get(alias.alias_id) != alias.memory_id]
+            if changes.count or fresh:
+                self._write(snapshot, write_record(changes, fresh))
             return Remembered(
                 added=changes.added.height,
                 closed=changes.closed.height,
-                unchanged=allowed["memory_id"].n_unique() - changes.added.height,
-                version=self.version,
+                unchanged=allowed["memory_id"].n_unique() - changes.added["memory_id"].n_unique(),
+                aliases=len(aliases),
+                recorded_at=changes.recorded_at,
             )
 
+    def _allowed(self, snapshot: Snapshot, items: pl.DataFrame) -> tuple[pl.DataFrame, list]:
+        if snapshot.forgotten:
+            items = items.filter(~pl.col("memory_id").is_in(list(snapshot.forgotten)))
+        if snapshot.forgotten_identities:
+            said = pl.Series([identity(row) for row in items.iter_rows(named=True)], dtype=pl.String)
+            items = items.filter(~said.is_in(list(snapshot.forgotten_identities)).fill_null(False))
+        return split_aliases(items, snapshot.holder, snapshot.is_current)
+
     def restore(self, history: pl.DataFrame) -> int:
-        """Fill an empty store from the lake's `memory/items`, vectors computed anew; returns the rows taken
-        in.
-        """
-        with self._locked():
-            if self.count() or history.is_empty():
+        """Fill an empty store from the lake's `memory/items`, vectors computed anew; returns the rows taken in."""
+        if history.is_empty() or self.count():
+            return 0
+        missing = [name for name in SCHEMA if name not in history.columns]
+        if missing:
+            raise MemoryRefused(f"memory/items of {self.client} lacks column(s) {', '.join(missing)}")
+        with self._writing() as snapshot:
+            if len(snapshot):
                 return 0
-            missing = [name for name in SCHEMA if name not in history.columns]
-            if missing:
-                raise MemoryRefused(f"memory/items of {self.client} lacks column(s) {', '.join(missing)}")
-            kept = history.filter(~pl.col("memory_id").is_in(self.forgotten()["memory_id"].implode()))
-            self._upsert(kept.select(list(SCHEMA)))
-            return kept.height
+            kept = history.filter(~pl.col("memory_id").is_in(list(snapshot.forgotten))).select(list(SCHEMA))
+            nothing = kept.clear()
+            self._write(snapshot, write_record(versions.Changes(added=kept, closed=nothing)))
+        self.flush()
+        return kept.height
 
     def forget(self, memory_id: str) -> Forgotten:
-        """Erase every version of a memory from table, text index, old versions, files and vector cache, for
-        good.
+        """Erase every version of a memory from table, pinned versions, text index, files, journal and vector cache.
 
-        A tombstone keeps its source from bringing it back. Erasure wins over audit: tags that would keep an
-        old version readable are removed. The lake's table loses it at the next materialisation of
-        memory/items.
+        A tombstone keeps its source from bringing it back, under this id, an alias, or another id that says the same.
+        The ledger keeps the hashes it holds; the text is gone. The lake's table loses it at the next materialisation
+        of memory/items.
 
         Raises
         ------
         MemoryRefused : no such memory in this client's store
         """
-        with self._locked():
-            held = self.history().filter(pl.col("memory_id") == memory_id)
-            if held.is_empty():
-                raise MemoryRefused(f"{self.client} has no memory {memory_id!r}")
-            stamp = pl.lit(datetime.now(UTC)).dt.cast_time_unit("us").alias("forgotten_at")
-            tombstone = pl.DataFrame({"memory_id": [memory_id]}).with_columns(stamp)
-            self._forgotten_table().add(tombstone.to_arrow())
-            table = self._table()
-            table.delete(f"memory_id = '{_checked(memory_id)}'")
-            for tag in table.tags.list():
-                table.tags.delete(tag)
-            # Compaction rewrites the fragments without the deleted rows; then nothing refers to the old ones.
-            self._optimize(table, timedelta(0), unverified=True)
+        with self._flushing():
+            with self._writing() as snapshot:
+                held = snapshot.history_as_stored().filter(pl.col("memory_id") == memory_id)
+                if held.is_empty():
+                    raise MemoryRefused(f"{self.client} has no memory {memory_id!r}")
+                named = {alias for alias, held_by in snapshot.aliases.items() if held_by == memory_id}
+                ids = {memory_id, *(alias for alias in named if not snapshot.is_current(alias))}
+                said = {found for row in held.iter_rows(named=True) if (found := identity(row)) is not None}
+                self._write(snapshot, forget_record(ids, said, datetime.now(UTC)))
+            # From here on nothing serves it; a crash leaves the erasure to the next flush.
             texts = {text for column in ("text", "context", "action") for text in held[column] if text}
             cached = self.embedder.forget(sorted(texts))
-            self._index = None
-            return Forgotten(memory_id=memory_id, versions=held.height, cached_vectors=cached)
+            self._flush()
+        return Forgotten(memory_id=memory_id, versions=held.height, cached_vectors=cached)
 
+    # --- the flush ---------------------------------------------------------------------------------------
+    def flush(self) -> int:
+        """Bring the journal to LanceDB; returns the versions written. Called by itself; harmless at any time."""
+        if not self.folder.is_dir() or not self.journal.pending():
+            return 0
+        with self._flushing():
+            return self._flush()
+
+    def _flush(self) -> int:
+        self._embed_ahead()
+        with self._writing() as snapshot:
+            self._place = self.journal.seal(self._place)
+            sealed = self.journal.sealed()
+            if not sealed:
+                return 0
+            records = [record for group in sealed.values() for record in group]
+            rows, vectors = snapshot.rows_of(versions_in(records), self.embedder.encode)
+        self.table.upsert(rows, vectors, self.embedder.model_id)
+        told = [alias for record in records if record["what"] == "write" for alias in record["aliases"]]
+        self.table.note(ALIASES, told, "alias_id", datetime.now(UTC))
+        forgotten = [record for record in records if record["what"] == "forget"]
+        if forgotten:
+            self._finish_erasure(forgotten)
+        else:
+            self.journal.mark_flushed(list(sealed))
+        if self.table.fragments() > CHANGES_BEFORE_COMPACTION:
+            self.table.optimize(KEEP_VERSIONS)
+        return rows.height
+
+    def _embed_ahead(self) -> None:
+        """Bring the vectors that are missing into the embedder's cache, while writers and readers go on."""
+        with self._threads:
+            texts = self._read().texts_unembedded()
+        if texts:
+            self.embedder.encode(texts)
+
+    def _finish_erasure(self, records: list[dict]) -> None:
+        ids = sorted({name for record in records for name in record["ids"]})
+        said = sorted({name for record in records for name in record["identities"]})
+        now = datetime.now(UTC)
+        self.table.items()
+        self.table.note(FORGOTTEN, [{"memory_id": name} for name in ids], "memory_id", now)
+        self.table.note(IDENTITIES, [{"identity": name} for name in said], "identity", now)
+        self.table.erase(ids)
+        with self._writing():
+            # The journal's files hold the text too; what else they hold was flushed or is flushed now.
+            self._place = self.journal.seal(self._place)
+            late = [record for group in self.journal.sealed().values() for record in group]
+            rows, vectors = self._held().rows_of(versions_in(late), self.embedder.encode)
+            self.table.upsert(rows, vectors, self.embedder.model_id)
+            self._place = self.journal.clear(self._place)
+
+    # --- versions that are cited -------------------------------------------------------------------------
     def tag(self, name: str) -> int:
-        """Pin the table's current version under a name, so that clean-up keeps it readable; returns the
-        version.
-        """
-        with self._locked():
-            table = self._table()
-            if name in table.tags.list():
-                table.tags.update(name, table.version)
-            else:
-                table.tags.create(name, table.version)
-            return int(table.version)
+        """Pin what the memory holds now under a name, so that clean-up keeps it readable; returns its version.
 
-    def optimize(self, keep: timedelta = KEEP_VERSIONS) -> int:
-        """Compact files, bring new rows into the text index, remove old untagged versions; returns those
-        left.
-
-        Clean-up reaches back no further than the oldest tag: LanceDB refuses to remove versions around one.
+        For whoever writes a ledger entry that cites memories: call it with the entry's key, and put the name into the
+        entry. A name that is pinned keeps its version.
         """
-        with self._locked():
-            table = self._table()
-            self._optimize(table, self._keep(table, keep))
-            return len(table.list_versions())
+        with self._flushing():
+            self._flush()
+            return self.table.pin(_pin_name(name))
+
+    def tags(self) -> Mapping[str, int]:
+        """Pinned versions by name."""
+        return self.table.pins()
+
+    def at(self, name: str) -> pl.DataFrame:
+        """Every version of every memory as it was when `name` was pinned, without what was erased since.
+
+        Raises
+        ------
+        KeyError : nothing is pinned under the name
+        """
+        return self.table.at(_pin_name(name))
+
+    def optimize(self, keep: timedelta = KEEP_VERSIONS, *, now: datetime | None = None) -> Shape:
+        """Flush, compact files, bring new rows into the indexes, remove old versions that nothing pins, and pins that
+        were kept for longer than `KEEP_CITED`; returns how the table lies on disk then.
+        """
+        with self._flushing():
+            self._flush()
+            for name, since in self.table.pinned_since().items():
+                if (now or datetime.now(UTC)) - since > KEEP_CITED:
+                    self.table.unpin(name)
+            self._embed_again()
+            self.table.optimize(keep)
+            return self.table.shape()
+
+    def _embed_again(self) -> None:
+        """Give vectors of the present model to stored rows of another one: two models must not mix."""
+        other = f"vector IS NULL OR model_id IS NULL OR model_id != '{self.embedder.model_id}'"
+        if not self.table.count(other):
+            return
+        with self._writing() as snapshot:
+            stale = self.table.items().search().where(other).select(["version_id"]).to_arrow()["version_id"]
+            rows, vectors = snapshot.rows_of(stale.to_pylist(), self.embedder.encode)
+        self.table.upsert(rows, vectors, self.embedder.model_id)
 
     # --- reading -----------------------------------------------------------------------------------------
     @property
     def version(self) -> int:
-        """The table's version; grows with every write."""
-        return int(self._table().version)
+        """The version of the LanceDB table; grows with every flush that brought something."""
+        return int(self.table.items().version) if self.table.exists else 0
 
     def count(self) -> int:
-        """Stored versions, current and superseded."""
-        return int(self._table().count_rows())
+        """Versions, current and superseded."""
+        return len(self._read())
 
     def count_current(self) -> int:
         """Memories that are current."""
-        return int(self._table().count_rows("superseded_at IS NULL"))
+        return self._read().memories
 
     def count_unembedded(self) -> int:
-        """Versions without a vector of the current model."""
-        return int(self._table().count_rows(f"vector IS NULL OR model_id != '{self.embedder.model_id}'"))
+        """Versions without a vector of the present model, after computing those that wait for theirs."""
+        with self._threads:
+            snapshot = self._read()
+            snapshot.embed(self.embedder.encode)
+            return snapshot.unembedded
 
     def history(self) -> pl.DataFrame:
         """Every version of every memory, in order of recording."""
-        if not self.folder.is_dir():
-            return empty_items()
-        frame = pl.DataFrame(self._table().search().select(list(SCHEMA)).to_arrow())
-        return typed(frame).sort("recorded_at", "memory_id")
+        with self._threads:
+            return self._read().history_as_stored().sort("recorded_at", "memory_id")
 
-    def forgotten(self) -> pl.DataFrame:
-        """Ids of memories that were erased, and when."""
-        return pl.DataFrame(self._forgotten_table().to_arrow())
+    def forgotten(self) -> frozenset[str]:
+        """Ids of memories that were erased."""
+        return frozenset(self._read().forgotten)
 
-    def tags(self) -> Mapping[str, int]:
-        """Pinned versions by name."""
-        return {name: int(tag["version"]) for name, tag in self._table().tags.list().items()}
+    def aliases(self) -> Mapping[str, str]:
+        """Memory id by the id under which the same was said again."""
+        return dict(self._read().aliases)
 
     def full_text(self, query: str, k: int = 10) -> list[str]:
         """Ids of current memories that share words with a query, by LanceDB's own text index."""
-        found = self._table().search(query, query_type="fts").where("superseded_at IS NULL", prefilter=True).limit(k)
-        return [row["memory_id"] for row in found.select(["memory_id", "_score"]).to_list()]
+        self.flush()
+        return self.table.full_text(query, k)
 
     def index(self) -> RecallIndex:
-        """The search index of the table's present version, built once a version."""
-        table = self._table()
-        version = int(table.version)
-        held = self._index
-        if held is None or held[0] != version:
-            frame = pl.DataFrame(table.search().select([*SCHEMA, "vector"]).to_arrow()).sort("version_id")
-            vectors = frame["vector"].to_numpy() if frame.height else np.empty((0, DIMENSIONS), np.float32)
-            stacked = np.asarray(vectors.tolist() if vectors.dtype == object else vectors, dtype=np.float32)
-            held = (version, RecallIndex(typed(frame), stacked))
-            self._index = held
-        return held[1]
+        """The search index over all that is acknowledged."""
+        with self._threads:
+            return self._read().index(self.embedder.encode)
 
     def recall(
         self,
@@ -234,130 +362,93 @@ class MemoryStore:
         vector = self.embedder.encode([text])[0]
         return index.search(text, vector, k, as_of=moment, strict=strict, kinds=kinds, domains=domains)
 
-    def _embed_again(self) -> None:
-        """Give vectors of the present model to rows that another model embedded: two models must not mix."""
-        if self.count_unembedded():
-            stale = f"vector IS NULL OR model_id != '{self.embedder.model_id}'"
-            rows = self._table().search().where(stale).select(list(SCHEMA)).to_arrow()
-            self._upsert(typed(pl.DataFrame(rows)))
+    # --- the snapshot ------------------------------------------------------------------------------------
+    def _read(self) -> Snapshot:
+        """The snapshot with all that any process has had acknowledged."""
+        with self._threads:
+            if self._snapshot is not None and self.journal.unchanged_since(self._place):
+                return self._snapshot
+            return self._held()
 
-    # --- LanceDB -----------------------------------------------------------------------------------------
-    def _upsert(self, rows: pl.DataFrame) -> None:
-        """Write item rows with their vectors by `version_id`; only these rows are touched."""
-        import pyarrow as pa
+    def _held(self) -> Snapshot:
+        """The snapshot, caught up with the journal, loaded where there is none or it is too far behind."""
+        for _ in range(5):
+            try:
+                if self._snapshot is None:
+                    self._place = self.journal.start()
+                    self._snapshot = self._load()
+                records, self._place = self.journal.read(self._place)
+                for record in records:
+                    self._snapshot.apply(record)
+                if records:
+                    self._flusher.wake()  # whoever wrote it may be gone
+                return self._snapshot
+            except Behind:
+                self._snapshot = None
+        raise MemoryRefused(f"{self.folder}: the journal changes faster than it can be read; try again")
 
-        single = rows.unique(subset="version_id", keep="last", maintain_order=True)
-        vectors = self.embedder.encode(single["text"].to_list())
-        table = self._table()
-        data = typed(single).to_arrow()
-        flat = pa.array(vectors.reshape(-1), type=pa.float32())
-        data = data.append_column("model_id", pa.array([self.embedder.model_id] * single.height))
-        data = data.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, DIMENSIONS))
-        writer = table.merge_insert("version_id").when_matched_update_all().when_not_matched_insert_all()
-        writer.execute(data.cast(_arrow_schema()))
-        if len(table.list_versions()) > CHANGES_BEFORE_COMPACTION:
-            self._optimize(table, self._keep(table, KEEP_VERSIONS))
+    def _load(self) -> Snapshot:
+        if not self.table.exists:
+            return Snapshot(empty_items(), np.empty((0, DIMENSIONS), np.float32), np.empty(0, bool))
+        frame, vectors, known = self.table.rows(self.embedder.model_id)
+        return Snapshot(
+            frame,
+            vectors,
+            known,
+            forgotten=self.table.names(FORGOTTEN, "memory_id"),
+            identities=self.table.names(IDENTITIES, "identity"),
+            aliases=self.table.aliases(),
+        )
 
-    def _keep(self, table: Any, keep: timedelta) -> timedelta:
-        """How far back clean-up may reach: LanceDB refuses to remove a version that a tag pins, or those
-        around it.
-        """
-        tagged = {int(tag["version"]) for tag in table.tags.list().values()} - {int(table.version)}
-        if not tagged:
-            return keep
-        written = {int(entry["version"]): entry["timestamp"] for entry in table.list_versions()}
-        oldest = min(written[version] for version in tagged if version in written)
-        age = datetime.now(UTC) - (oldest if oldest.tzinfo else oldest.astimezone(UTC))
-        return max(keep, age + timedelta(minutes=1))
-
-    @staticmethod
-    def _optimize(table: Any, keep: timedelta, *, unverified: bool = False) -> None:
-        with warnings.catch_warnings():
-            # LanceDB warns of concurrent readers at a window of 0; forgetting must remove them all the same.
-            warnings.simplefilter("ignore", UserWarning)
-            table.optimize(cleanup_older_than=keep, delete_unverified=unverified)
-
-    def _table(self) -> Any:
-        """The items table, made with its key and text index when absent; reads see other processes'
-        writes.
-        """
-        if self._items is not None:
-            return self._items
-        database = self._open()
-        with self._locked():
-            if ITEMS in database.list_tables().tables:
-                self._items = database.open_table(ITEMS)
-                return self._items
-            from lancedb.index import FTS
-
-            table = database.create_table(ITEMS, schema=_arrow_schema())
-            # Without a declared key, concurrent merges insert one row twice.
-            table.set_unenforced_primary_key("version_id")
-            # Positions are left out: they break compaction and only phrase queries need them.
-            table.create_index("text", config=FTS(with_position=False))
-            self._items = table
-            return table
-
-    def _forgotten_table(self) -> Any:
-        import pyarrow as pa
-
-        database = self._open()
-        if FORGOTTEN in database.list_tables().tables:
-            return database.open_table(FORGOTTEN)
-        with self._locked():
-            schema = pa.schema([("memory_id", pa.string()), ("forgotten_at", pa.timestamp("us", tz="UTC"))])
-            return database.create_table(FORGOTTEN, schema=schema, exist_ok=True)
-
-    def _open(self) -> Any:
-        if self._database is None:
-            import lancedb
-
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._database = lancedb.connect(str(self.folder), read_consistency_interval=timedelta(0))
-        return self._database
+    def _write(self, snapshot: Snapshot, record: dict) -> None:
+        """Sync a record and take it in; the caller holds the journal's lock and a snapshot that is up to date."""
+        try:
+            self._place = self.journal.append(record, self._place)
+        except Behind:
+            self._snapshot = None
+            raise MemoryRefused(
+                f"{self.folder}: the journal changed under its lock; nothing was stored, try again"
+            ) from None
+        snapshot.apply(record)
+        self._flusher.wake()
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One writer at a time, among threads and processes of this machine; may be entered again."""
-        with self._threads:
-            if self._depth:
-                self._depth += 1
-                try:
-                    yield
-                finally:
-                    self._depth -= 1
-                return
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / ".lock").open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                self._depth = 1
-                try:
-                    yield
-                finally:
-                    self._depth = 0
-                    fcntl.flock(file, fcntl.LOCK_UN)
+    def _writing(self) -> Iterator[Snapshot]:
+        """The one writer's turn, with the snapshot up to date."""
+        with self._threads, self.journal.locked():
+            yield self._held()
+
+    @contextmanager
+    def _flushing(self) -> Iterator[None]:
+        with self._flusher.lock, locked_file(self.folder / ".lock", FLUSH_WAIT.total_seconds()):
+            yield
 
 
-def _arrow_schema() -> Any:
-    import pyarrow as pa
+def _together(one: Remembered, other: Remembered) -> Remembered:
+    return Remembered(
+        added=one.added + other.added,
+        closed=one.closed + other.closed,
+        unchanged=one.unchanged + other.unchanged,
+        aliases=one.aliases + other.aliases,
+        recorded_at=other.recorded_at or one.recorded_at,
+    )
 
-    kinds = {pl.String(): pa.string(), pl.Float64(): pa.float64()}
-    moment = pa.timestamp("us", tz="UTC")
-    fields = [pa.field(name, kinds.get(dtype, moment), nullable=name != "version_id") for name, dtype in SCHEMA.items()]
-    fields.append(pa.field("model_id", pa.string()))
-    fields.append(pa.field("vector", pa.list_(pa.float32(), DIMENSIONS)))
-    return pa.schema(fields)
 
-
-def _checked(memory_id: str) -> str:
-    if not memory_id.isalnum():
-        raise MemoryRefused(f"{memory_id!r} is not a memory id")
-    return memory_id
+def _pin_name(name: str) -> str:
+    """A name that a branch may have: what is not a letter, digit, dot, dash or underscore becomes a dash."""
+    safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in name)
+    if not safe.strip(".-_"):
+        raise MemoryRefused(f"{name!r} cannot name a version: use letters and digits")
+    return safe
 
 
 @lru_cache(maxsize=64)
 def _shared(client: str, root: Path, embedder: Embedder) -> MemoryStore:
     return MemoryStore(client, embedder, root)
+
+
+# A forked process has neither the threads nor the database handles of its parent.
+os.register_at_fork(after_in_child=_shared.cache_clear)
 
 
 def open_memory(client: str, embedder: Embedder | None = None) -> MemoryStore:

@@ -12,7 +12,13 @@ import pytest
 from liftos_pipelines.clients import ClientError
 from liftos_pipelines.modules.memory.records import from_sources, history, items
 from liftos_pipelines.resources.embedder import Embedder, default_model_path
-from liftos_pipelines.resources.memory_store import MemoryRefused, MemoryStore, open_memory, recall
+from liftos_pipelines.resources.memory_store import (
+    CHANGES_BEFORE_COMPACTION,
+    MemoryRefused,
+    MemoryStore,
+    open_memory,
+    recall,
+)
 from liftos_pipelines.tables import table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,7 +38,10 @@ def store(tmp_path: Path, embedder: Embedder) -> MemoryStore:
 
 def notes(*texts: str, first: int = 0) -> pl.DataFrame:
     contract = table("sources/notes")
-    rows = [{"note_id": f"n{first + i}", "at": LONG_AGO, "text": text} for i, text in enumerate(texts)]
+    rows = [
+        {"note_id": f"n{first + i}", "at": LONG_AGO + timedelta(seconds=first + i), "text": text}
+        for i, text in enumerate(texts)
+    ]
     frame = pl.DataFrame(
         [{c: row.get(c) for c in contract.columns} for row in rows], schema=contract.columns, orient="row"
     )
@@ -76,9 +85,11 @@ def test_clients_do_not_see_each_other(tmp_path: Path, embedder: Embedder) -> No
 def test_remembering_recalling_and_remembering_again(store: MemoryStore) -> None:
     done = store.remember(notes(PARCELS, BUDGET), NOW)
     assert (done.added, done.closed, done.unchanged) == (2, 0, 0)
+    assert store.flush() == 2
     version = store.version
     again = store.remember(notes(PARCELS, BUDGET), NOW + timedelta(days=1))
     assert (again.added, again.closed, again.unchanged) == (0, 0, 2)
+    assert store.flush() == 0
     assert store.version == version
     assert store.recall("delivery was slow, people complained", k=1)[0].text == PARCELS
     assert store.count_unembedded() == 0
@@ -136,10 +147,12 @@ def test_forgetting_reaches_table_index_files_and_cache_and_stays_forgotten(stor
     store.remember(notes(secret, BUDGET), NOW)
     store.remember(notes(secret + " twice", BUDGET), NOW + timedelta(days=1))
     store.tag("audit")
+    store.remember(notes(secret + " thrice", BUDGET), NOW + timedelta(days=1))
     on_disk = [file for file in store.folder.rglob("*") if file.is_file() and b"Zyxwvut" in file.read_bytes()]
     assert on_disk  # otherwise looking for it afterwards proves nothing
     forgotten = store.forget(items.memory_id("note", "n0"))
-    assert forgotten.versions == 2
+    assert forgotten.versions == 3
+    assert store.at("audit")["text"].to_list() == [BUDGET]  # what was cited stays, without what was erased
     assert forgotten.cached_vectors >= 2
     assert store.recall("Zyxwvut wizard")[0].text == BUDGET
     assert store.full_text("Zyxwvut") == []
@@ -152,21 +165,27 @@ def test_forgetting_reaches_table_index_files_and_cache_and_stays_forgotten(stor
         store.forget("' OR 1=1 --")
 
 
-def test_compaction_keeps_what_a_tag_pins_and_bounds_the_versions(store: MemoryStore) -> None:
-    for number in range(30):
+def test_compaction_keeps_what_is_cited_and_bounds_the_versions(store: MemoryStore) -> None:
+    for number in range(8):
         store.remember(notes(f"text {number}"), NOW + timedelta(days=number))
-    assert len(store._table().list_versions()) > 5
-    assert store.optimize(timedelta(0)) <= 3
-    store.tag("audit")
-    before = store.count()
-    store.remember(notes("one more"), NOW + timedelta(days=90))
-    store.optimize(timedelta(0))
-    table_ = store._open().open_table("items")
-    table_.checkout("audit")
-    assert table_.count_rows() == before
-    assert store.count() == before + 1
-    assert store.tags() == {"audit": store.tags()["audit"]}
-    assert store.history().height == 31  # no version of the memory is lost by compaction
+        store.flush()
+    cited = store.tag("decision:act-1")
+    for number in range(8, 40):
+        store.remember(notes(f"text {number}"), NOW + timedelta(days=number))
+        store.flush()
+    assert store.tag("decision:act-1") == cited  # what was cited once does not move
+    assert store.table.fragments() <= CHANGES_BEFORE_COMPACTION + 1
+    shape = store.optimize(timedelta(0))
+    assert shape.versions <= 3
+    assert (shape.rows, shape.unindexed, shape.pinned) == (40, 0, 1)
+    assert store.at("decision:act-1")["text"].to_list() == [f"text {number}" for number in range(8)]
+    assert store.history().height == 40  # no version of the memory is lost by compaction
+    store.optimize(timedelta(0), now=datetime.now(UTC) + timedelta(days=182))
+    assert set(store.tags()) == {"decision-act-1"}
+    store.optimize(timedelta(0), now=datetime.now(UTC) + timedelta(days=184))
+    assert store.tags() == {}
+    with pytest.raises(KeyError, match="pinned"):
+        store.at("decision:act-1")
 
 
 def test_an_empty_question_is_refused_and_an_unknown_memory_is_empty(store: MemoryStore) -> None:
@@ -177,11 +196,14 @@ def test_an_empty_question_is_refused_and_an_unknown_memory_is_empty(store: Memo
 
 def test_vectors_of_another_model_are_replaced(store: MemoryStore) -> None:
     store.remember(notes(PARCELS), NOW)
-    store._table().update(values={"model_id": "another"})
-    assert store.count_unembedded() == 1
-    store.remember(notes(PARCELS), NOW)
-    assert store.count_unembedded() == 0
-    assert store.count() == 1
+    store.flush()
+    store.table.items().update(values={"model_id": "another", "vector": [0.0] * 384})
+    opened = MemoryStore("acme", store.embedder, store.folder.parent)
+    assert opened.index().vectors[0] @ store.embedder.encode([PARCELS])[0] > 0.99
+    assert opened.table.count("model_id = 'another'") == 1
+    opened.optimize()
+    assert opened.table.count("model_id = 'another'") == 0
+    assert (opened.count_unembedded(), opened.count()) == (0, 1)
 
 
 def test_ten_thousand_memories_come_back_whole(tmp_path: Path, embedder: Embedder) -> None:

@@ -2,8 +2,8 @@
 `superseded_at`).
 
 A memory is never rewritten. When its source says something else, a new version is recorded and the old one
-gets `superseded_at`; only the same memory (same kind, same source row) is ever superseded. So any past answer
-of the memory can be replayed.
+gets `superseded_at`; only the same memory is ever superseded: the same source row, or for facts the same subject
+and predicate. So any past answer of the memory can be replayed.
 """
 
 from __future__ import annotations
@@ -34,15 +34,26 @@ class Changes:
     def count(self) -> int:
         return self.added.height + self.closed.height
 
+    @property
+    def recorded_at(self) -> datetime | None:
+        """The moment of recording, None when nothing changed."""
+        moment = self.added["recorded_at"].max() if self.added.height else self.closed["superseded_at"].max()
+        return moment if isinstance(moment, datetime) else None
+
 
 def remember(
-    history: pl.DataFrame, items: pl.DataFrame, now: datetime, *, complete_kinds: Collection[str] = ()
+    history: pl.DataFrame,
+    items: pl.DataFrame,
+    now: datetime,
+    *,
+    complete_kinds: Collection[str] = (),
+    latest: datetime | None = None,
 ) -> Changes:
     """Versions to add and to close so that `items` are what is known now.
 
     Parameters
     ----------
-    history : all versions known so far
+    history : all versions known so far, or at least the current ones of `items` and of `complete_kinds`
     items : what the sources say, any number of rows a memory (the last wins)
     now : time of recording; moved forward if the history already holds that moment, so versions stay ordered
     complete_kinds : kinds of which `items` holds every memory; one that is missing was taken back by its
@@ -53,21 +64,56 @@ def remember(
     -------
     Changes : empty when nothing new was said, so that remembering twice changes nothing
     """
-    latest = history["recorded_at"].max() if history.height else None
-    stamp = now if not isinstance(latest, datetime) or now > latest else latest + timedelta(microseconds=1)
+    stamp = _stamp(history, now, latest)
     fresh = items.select(list(SCHEMA)).unique(subset=_KEY, keep="last", maintain_order=True)
     held = current(history)
-    same = held.select(_KEY, "content_hash")
+    facts = history.filter(pl.col("kind") == "fact")
+    same = pl.concat([held, facts]).select(_KEY, "content_hash").unique()
     added = fresh.join(same, on=[_KEY, "content_hash"], how="anti").with_columns(
         pl.lit(stamp).dt.cast_time_unit("us").alias("recorded_at"),
         pl.lit(None, dtype=SCHEMA["superseded_at"]).alias("superseded_at"),
         (pl.col(_KEY) + "@" + pl.lit(stamp.isoformat(timespec="microseconds"))).alias("version_id"),
     )
+    late = _older_than_held(added, held)
+    if late.height:
+        # Told late, true earlier: it takes its place in world time and leaves what is known now alone.
+        added = added.with_columns(
+            pl.when(pl.col(_KEY).is_in(late[_KEY].implode()))
+            .then(pl.col("recorded_at"))
+            .otherwise(pl.col("superseded_at"))
+            .alias("superseded_at")
+        )
+    successors = added.filter(pl.col("superseded_at").is_null())
     retracted = pl.col("kind").is_in(list(complete_kinds)) & ~pl.col(_KEY).is_in(fresh[_KEY].implode())
-    closed = held.filter(pl.col(_KEY).is_in(added[_KEY].implode()) | retracted).with_columns(
+    closed = held.filter(pl.col(_KEY).is_in(successors[_KEY].implode()) | retracted).with_columns(
         pl.lit(stamp).dt.cast_time_unit("us").alias("superseded_at")
     )
     return Changes(added=typed(added), closed=typed(closed))
+
+
+def layers(items: pl.DataFrame) -> list[pl.DataFrame]:
+    """Items in rounds, each with at most one row of a fact, in order of world time: each truth has its turn."""
+    if not (items["kind"] == "fact").any():
+        return [items]
+    ordered = items.sort("valid_from", nulls_last=False, maintain_order=True)
+    turn = pl.when(pl.col("kind") == "fact").then(pl.int_range(pl.len()).over(_KEY)).otherwise(0).alias("_turn")
+    return [group.drop("_turn") for group in ordered.with_columns(turn).partition_by("_turn", maintain_order=True)]
+
+
+def _stamp(history: pl.DataFrame, now: datetime, latest: datetime | None) -> datetime:
+    """The moment of recording: now, or just after the last one where the clock says otherwise."""
+    recorded = history["recorded_at"].max() if history.height else None
+    known = [moment for moment in (recorded, latest) if isinstance(moment, datetime)]
+    return max([now, *(moment + timedelta(microseconds=1) for moment in known)])
+
+
+def _older_than_held(added: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """New versions of facts that were true before the one that is held."""
+    facts = added.filter(pl.col("kind") == "fact")
+    if facts.is_empty():
+        return facts
+    present = held.select(_KEY, pl.col("valid_from").alias("_since"))
+    return facts.join(present, on=_KEY).filter(pl.col("valid_from") < pl.col("_since"))
 
 
 def apply(history: pl.DataFrame, changes: Changes) -> pl.DataFrame:
