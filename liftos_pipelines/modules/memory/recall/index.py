@@ -1,36 +1,47 @@
-"""Recall: which memories a text brings back, by words and by meaning, and which of the two carried each.
+"""Recall: which memories a question brings back, by which evidence, and what carried each.
 
-Fusion is a weighted sum of normalised scores. Reciprocal rank fusion is kept as a method to compare with: on
-the data it was measured on it did worse than BM25 alone (see docs/modules/memory.md).
+The index holds every version of a client's memories and grows at its end. A search goes through masks (what may
+answer), channels (evidence over all rows), fusion (one score), neighbours (the turns beside), and only then looks at
+the k best: explanations cost nothing for the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.memory.recall.lexical import Bm25
-from liftos_pipelines.modules.memory.records import history as versions
+from liftos_pipelines.modules.memory.recall.authors import AuthorChannel
+from liftos_pipelines.modules.memory.recall.explain import Evidence, carried_by
+from liftos_pipelines.modules.memory.recall.fusion import (
+    METHODS,
+    PRIOR,
+    SPREADING,
+    Method,
+    Settings,
+    fuse,
+    normalised,
+)
+from liftos_pipelines.modules.memory.recall.growing import Names
+from liftos_pipelines.modules.memory.recall.lexical import WordsChannel
+from liftos_pipelines.modules.memory.recall.meaning import MeaningChannel
+from liftos_pipelines.modules.memory.recall.moments import NEVER, UNKNOWN, Moments, micros, moment_of
+from liftos_pipelines.modules.memory.recall.neighbours import Neighbours
+from liftos_pipelines.modules.memory.recall.query import Channel, Filters, FloatArray, RecallQuery, Vectors
 
-Method = Literal["hybrid", "bm25", "vector", "rrf"]
-METHODS: tuple[Method, ...] = ("bm25", "vector", "hybrid", "rrf")
-WEIGHT_LEXICAL = 0.5
-"""Share of words in the fused score; the rest is meaning. Equal weights, not tuned on any client's data."""
-RRF_K = 60
+__all__ = ["METHODS", "Hit", "Method", "RecallIndex", "fuse"]
 
-FloatArray = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """A memory brought back. `score` is the fused score in 0..1 within this query, `bm25` and `cosine` are
-    raw.
+    """A memory brought back. `score` is the fused score in 0..1 within this query and the sum of the shares of
+    `evidence`; `bm25` and `cosine` are raw, `cosine` NaN where query or memory has no vector of the model.
     """
 
     memory_id: str
@@ -51,177 +62,355 @@ class Hit:
     effect: float | None
     std_error: float | None
     provenance: str
+    subject: str | None = None
+    author: str | None = None
+    campaign_id: str | None = None
+    evidence: tuple[Evidence, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Scored:
+    """The fused scores of one query over all rows, and what they are made of."""
+
+    total: FloatArray
+    parts: Mapping[str, FloatArray]
+    """By channel: weighted, normalised, 0 outside the filters."""
+    beside: FloatArray
+    beside_row: NDArray[np.int32]
+    share: float
+    """What a row's own evidence is multiplied by; the rest is the neighbour's."""
 
 
 class RecallIndex:
-    """All versions of a client's memories in memory: an exact search over their words and their vectors.
+    """All versions of a client's memories in memory.
 
     Parameters
     ----------
     items : (n) item rows, current and superseded
-    vectors : (n, d) float32, unit length, in the order of `items`
+    vectors : (n, d) float32, unit length, in the order of `items`, of the model `model_id`; or by model id, with a
+        row of zeros where a memory has no vector of that model
+    channels : further evidence over the same rows; `settings` weighs it
+    settings : weights of the channels and the neighbours' share
 
     Raises
     ------
     ValueError : the numbers of items and vectors differ
     """
 
-    def __init__(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> None:
-        if len(vectors) != items.height:
-            raise ValueError(f"{items.height} items but {len(vectors)} vectors")
-        self.items = items.with_row_index("_row")
-        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        self._bm25 = Bm25(items["text"].to_list())
-        self._kinds = items["kind"].to_numpy()
-        self._domains = items["domain"].fill_null("").to_numpy()
-        self._ids = items["memory_id"].to_numpy()
-        self._current = items["superseded_at"].is_null().to_numpy()
+    def __init__(
+        self,
+        items: pl.DataFrame,
+        vectors: NDArray[np.float32] | Vectors,
+        *,
+        model_id: str = "",
+        channels: Sequence[Channel] = (),
+        settings: Settings = PRIOR,
+    ) -> None:
+        self.model_id = model_id
+        spaces = self._spaces(vectors)
+        self._items = items
+        self._moments = Moments.of(items)
+        self._names = {column: Names.of(_values(items, column)) for column in _FILTERED}
+        self._places = {name: row for row, name in enumerate(_values(items, "version_id"))}
+        self._words = WordsChannel.of(items)
+        self._meaning = MeaningChannel.of(items.height, spaces)
+        self._neighbours = Neighbours.of(items)
+        self._further: tuple[Channel, ...] = (AuthorChannel.of(items), *channels)
+        self.settings = settings
 
     def __len__(self) -> int:
-        return self.items.height
+        return self._items.height
 
+    @property
+    def items(self) -> pl.DataFrame:
+        """(n) rows as they were given; what was superseded since stands in the hits, not here."""
+        return self._items
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """(n, d) vectors of the index's own model."""
+        return self._meaning.vectors(self.model_id)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return (self._words, self._meaning, *self._further)
+
+    def extended(
+        self,
+        items: pl.DataFrame,
+        vectors: NDArray[np.float32] | Vectors,
+        *,
+        closed: Mapping[str, datetime] | None = None,
+    ) -> RecallIndex:
+        """An index with further versions at its end; this one stays as it is, for those who are reading it.
+
+        Parameters
+        ----------
+        items, vectors : as in the constructor
+        closed : by `version_id`, when a version that the index holds was superseded
+        """
+        spaces = self._spaces(vectors)
+        start = len(self)
+        known = {name: self._places[name] for name in closed or {} if self._places.get(name, start) < start}
+        ended = {row: micros((closed or {})[name]) for name, row in known.items()}
+        grown = RecallIndex.__new__(RecallIndex)
+        grown.model_id, grown.settings = self.model_id, self.settings
+        columns = self._items.columns
+        grown._items = pl.concat([self._items, items.select(columns)], rechunk=False) if items.height else self._items
+        grown._moments = self._moments.extended(items, ended)
+        grown._names = {column: held.extended(_values(items, column)) for column, held in self._names.items()}
+        # Shared with the shorter versions: they look no further than their own length.
+        grown._places = self._places
+        for row, name in enumerate(_values(items, "version_id"), start=start):
+            grown._places[name] = row
+        grown._words = self._words.extended(items, spaces)
+        grown._meaning = self._meaning.extended(items, spaces)
+        grown._neighbours = self._neighbours.extended(items, start, tuple(ended))
+        grown._further = tuple(channel.extended(items, spaces) for channel in self._further)
+        return grown
+
+    def with_settings(self, settings: Settings) -> RecallIndex:
+        """The same index under other weights; nothing is copied."""
+        other = RecallIndex.__new__(RecallIndex)
+        other.__dict__.update(self.__dict__)
+        other.settings = settings
+        return other
+
+    # --- searching ---------------------------------------------------------------------------------------
     def search(
         self,
         text: str,
-        vector: NDArray[np.float32],
+        vector: NDArray[np.float32] | None,
         k: int = 10,
         *,
         as_of: datetime | None = None,
         strict: bool = False,
         kinds: Collection[str] | None = None,
         domains: Collection[str] | None = None,
+        campaigns: Collection[str] | None = None,
+        subjects: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         exclude: Collection[str] = (),
+        entities: Collection[str] = (),
+        model_id: str | None = None,
         method: Method = "hybrid",
     ) -> list[Hit]:
-        """The k best memories for a text and its vector, best first.
+        """The k best memories for a text and its vector, best first; see `find`.
 
         Parameters
         ----------
         as_of, strict : the memory as it was at a moment, see `history.as_of`; current memories when None
-        kinds, domains : only these; exclude : memory ids to leave out
+        kinds, domains, campaigns, subjects : only these; since, until : world time; exclude : memory ids to leave out
+        model_id : the model of `vector`, the index's own when None
+        """
+        filters = Filters(
+            kinds=_set(kinds),
+            domains=_set(domains),
+            campaigns=_set(campaigns),
+            subjects=_set(subjects),
+            since=since,
+            until=until,
+            exclude=_set(exclude) or frozenset(),
+        )
+        query = RecallQuery(
+            text=text,
+            vector=vector,
+            model_id=self.model_id if model_id is None else model_id,
+            entities=frozenset(entities),
+            at=as_of,
+            strict=strict,
+            filters=filters,
+        )
+        return self.find(query, k, method=method)
+
+    def find(self, query: RecallQuery, k: int = 10, *, method: Method = "hybrid") -> list[Hit]:
+        """The k best memories that pass the query's filters, best first, explained. Equal scores go by id.
+
+        Raises
+        ------
+        ValueError : k below 1, or a vector of another length than its model's
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        rows = self._rows(as_of, strict, kinds, domains, exclude)
+        rows = np.flatnonzero(self.allowed(query))
         if rows.size == 0:
             return []
-        lexical = self._bm25.scores(text)[rows]
-        cosine = self._cosines(vector, rows)
-        score = fuse(lexical, cosine, method)
-        # Ties go by id, so that the same memory answers the same twice.
-        order = np.lexsort((self._ids[rows], -score)) if score.size <= 4 * k else self._top(score, rows, k)
-        return [self._hit(text, int(rows[i]), score[i], lexical[i], cosine[i], lexical, cosine) for i in order[:k]]
+        if method != "hybrid":
+            score = self._compared(query, rows, method)
+            return [self._hit(query, int(rows[i]), float(score[i]), ()) for i in self._top(score, rows, k)]
+        scored = self._scored(query, rows)
+        score = scored.total[rows]
+        best = [(int(rows[i]), float(score[i])) for i in self._top(score, rows, k)]
+        return [self._hit(query, row, value, self._evidence(query, row, scored)) for row, value in best]
 
     def ranking(
-        self, text: str, vector: NDArray[np.float32], method: Method, exclude: Collection[str] = ()
+        self, text: str, vector: NDArray[np.float32] | None, method: Method, exclude: Collection[str] = ()
     ) -> list[str]:
-        """Ids of all current memories, best first, by one method; for measuring methods against each
-        other.
+        """Ids of all current memories, best first, by one method; for measuring methods against each other."""
+        filters = Filters(exclude=frozenset(exclude))
+        query = RecallQuery(text=text, vector=vector, model_id=self.model_id, filters=filters)
+        rows = np.flatnonzero(self.allowed(query))
+        score = self._scored(query, rows).total[rows] if method == "hybrid" else self._compared(query, rows, method)
+        ids = self._ids(rows)
+        return [str(name) for name in ids[np.lexsort((ids, -score))]]
+
+    def features(self, query: RecallQuery) -> tuple[Rows, dict[str, FloatArray], dict[str, FloatArray]]:
+        """What `fit` learns from: the rows that may answer, and over them each channel's normalised evidence, own and
+        of the better neighbour (by the sum of all spreading channels).
         """
-        rows = self._rows(None, False, None, None, exclude)
-        score = fuse(self._bm25.scores(text)[rows], self._cosines(vector, rows), method)
-        return [str(name) for name in self._ids[rows[np.lexsort((self._ids[rows], -score))]]]
+        rows = np.flatnonzero(self.allowed(query))
+        own = self._parts(query, rows, dict.fromkeys((channel.name for channel in self.channels), 1.0))
+        total = np.zeros(len(self))
+        for name in SPREADING & own.keys():
+            total += own[name]
+        _, beside = self._neighbours.best(total)
+        near = {name: np.append(own[name], 0.0)[beside][rows] for name in SPREADING & own.keys()}
+        return rows, {name: part[rows] for name, part in own.items()}, near
 
-    def _cosines(self, vector: NDArray[np.float32], rows: NDArray[np.int64]) -> FloatArray:
-        # One product over all rows is faster than gathering the wanted ones first.
-        return (self.vectors @ np.asarray(vector, dtype=np.float32))[rows].astype(float)
+    def memory_ids(self, rows: Rows) -> list[str]:
+        return [str(name) for name in self._ids(rows)]
 
-    def _top(self, score: FloatArray, rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-        cut = np.partition(score, score.size - k)[score.size - k]
-        best = np.flatnonzero(score >= cut)
-        return best[np.lexsort((self._ids[rows[best]], -score[best]))]
+    def allowed(self, query: RecallQuery) -> NDArray[np.bool_]:
+        """(n,) what may answer: the versions of the moment that pass every filter."""
+        moments, filters = self._moments, query.filters
+        mask = moments.current() if query.at is None else moments.as_of(query.at, strict=query.strict)
+        for column, wanted in (
+            ("kind", filters.kinds),
+            ("domain", filters.domains),
+            ("campaign_id", filters.campaigns),
+            ("subject", filters.subjects),
+        ):
+            if wanted is not None:
+                mask = mask & self._names[column].among(wanted)
+        valid = moments.valid_from.view
+        if filters.since is not None:
+            mask = mask & (valid >= micros(filters.since))
+        if filters.until is not None:
+            mask = mask & (valid <= micros(filters.until)) & (valid > UNKNOWN)
+        if filters.exclude:
+            mask = mask & ~moments.memories.among(filters.exclude)
+        return mask
 
-    def _rows(
-        self,
-        as_of: datetime | None,
-        strict: bool,
-        kinds: Collection[str] | None,
-        domains: Collection[str] | None,
-        exclude: Collection[str],
-    ) -> NDArray[np.int64]:
-        if as_of is None:
-            mask = self._current.copy()
+    # --- inside ------------------------------------------------------------------------------------------
+    def _spaces(self, vectors: NDArray[np.float32] | Vectors) -> Vectors:
+        return vectors if isinstance(vectors, Mapping) else {self.model_id: vectors}
+
+    def _parts(self, query: RecallQuery, rows: Rows, weights: Mapping[str, float]) -> dict[str, FloatArray]:
+        every = rows.size == len(self)
+        parts = {}
+        for channel in self.channels:
+            weight = weights.get(channel.name, 0.0)
+            if weight == 0:
+                continue
+            scores = channel.scores(query)
+            if every:
+                parts[channel.name] = weight * normalised(channel.name, scores)
+            else:
+                part = np.zeros(len(self))
+                part[rows] = weight * normalised(channel.name, scores[rows])
+                parts[channel.name] = part
+        return parts
+
+    def _scored(self, query: RecallQuery, rows: Rows) -> _Scored:
+        parts = self._parts(query, rows, self.settings.weights)
+        total, spreading = np.zeros(len(self)), np.zeros(len(self))
+        for name, part in parts.items():
+            total += part
+            if name in SPREADING:
+                spreading += part
+        spread = self.settings.spread
+        beside, beside_row = self._neighbours.best(spreading)
+        share = 1 / (1 + spread)
+        fused = share * (total + spread * beside)
+        return _Scored(total=fused, parts=parts, beside=beside, beside_row=beside_row, share=share)
+
+    def _compared(self, query: RecallQuery, rows: Rows, method: Method) -> FloatArray:
+        lexical = self._words.scores(query)[rows]
+        cosine = self._meaning.scores(query)[rows]
+        return fuse(lexical, cosine, method)
+
+    def _top(self, score: FloatArray, rows: Rows, k: int) -> Rows:
+        """Positions of the k best, in order; equal scores by memory id."""
+        if score.size > k:
+            cut = np.partition(score, score.size - k)[score.size - k]
+            best = np.flatnonzero(score >= cut)
+            if best.size > _TIES * k:
+                # Thousands share the last score, mostly 0: only those above it are worth naming in order.
+                above = best[score[best] > cut]
+                equal = best[score[best] == cut]
+                ids = self._ids(rows[equal])
+                equal = equal[np.argsort(ids, kind="stable")][: k - above.size]
+                best = np.concatenate([above, equal])
         else:
-            mask = np.zeros(len(self), dtype=bool)
-            mask[versions.as_of(self.items, as_of, strict=strict)["_row"].to_numpy()] = True
-        if kinds is not None:
-            mask &= np.isin(self._kinds, list(kinds))
-        if domains is not None:
-            mask &= np.isin(self._domains, list(domains))
-        if exclude:
-            mask &= ~np.isin(self._ids, list(exclude))
-        return np.flatnonzero(mask)
+            best = np.arange(score.size)
+        return best[np.lexsort((self._ids(rows[best]), -score[best]))][:k]
 
-    def _hit(
-        self,
-        text: str,
-        row: int,
-        score: float,
-        bm25: float,
-        cosine: float,
-        lexical: FloatArray,
-        cosines: FloatArray,
-    ) -> Hit:
-        item = self.items.row(row, named=True)
-        matched = tuple(self._bm25.shared(text, row))
+    def _ids(self, rows: Rows) -> NDArray[np.str_]:
+        return self._items["memory_id"].gather(rows).to_numpy().astype(np.str_)
+
+    def _evidence(self, query: RecallQuery, row: int, scored: _Scored) -> tuple[Evidence, ...]:
+        found = []
+        for channel in self.channels:
+            part = scored.parts.get(channel.name)
+            if part is not None and part[row] > 0:
+                detail = channel.explain(query, row)
+                found.append(Evidence(channel=channel.name, share=float(scored.share * part[row]), detail=detail))
+        if scored.beside[row] > 0:
+            beside = int(scored.beside_row[row])
+            side = "before" if beside == self._neighbours.before[row] else "after"
+            words = self._words.explain(query, beside)
+            found.append(
+                Evidence(
+                    channel="neighbour",
+                    share=float((1 - scored.share) * scored.beside[row]),
+                    detail=f"the turn {side}" + (f": {words}" if words else ""),
+                )
+            )
+        return tuple(found)
+
+    def _hit(self, query: RecallQuery, row: int, score: float, evidence: tuple[Evidence, ...]) -> Hit:
+        item = self._items.row(row, named=True)
+        ended = int(self._moments.superseded[row])
+        matched = tuple(self._words.bm25.shared(query.text, row))
+        cosine = self._meaning.cosine(query, row)
+        bm25 = self._words.bm25.score(query.text, row)
+        compared = f"words {bm25:.2f} ({', '.join(matched[:6]) or 'none shared'}); cosine {cosine:.2f}"
         return Hit(
             memory_id=item["memory_id"],
             kind=item["kind"],
             text=item["text"],
             domain=item["domain"],
-            score=float(score),
-            bm25=float(bm25),
-            cosine=float(cosine),
+            score=score,
+            bm25=bm25,
+            cosine=cosine,
             matched=matched,
-            explanation=_explain(matched, bm25, cosine, float(lexical.max()), cosines),
+            explanation=carried_by(evidence) if evidence else compared,
             valid_from=item["valid_from"],
             valid_to=item["valid_to"],
             recorded_at=item["recorded_at"],
-            superseded_at=item["superseded_at"],
+            superseded_at=item["superseded_at"] if ended == NEVER else moment_of(ended),
             source=item["source"],
             outcome=item["outcome"],
             effect=item["effect"],
             std_error=item["std_error"],
             provenance=item["provenance"],
+            subject=item.get("subject"),
+            author=item.get("author"),
+            campaign_id=item.get("campaign_id"),
+            evidence=evidence,
         )
 
 
-def fuse(lexical: FloatArray, cosine: FloatArray, method: Method = "hybrid") -> FloatArray:
-    """One score from words and meaning, higher is better; both (n,), so is the result.
-
-    hybrid: half BM25 over its maximum, half cosine scaled between its minimum and maximum in this query.
-    rrf: reciprocal rank fusion, Cormack, Clarke and Buettcher (2009), k = 60; a text without a shared word
-    has no lexical rank.
-    """
-    if method == "bm25":
-        return lexical
-    if method == "vector":
-        return cosine
-    if method == "rrf":
-        return _reciprocal_ranks(lexical, lexical > 0) + _reciprocal_ranks(cosine, np.ones(cosine.size, bool))
-    return WEIGHT_LEXICAL * over_max(lexical) + (1 - WEIGHT_LEXICAL) * between_extremes(cosine)
+_FILTERED = ("kind", "domain", "campaign_id", "subject")
+_TIES = 20
 
 
-def over_max(scores: FloatArray) -> FloatArray:
-    top = scores.max(initial=0.0)
-    return scores / top if top > 0 else np.zeros_like(scores)
+def _values(items: pl.DataFrame, column: str) -> list[str | None]:
+    return items[column].to_list() if column in items.columns else [None] * items.height
 
 
-def between_extremes(scores: FloatArray) -> FloatArray:
-    low, high = scores.min(initial=np.inf), scores.max(initial=-np.inf)
-    return (scores - low) / (high - low) if high > low else np.zeros_like(scores)
-
-
-def _reciprocal_ranks(scores: FloatArray, ranked: NDArray[np.bool_]) -> FloatArray:
-    ranks = np.empty(scores.size)
-    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, scores.size + 1)
-    return np.where(ranked, 1 / (RRF_K + ranks), 0.0)
-
-
-def _explain(matched: tuple[str, ...], bm25: float, cosine: float, top: float, cosines: FloatArray) -> str:
-    by_words = WEIGHT_LEXICAL * (bm25 / top if top > 0 else 0.0)
-    spread = float(cosines.max() - cosines.min())
-    by_meaning = (1 - WEIGHT_LEXICAL) * ((cosine - float(cosines.min())) / spread if spread > 0 else 0.0)
-    shared = f"words {by_words:.2f} ({', '.join(matched[:6])})" if matched else "words 0 (none shared)"
-    carrier = "words" if by_words > by_meaning else "meaning"
-    return f"carried by {carrier}: {shared}; meaning {by_meaning:.2f} (cosine {cosine:.2f})"
+def _set(names: Collection[str] | None) -> frozenset[str] | None:
+    if isinstance(names, str):
+        raise ValueError(f"give a set of names, not the text {names!r}")
+    return None if names is None else frozenset(names)

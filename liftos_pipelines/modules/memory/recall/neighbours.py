@@ -1,0 +1,103 @@
+"""Turns beside one another: an answer like "Yes, in May" is found by the question before it.
+
+Only what is said within one conversation is adjacent: notes of the same subject, in order of time, with no long
+silence between. Nothing else has neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from liftos_pipelines.modules.memory.recall.query import FloatArray
+
+SILENCE_HOURS = 6.0
+"""Turns further apart are of two conversations, even under one subject."""
+_DIGITS = re.compile(r"(\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """(n) row before and row after each row, -1 where there is none."""
+
+    before: NDArray[np.int32]
+    after: NDArray[np.int32]
+    turns: dict[str, list[tuple[int, tuple[object, ...], int]]]
+    """By subject: microseconds, natural order of the source's key, row; sorted."""
+
+    @classmethod
+    def of(cls, items: pl.DataFrame) -> Neighbours:
+        empty = np.empty(0, dtype=np.int32)
+        return cls(empty, empty, {}).extended(items, 0)
+
+    def extended(self, items: pl.DataFrame, start: int, closed: Sequence[int] = ()) -> Neighbours:
+        """With rows from `start` on; closed rows, superseded by another version, leave their conversation."""
+        grown = np.full(items.height, -1, dtype=np.int32)
+        before, after = np.concatenate([self.before, grown]), np.concatenate([self.after, grown])
+        turns, changed = dict(self.turns), set()
+        for subject, turn in _turns(items, start):
+            if subject not in changed:
+                turns[subject] = list(turns.get(subject, ()))
+                changed.add(subject)
+            turns[subject].append(turn)
+        gone = set(closed)
+        if gone:
+            for subject, held in turns.items():
+                if any(row in gone for _, _, row in held):
+                    turns[subject] = [turn for turn in held if turn[2] not in gone]
+                    changed.add(subject)
+            before[list(gone)] = after[list(gone)] = -1
+        silence = int(SILENCE_HOURS * 3600e6)
+        for subject in changed:
+            held = turns[subject]
+            held.sort()
+            rows = np.array([row for _, _, row in held], dtype=np.int32)
+            moments = np.array([moment for moment, _, _ in held], dtype=np.int64)
+            before[rows] = after[rows] = -1
+            near = np.flatnonzero(np.diff(moments) <= silence)
+            before[rows[near + 1]] = rows[near]
+            after[rows[near]] = rows[near + 1]
+        return Neighbours(before, after, turns)
+
+    def best(self, scores: FloatArray) -> tuple[FloatArray, NDArray[np.int32]]:
+        """The higher score of the two beside each row, 0 without one, and that row (-1)."""
+        padded = np.append(scores, 0.0)
+        one, other = padded[self.before], padded[self.after]
+        later = other > one
+        return np.where(later, other, one), np.where(later, self.after, self.before)
+
+
+def _turns(items: pl.DataFrame, start: int) -> list[tuple[str, tuple[int, tuple[object, ...], int]]]:
+    if "subject" not in items.columns or "author" not in items.columns:
+        return []
+    said = (
+        items.with_row_index("_row")
+        .filter(
+            pl.col("kind") == "note",
+            pl.col("superseded_at").is_null(),
+            pl.col("valid_from").is_not_null(),
+            pl.col("subject").is_not_null() | pl.col("author").is_not_null(),
+        )
+        .select(
+            "_row", pl.col("subject").fill_null(""), pl.col("valid_from").dt.epoch("us"), "source_key", "provenance"
+        )
+    )
+    return [
+        (subject, (moment, _natural(key or _key(provenance)), row + start))
+        for row, subject, moment, key, provenance in said.iter_rows()
+    ]
+
+
+def _key(provenance: str | None) -> str:
+    return str(json.loads(provenance).get("key", "")) if provenance else ""
+
+
+def _natural(key: str) -> tuple[object, ...]:
+    """ "D1:9" before "D1:10": digits compare as numbers. Parts alternate text and number, so keys compare."""
+    return tuple(int(part) if part.isdecimal() else part for part in _DIGITS.split(key))
