@@ -24,6 +24,7 @@ from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
 from liftos_pipelines.plan_cli import plan  # noqa: E402
 from liftos_pipelines.sentiment_cli import sentiment_app, train_app  # noqa: E402
 from liftos_pipelines.surfacing_cli import surfacing_app  # noqa: E402
+from liftos_pipelines.trace_cli import metrics, trace  # noqa: E402
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -41,6 +42,8 @@ app.add_typer(surfacing_app, name="surfacing")
 app.add_typer(train_app, name="train")
 app.add_typer(experiment_app, name="experiment")
 app.command("plan")(plan)
+app.command("trace")(trace)
+app.command("metrics")(metrics)
 app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(ledger_app, name="ledger")

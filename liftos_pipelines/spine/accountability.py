@@ -165,7 +165,7 @@ def decisions_about(
 
 
 def correlations_of(spine: Spine, wanted: str) -> list[tuple[str, str]]:
-    """(client, correlation id) of whatever goes by an id: correlation, event, action, approval, ledger entry.
+    """(client, correlation id) of whatever goes by an id: correlation, event, alert, action, approval, ledger entry.
 
     The first characters are enough, from eight on.
     """
@@ -176,6 +176,10 @@ def correlations_of(spine: Spine, wanted: str) -> list[tuple[str, str]]:
             .where(or_(*(each.like(like, escape="\\") for each in (EVENTS.c.event_id, EVENTS.c.correlation_id))))
             .distinct()
         ).all()
+        if not found and len(wanted) >= SHORTEST_PREFIX:
+            # An id that an event speaks of: an alert, an action, a pattern.
+            spoken = cast(EVENTS.c.payload, Text).like(f'%": "{like}', escape="\\")
+            found = connection.execute(select(EVENTS.c.client, EVENTS.c.correlation_id).where(spoken).distinct()).all()
         if found:
             return [(row.client, row.correlation_id) for row in found]
         entries = connection.execute(

@@ -375,9 +375,9 @@ class _Builder:
     def _memory(self, memory: MemoryNote, awaits_outcome: bool) -> Step:
         outcome: tuple[Step, ...] = ()
         if memory.outcome is not None or memory.effect is not None:
-            error = f" (standard error {memory.std_error:.3g})" if memory.std_error is not None else ""
-            effect = "effect unknown" if memory.effect is None else f"effect {memory.effect:+.4g}{error}"
-            title = f"{memory.outcome}: {effect}" if memory.outcome else effect
+            error = "" if memory.std_error is None else f" (standard error {memory.std_error:.3g})"
+            title = memory.outcome or f"effect {memory.effect:+.4g}"
+            title += error
             outcome = (Step(kind="outcome", id=memory.memory_id, title=title),)
         elif awaits_outcome:
             outcome = (Step(kind="outcome", id=memory.memory_id, title="outcome unknown: not measured yet"),)

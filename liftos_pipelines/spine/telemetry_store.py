@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS spans (
 );
 CREATE INDEX IF NOT EXISTS spans_by_trace ON spans (trace_id);
 CREATE INDEX IF NOT EXISTS spans_by_run ON spans (run_id);
+CREATE INDEX IF NOT EXISTS spans_by_end ON spans (end_ns);
 CREATE TABLE IF NOT EXISTS metrics (
     name TEXT NOT NULL, labels TEXT NOT NULL, kind TEXT NOT NULL, unit TEXT NOT NULL, at_ns INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (name, labels)
@@ -136,17 +137,21 @@ class TelemetryStore:
         *,
         trace_id: str | None = None,
         run_id: str | None = None,
-        span_ids: Sequence[str] | None = None,
+        client: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
         limit: int = 10_000,
     ) -> list[SpanRecord]:
-        """Spans of a trace, of a Dagster run, or by their ids, oldest first; none when there is no file."""
-        where, values = "1", []
-        if trace_id is not None:
-            where, values = "trace_id = ?", [trace_id]
-        elif run_id is not None:
-            where, values = "run_id = ?", [run_id]
-        elif span_ids is not None:
-            where, values = f"span_id IN ({','.join('?' * len(span_ids))})", list(span_ids)
+        """Spans of a trace, a Dagster run, a client, a time (by their end); oldest first; none without a file."""
+        asked: dict[str, str | int | None] = {
+            "trace_id = ?": trace_id,
+            "run_id = ?": run_id,
+            "client = ?": client,
+            "end_ns >= ?": since_ns,
+            "end_ns <= ?": until_ns,
+        }
+        wanted = {condition: value for condition, value in asked.items() if value is not None}
+        where, values = " AND ".join(wanted) or "1", list(wanted.values())
         rows = self._read(
             "SELECT trace_id, span_id, parent_id, name, start_ns, end_ns, status, client, correlation_id, run_id, body "
             f"FROM spans WHERE {where} ORDER BY start_ns, seq LIMIT ?",
