@@ -81,6 +81,11 @@ class NameFinder:
         parts = [f"{before}(?:{_by_first_letter(group)}){after}" for (before, after), group in groups.items()]
         self._pattern = re.compile("|".join(parts)) if parts else None
 
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """What is looked for, in order."""
+        return tuple(sorted(self._canonical))
+
     def find(self, text: str) -> list[Hit]:
         """Every mention in reading order."""
         return self.find_folded(fold(text))

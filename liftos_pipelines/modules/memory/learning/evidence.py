@@ -1,22 +1,17 @@
-"""Evidence: past actions with measured effects, and how similar a context must be before they say anything.
-
-Nothing here is a guessed threshold. How similar is similar enough is read off the collection itself: the
-similarity that each past context reaches with its nearest context of another topic is what unrelated contexts
-reach by chance. A new context that does not exceed nearly all of those is out of scope, and the memory
-abstains.
-"""
+"""Evidence: past actions with measured effects, each with its error, its context and whose campaign it was."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.cluster import hierarchy
+from scipy import special
 
+from liftos_pipelines.modules.memory.learning.topics import topics_of
 from liftos_pipelines.text import NameFinder, fold, words
 
 FloatArray = NDArray[np.float64]
@@ -28,17 +23,6 @@ LOWER_IS_BETTER = frozenset(
     | {"bounce", "latency", "error", "errors", "unsubscribe", "unsubscribes", "attrition", "violations"}
 )
 """Words in a metric's name that make a fall of it the good direction."""
-
-ALPHA = 0.1
-"""Share of contexts of a topic that memory does not hold which it may answer all the same."""
-
-NEIGHBOURS = 5
-"""How many nearest contexts vote on whether a query belongs to one topic."""
-
-KERNEL_POWER = 4
-"""How fast evidence fades with similarity; chosen on ten simulated worlds, see docs/modules/memory.md."""
-
-MIN_TO_CLUSTER, MAX_CLUSTERS = 12, 30
 
 OUTCOME_KINDS = ("outcome", "experiment", "llm_experiment")
 """Kinds whose effect is the measured consequence of their action; other effects describe, they do not
@@ -62,16 +46,19 @@ def success_probability(effect: FloatArray, std_error: FloatArray, sign: NDArray
     with np.errstate(divide="ignore", invalid="ignore"):
         z = sign * effect / std_error
     z = np.where((std_error == 0) & (effect == 0), 0.0, z)
-    return np.asarray(stats.norm.cdf(z), dtype=float)
+    return np.asarray(special.ndtr(z), dtype=float)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Past actions whose effect was measured, aligned arrays of length n.
 
-    contexts, actions : (n, d) unit vectors of the context and of the action; `action_codes` index
-    `action_texts` success : (n,) probability that the effect was good; `moments` : (n,) microseconds since
-    1970, or -1 if unknown groups : (n,) campaign where there is one, otherwise the context itself
+    contexts, actions : (n, d) unit vectors of the context and of the action; `action_codes` index `action_texts`
+    success : (n,) probability that the effect was good; `moments` : (n,) microseconds since 1970, or -1 if unknown
+    groups : (n,) campaign where there is one, otherwise the context itself
+    effects, errors : (n,) effect and standard error over the usual size of its metric's effects, positive when good
+    scales : (n,) that usual size, negative where less of the metric is better; effects * scales is what was measured
+    fingerprint : changes with anything that the evidence says
     """
 
     ids: NDArray[np.str_]
@@ -83,46 +70,77 @@ class Evidence:
     moments: NDArray[np.int64]
     groups: NDArray[np.str_]
     topics: NDArray[np.str_]
+    effects: FloatArray
+    errors: FloatArray
+    metrics: NDArray[np.str_]
+    scales: FloatArray
+    fingerprint: str
 
     def __len__(self) -> int:
         return int(self.ids.size)
 
 
-def gather(items: pl.DataFrame, encode: Encoder, names: NameFinder) -> Evidence:
-    """Evidence from current items: those of `OUTCOME_KINDS` with context, action, effect and standard
-    error.
-    """
-    rows = items.filter(
+def measured(items: pl.DataFrame) -> pl.DataFrame:
+    """Current items that are evidence: those of `OUTCOME_KINDS` with context, action, effect and standard error."""
+    return items.filter(
         pl.col("kind").is_in(OUTCOME_KINDS),
         pl.col("superseded_at").is_null(),
         pl.all_horizontal(pl.col("effect", "std_error", "action", "context").is_not_null()),
     ).sort("memory_id")
+
+
+def fingerprint_of(rows: pl.DataFrame, names: NameFinder, model_id: str = "") -> str:
+    """Of `measured` rows, the names left out of them and the model that reads them."""
+    said = hashlib.sha256("\x1f".join((model_id, *names.spellings)).encode())
+    for column in ("memory_id", "content_hash"):
+        said.update("\x1f".join(str(value) for value in rows[column]).encode())
+    return said.hexdigest()[:24]
+
+
+def gather(items: pl.DataFrame, encode: Encoder, names: NameFinder, model_id: str = "") -> Evidence:
+    """Evidence from items; `model_id` tells encoders apart."""
+    rows = measured(items)
     texts = rows["action"].to_list()
     first: dict[str, str] = {}
     for text in texts:
         first.setdefault(fold(text).strip(" ."), text)
-    keys = list(first)
-    codes = np.array([keys.index(fold(text).strip(" .")) for text in texts], dtype=np.int64)
-    action_vectors = encode(list(first.values())) if keys else np.empty((0, 1), dtype=np.float32)
+    place = {key: code for code, key in enumerate(first)}
+    codes = np.array([place[fold(text).strip(" .")] for text in texts], dtype=np.int64)
+    action_vectors = encode(list(first.values())) if place else np.empty((0, 1), dtype=np.float32)
     told = [situation(text, names) for text in rows["context"]]
     contexts = encode(told) if told else np.empty((0, 1), dtype=np.float32)
     signs = np.array([direction(metric) for metric in rows["metric"]], dtype=np.int64)
+    effect, error = (rows[name].to_numpy().astype(float) for name in ("effect", "std_error"))
+    metrics = rows["metric"].fill_null("").to_numpy().astype(str)
+    scales = signs * usual_size(effect, metrics)
     return Evidence(
         ids=rows["memory_id"].to_numpy().astype(str),
         contexts=contexts,
         actions=action_vectors,
         action_codes=codes,
         action_texts=tuple(first.values()),
-        success=success_probability(
-            rows["effect"].to_numpy().astype(float), rows["std_error"].to_numpy().astype(float), signs
-        ),
+        success=success_probability(effect, error, signs),
         moments=rows["valid_from"].dt.epoch("us").fill_null(-1).to_numpy(),
         groups=np.array(
             [campaign or fold(text) for campaign, text in rows.select("campaign_id", "context").iter_rows()],
             dtype=str,
         ),
         topics=topics_of(rows["domain"].to_list(), contexts),
+        effects=effect / scales,
+        errors=error / np.abs(scales),
+        metrics=metrics,
+        scales=scales,
+        fingerprint=fingerprint_of(rows, names, model_id),
     )
+
+
+def usual_size(effects: FloatArray, metrics: NDArray[np.str_]) -> FloatArray:
+    """Root mean square of the effects on each one's metric, (n,); 1 where all of them are zero."""
+    _, codes = np.unique(metrics, return_inverse=True)
+    if not codes.size:
+        return np.ones(0)
+    size = np.sqrt(np.bincount(codes, weights=effects**2) / np.bincount(codes))
+    return np.asarray(np.where(size > 0, size, 1.0)[codes], dtype=float)
 
 
 def situation(text: str, names: NameFinder) -> str:
@@ -131,131 +149,6 @@ def situation(text: str, names: NameFinder) -> str:
     for hit in reversed(names.find(text)):
         body = body[: hit.start] + "it" + body[hit.end :]
     return " ".join(body.split())
-
-
-def topics_of(domains: list[str | None], contexts: NDArray[np.float32]) -> NDArray[np.str_]:
-    """What tells related contexts from unrelated ones, (n,): the domain where a collection has several of them
-    (empty where unknown), otherwise the cluster of the context."""
-    if len({domain for domain in domains if domain}) > 1:
-        return np.array([domain or "" for domain in domains], dtype=str)
-    return clusters(contexts)
-
-
-def clusters(vectors: NDArray[np.float32]) -> NDArray[np.str_]:
-    """Average-linkage clusters of unit vectors, their number by the largest mean silhouette; (n,) labels.
-
-    All empty (unknown) for fewer than `MIN_TO_CLUSTER` texts. Source: Rousseeuw (1987), Silhouettes.
-    """
-    n = len(vectors)
-    if n < MIN_TO_CLUSTER:
-        return np.full(n, "", dtype="<U1")
-    distance = np.clip(1 - vectors.astype(float) @ vectors.T.astype(float), 0.0, 2.0)
-    np.fill_diagonal(distance, 0.0)
-    tree = hierarchy.linkage(distance[np.triu_indices(n, 1)], "average")
-    cuts = [hierarchy.fcluster(tree, k, "maxclust") for k in range(2, min(MAX_CLUSTERS, n // 3) + 1)]
-    best = max(cuts, key=lambda labels: _silhouette(distance, labels))
-    return best.astype(str)
-
-
-def _silhouette(distance: FloatArray, labels: NDArray[np.int64]) -> float:
-    values, codes = np.unique(labels, return_inverse=True)
-    if values.size < 2:
-        return -1.0
-    member = np.eye(values.size)[codes]
-    size = member.sum(axis=0)
-    total = distance @ member
-    own = size[codes]
-    inside = total[np.arange(codes.size), codes] / np.maximum(own - 1, 1)
-    apart = np.where(member > 0, np.inf, total / size).min(axis=1)
-    score = np.where(own > 1, (apart - inside) / np.maximum(np.maximum(apart, inside), 1e-12), 0.0)
-    return float(score.mean())
-
-
-def reach(similarity: FloatArray, topics: NDArray[np.str_]) -> FloatArray:
-    """How clearly each query belongs to one topic of a collection: vote share times largest similarity.
-
-    Parameters
-    ----------
-    similarity : (q, n) cosine of queries and contexts; -inf where a context may not be used
-    topics : (n,) topics of the contexts
-
-    Returns
-    -------
-    (q,) : the share of the most similar topic among the `NEIGHBOURS` nearest, weighed by similarity, times the
-    similarity of the nearest; -inf for a query without a usable context
-    """
-    scores = np.full(len(similarity), -np.inf)
-    for row, values in enumerate(similarity):
-        nearest = np.argsort(-values, kind="stable")[:NEIGHBOURS]
-        nearest = nearest[np.isfinite(values[nearest])]
-        if nearest.size == 0:
-            continue
-        votes = np.clip(values[nearest], 0.0, None)
-        _, codes = np.unique(topics[nearest], return_inverse=True)
-        total = votes.sum()
-        share = float(np.bincount(codes, weights=votes).max() / total) if total > 0 else 0.0
-        scores[row] = share * float(values[nearest[0]])
-    return scores
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scope:
-    """What scores mean in one collection.
-
-    unrelated : (m,) sorted `reach` of each context when its own topic is hidden
-    background : median similarity of two contexts of different topics; it is no evidence at all
-    action_background : similarity below which two differently worded actions count as different
-    """
-
-    unrelated: FloatArray
-    background: float
-    action_background: float
-
-    @property
-    def enough(self) -> bool:
-        """Whether there are contexts enough for any query to be told in scope at level `ALPHA`."""
-        return 1 / (self.unrelated.size + 1) <= ALPHA
-
-    @property
-    def threshold(self) -> float | None:
-        """The score that a query must exceed to be in scope; None when there is too little to tell."""
-        if not self.enough:
-            return None
-        allowed = int(np.floor(ALPHA * (self.unrelated.size + 1))) - 1
-        return float(self.unrelated[self.unrelated.size - 1 - allowed])
-
-    def p_unrelated(self, score: float) -> float:
-        """Probability that a context of a topic memory does not hold scores at least this: conformal p-value.
-
-        Source: Vovk, Gammerman and Shafer (2005), Algorithmic learning in a random world.
-        """
-        at_least = self.unrelated.size - int(np.searchsorted(self.unrelated, score, side="left"))
-        return (1 + at_least) / (self.unrelated.size + 1)
-
-    def weight(self, similarity: FloatArray) -> FloatArray:
-        """How much evidence each context is for one query, (n,) 0..1: 1 for the nearest, none at the background."""
-        top = similarity.max(initial=-np.inf)
-        if not np.isfinite(top) or top <= self.background:
-            return np.zeros_like(similarity)
-        scaled = (np.maximum(similarity, self.background) - self.background) / (top - self.background)
-        return scaled**KERNEL_POWER
-
-
-def calibrate(evidence: Evidence) -> Scope:
-    """Read the scope of a collection off the similarities among its own contexts."""
-    topics = evidence.topics
-    known = topics != ""
-    unrelated, background = np.empty(0), 1.0
-    if np.unique(topics[known]).size > 1:
-        similar = (evidence.contexts @ evidence.contexts.T).astype(float)
-        other = known[:, None] & known[None, :] & (topics[:, None] != topics[None, :])
-        unrelated = np.sort(reach(np.where(other, similar, -np.inf)[known], topics))
-        background = float(np.median(similar[other]))
-    action_background = 1.0
-    if len(evidence.actions) > 2:
-        pairs = (evidence.actions @ evidence.actions.T)[np.triu_indices(len(evidence.actions), 1)]
-        action_background = float(np.quantile(pairs, 1 - ALPHA))
-    return Scope(unrelated=unrelated, background=background, action_background=action_background)
 
 
 def without(evidence: Evidence, rows: NDArray[np.bool_]) -> Evidence:
@@ -270,57 +163,8 @@ def without(evidence: Evidence, rows: NDArray[np.bool_]) -> Evidence:
         moments=evidence.moments[kept],
         groups=evidence.groups[kept],
         topics=evidence.topics[kept],
-    )
-
-
-def similar_actions(evidence: Evidence, scope: Scope, vector: NDArray[np.float32]) -> FloatArray:
-    """How much each piece of evidence is about an action, (n,): 1 for the same words, less for like ones."""
-    similarity = (evidence.actions @ vector).astype(float)
-    if scope.action_background >= 1:
-        alike = np.where(similarity >= 1 - 1e-6, 1.0, 0.0)
-    else:
-        alike = np.clip((similarity - scope.action_background) / (1 - scope.action_background), 0.0, 1.0)
-    return alike[evidence.action_codes]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Posterior:
-    """What the evidence says of an action's success: mean, 90 % interval, probability that it mostly
-    succeeds.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p_mostly_succeeds: float
-    weight: float
-
-    @property
-    def confidence(self) -> float:
-        """Probability that the more likely direction is the right one."""
-        return max(self.p_mostly_succeeds, 1 - self.p_mostly_succeeds)
-
-
-def posterior(success: FloatArray, weights: FloatArray, base: FloatArray) -> Posterior:
-    """Beta posterior of the success rate of an action in a context.
-
-    Parameters
-    ----------
-    success : (n,) probability that each past effect was good; weights : (n,) its relevance, 0..1
-    base : success of everything known so far; its mean is the prior's, which counts as one observation
-
-    Each neighbour adds its weight, split by the probability that it was a success, so that an effect measured
-    with a large error counts as half a success and half a failure. Source of the prior: Kass and Wasserman
-    (1995), A reference Bayesian test for nested hypotheses and its relationship to the Schwarz criterion
-    (unit information).
-    """
-    mean = (float(base.sum()) + 0.5) / (base.size + 1)
-    a = mean + float((weights * success).sum())
-    b = 1 - mean + float((weights * (1 - success)).sum())
-    return Posterior(
-        mean=a / (a + b),
-        low=float(stats.beta.ppf(0.05, a, b)),
-        high=float(stats.beta.ppf(0.95, a, b)),
-        p_mostly_succeeds=float(stats.beta.sf(0.5, a, b)),
-        weight=float(weights.sum()),
+        effects=evidence.effects[kept],
+        errors=evidence.errors[kept],
+        metrics=evidence.metrics[kept],
+        scales=evidence.scales[kept],
     )

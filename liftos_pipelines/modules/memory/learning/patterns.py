@@ -14,18 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.memory.learning.evidence import (
-    ALPHA,
-    Encoder,
-    Evidence,
-    Posterior,
-    Scope,
-    calibrate,
-    posterior,
-    reach,
-    similar_actions,
-    situation,
-)
+from liftos_pipelines.modules.memory.learning.effects import Posterior, posterior, prior_sd
+from liftos_pipelines.modules.memory.learning.evidence import Encoder, Evidence, situation
+from liftos_pipelines.modules.memory.learning.scope import ALPHA, Scope, calibrate, reach, similar_actions
 from liftos_pipelines.modules.memory.records.items import parts_of
 from liftos_pipelines.tables import table
 from liftos_pipelines.text import NameFinder
@@ -45,7 +36,19 @@ SCHEMA: dict[str, pl.DataType] = table("memory/patterns").columns | {
     "context": pl.String(),
     "campaign_id": pl.String(),
     "reason": pl.String(),
+    "at": pl.Datetime("us", "UTC"),
+    "metric": pl.String(),
+    "expected_effect": pl.Float64(),
+    "expected_low": pl.Float64(),
+    "expected_high": pl.Float64(),
+    "fingerprint": pl.String(),
 }
+METHOD = "2"
+"""Part of every fingerprint: rows answered by another method are answered again."""
+
+
+Known = Mapping[str, Sequence[dict[str, Any]]]
+"""Rows of an answer by the fingerprint of the question."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,15 @@ def queries_from_campaigns(campaigns: pl.DataFrame) -> list[Query]:
     return queries
 
 
-def find_patterns(queries: Sequence[Query], evidence: Evidence, encode: Encoder, names: NameFinder) -> pl.DataFrame:
+def find_patterns(
+    queries: Sequence[Query],
+    evidence: Evidence,
+    encode: Encoder,
+    names: NameFinder,
+    *,
+    scope: Scope | None = None,
+    known: Known | None = None,
+) -> pl.DataFrame:
     """For each context what similar past actions achieved, best supported first, or a row that abstains.
 
     Parameters
@@ -111,6 +122,8 @@ def find_patterns(queries: Sequence[Query], evidence: Evidence, encode: Encoder,
     queries : contexts to look up; evidence strictly before `at` counts, so nothing from the future leaks in
     evidence : past actions with measured effects
     encode : texts to unit vectors; names : campaigns and brands, as in `gather`
+    scope : of the evidence, when it has been read off before
+    known : answers of before by fingerprint, see `answered`; the same question on the same evidence is not asked again
 
     Returns
     -------
@@ -119,21 +132,51 @@ def find_patterns(queries: Sequence[Query], evidence: Evidence, encode: Encoder,
     asked = list(queries)
     if not asked:
         return pl.DataFrame(schema=SCHEMA)
-    scope = calibrate(evidence)
-    vectors = [_vector(query.context, encode, names) for query in asked]
-    own = {query.action: None for query in asked if query.action}
-    own_vectors = dict(zip(own, encode(list(own)), strict=True)) if own else {}
+    scope = scope or calibrate(evidence)
+    marks = [query_fingerprint(query, evidence) for query in asked]
+    new = [query for query, mark in zip(asked, marks, strict=True) if mark not in (known or {})]
+    vectors = dict(zip((query.context for query in new), _vectors(new, encode, names), strict=True))
+    own = list(dict.fromkeys(query.action for query in new if query.action))
+    own_vectors = dict(zip(own, encode(own), strict=True)) if own else {}
     rows: list[dict[str, Any]] = []
-    for query, vector in zip(asked, vectors, strict=True):
-        rows.extend(_answer(query, vector, own_vectors.get(query.action or ""), evidence, scope))
+    for query, mark in zip(asked, marks, strict=True):
+        if known and mark in known:
+            rows.extend(known[mark])
+            continue
+        found = _answer(query, vectors[query.context], own_vectors.get(query.action or ""), evidence, scope)
+        rows.extend(row | {"fingerprint": mark} for row in found)
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def _vector(context: str, encode: Encoder, names: NameFinder) -> NDArray[np.float32]:
-    """The direction of a context; of several quotes it is the mean, which keeps what they have in common."""
-    mean = encode([situation(part, names) for part in parts_of(context)]).mean(axis=0)
-    length = float(np.linalg.norm(mean))
-    return np.asarray(mean / length if length > 0 else mean, dtype=np.float32)
+def query_fingerprint(query: Query, evidence: Evidence) -> str:
+    """Changes with anything that an answer depends on."""
+    asked = (query.query_id, query.kind, query.context, query.at, query.campaign_id, query.action, query.memory_id)
+    said = "\x1f".join(str(part) for part in (METHOD, evidence.fingerprint, *asked))
+    return hashlib.sha256(said.encode()).hexdigest()[:24]
+
+
+def answered(patterns: pl.DataFrame) -> Known:
+    """Rows of a `memory/patterns` table by the fingerprint of their question; none from a table of before."""
+    if any(name not in patterns.columns for name in SCHEMA):
+        return {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in patterns.select(list(SCHEMA)).iter_rows(named=True):
+        if row["fingerprint"]:
+            found.setdefault(row["fingerprint"], []).append(row)
+    return found
+
+
+def _vectors(queries: Sequence[Query], encode: Encoder, names: NameFinder) -> list[NDArray[np.float32]]:
+    """The direction of each context, all encoded at once; of several quotes it is the mean, which keeps what they have
+    in common."""
+    parts = [[situation(part, names) for part in parts_of(query.context)] for query in queries]
+    flat = [part for group in parts for part in group]
+    if not flat:
+        return []
+    ends = np.cumsum([len(group) for group in parts])
+    means = [group.mean(axis=0) for group in np.split(encode(flat), ends[:-1])]
+    lengths = [float(np.linalg.norm(mean)) for mean in means]
+    return [np.asarray(m / n if n > 0 else m, dtype=np.float32) for m, n in zip(means, lengths, strict=True)]
 
 
 def _answer(
@@ -177,9 +220,9 @@ def _judge(
         if text != query.action:
             like = similar_actions(evidence, scope, evidence.actions[code])
             candidates.append((text, weights * like))
+    sd = prior_sd(evidence.effects[allowed], evidence.errors[allowed])
     judged = [
-        (text, relevant, posterior(evidence.success, relevant, evidence.success[allowed]))
-        for text, relevant in candidates
+        (text, relevant, posterior(evidence.effects, evidence.errors, relevant, sd)) for text, relevant in candidates
     ]
     ordered = sorted(judged, key=lambda entry: (-entry[2].confidence, -entry[2].weight, entry[0]))
     chosen = [entry for entry in ordered if entry[0] == query.action]
@@ -213,6 +256,7 @@ def _row(
         "query_kind": query.kind,
         "context": query.context,
         "campaign_id": query.campaign_id,
+        "at": query.at,
         "memory_ids": [],
         "similarity": similarity,
         "scope_score": score,
@@ -239,6 +283,21 @@ def _judgement(query: Query, text: str, relevant: np.ndarray, found: Posterior, 
         "confidence": None if abstains else found.confidence,
         "abstained": abstains,
         "reason": "this action was not tried often enough in similar contexts" if abstains else None,
+    } | ({} if abstains else _expected(used, found, evidence))
+
+
+def _expected(used: NDArray[np.int64], found: Posterior, evidence: Evidence) -> dict[str, Any]:
+    """The mean effect in the metric's own unit; unknown when effects on several metrics were put together."""
+    metrics = set(evidence.metrics[used].tolist())
+    if len(metrics) != 1 or metrics == {""}:
+        return {}
+    scale = float(evidence.scales[used[0]])
+    low, high = sorted((found.effect_low * scale, found.effect_high * scale))
+    return {
+        "metric": metrics.pop(),
+        "expected_effect": found.effect * scale,
+        "expected_low": low,
+        "expected_high": high,
     }
 
 

@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from liftos_pipelines.modules.memory.learning.evidence import ALPHA, Encoder, Evidence, Scope, calibrate, reach, without
+from liftos_pipelines.modules.memory.learning.evidence import Encoder, Evidence, without
 from liftos_pipelines.modules.memory.learning.patterns import Query, find_patterns
 from liftos_pipelines.modules.memory.learning.probes import OFF_TOPIC
+from liftos_pipelines.modules.memory.learning.scope import ALPHA, Scope, calibrate, reach
 from liftos_pipelines.modules.memory.recall.index import METHODS, RecallIndex
 from liftos_pipelines.stats import cluster_bootstrap, percentile_interval
 from liftos_pipelines.tables import table

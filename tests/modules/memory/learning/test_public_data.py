@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.memory.learning.evidence import ALPHA, Evidence, calibrate, reach
+from liftos_pipelines.modules.memory.learning.evidence import Evidence
+from liftos_pipelines.modules.memory.learning.scope import ALPHA, calibrate, reach
 from liftos_pipelines.modules.memory.recall.index import RecallIndex
 from liftos_pipelines.modules.memory.records import history, items
 from liftos_pipelines.resources.embedder import Embedder, default_model_path
@@ -34,6 +35,7 @@ def evidence_of(contexts: np.ndarray, topics: np.ndarray) -> Evidence:
     return Evidence(
         ids=names, contexts=contexts, actions=contexts[:1], action_codes=np.zeros(n, dtype=np.int64), action_texts=("x",),
         success=np.full(n, 0.5), moments=np.zeros(n, dtype=np.int64), groups=names, topics=topics,
+        effects=np.zeros(n), errors=np.ones(n), metrics=names, scales=np.ones(n), fingerprint="",
     )  # fmt: skip
 
 
