@@ -11,6 +11,9 @@ import dagster as dg
 
 from liftos_pipelines.clients import ClientError, list_clients, load_client
 from liftos_pipelines.resources.client_files import ClientFileError, stamps
+from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.sensors.reactions import REACTIONS
+from liftos_pipelines.spine.database import Spine
 
 # Which assets a source's files feed first; what lies further downstream follows by events and by the schedules.
 FED_BY_SOURCE: dict[str, tuple[str, ...]] = {
@@ -51,6 +54,15 @@ def new_clients(folders: list[str], registered: list[str]) -> list[str]:
 def changed_sources(seen: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Sources whose files differ from what was seen; a source never seen is new."""
     return sorted(source for source, print_ in now.items() if seen.get(source) != print_)
+
+
+BACKLOG_BOUND = 500
+"""Unanswered events of a client above which its new files wait: what they would raise could only pile up."""
+
+
+def backlog(spine: Spine, client: str) -> int:
+    """Answers that all reactions together still owe a client."""
+    return sum(spine.backlog(each.name, each.event_types, client=client) for each in REACTIONS)
 
 
 def fingerprints(client: str) -> dict[str, str]:
@@ -94,11 +106,12 @@ def register_clients(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
         *sorted({tuple(name.split("/")) for names in FED_BY_SOURCE.values() for name in names})
     ),
 )
-def new_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+def new_files(context: dg.SensorEvaluationContext, spine: SpineResource) -> dg.SensorResult | dg.SkipReason:
     seen: dict[str, dict[str, str]] = json.loads(context.cursor) if context.cursor else {}
     registered = set(context.instance.get_dynamic_partitions("clients"))
     requests: list[Any] = []
     now: dict[str, dict[str, str]] = {}
+    held: list[str] = []
     for client in list_clients():
         if client not in registered:
             continue
@@ -110,7 +123,14 @@ def new_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipR
             continue
         if client not in seen:
             continue
-        for source in changed_sources(seen[client], now[client]):
+        changed = changed_sources(seen[client], now[client])
+        owed = backlog(spine.get(), client) if changed else 0
+        if owed > BACKLOG_BOUND:
+            # Seen as it was before, so that the change is found again when the backlog is worked off.
+            now[client] = seen[client]
+            held.append(f"{client}: {', '.join(changed)} wait(s) behind {owed:,} unanswered events")
+            continue
+        for source in changed:
             digest = hashlib.sha256(now[client][source].encode()).hexdigest()[:16]
             requests.append(
                 dg.RunRequest(
@@ -120,6 +140,8 @@ def new_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipR
                     tags={"liftos/trigger": "file", "liftos/source": source},
                 )
             )
+    for line in held:
+        context.log.warning(f"{line} (`liftos events backlog`)")
     if not requests:
-        return dg.SensorResult(skip_reason="no file changed", cursor=json.dumps(now))
+        return dg.SensorResult(skip_reason="; ".join(held) or "no file changed", cursor=json.dumps(now))
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(now))

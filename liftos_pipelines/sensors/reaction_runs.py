@@ -1,27 +1,38 @@
-"""Events become runs.
+"""Events become runs, by sensors: the safety net under the reactor, and all there is without it.
 
-The decision is a pure function of what is unhandled and what already ran; the sensor is its thin shell. An asset
-marks an event handled when its effect is stored, so an event is answered at least once and its effect happens once;
-a failed run is tried again, up to `ATTEMPTS` times.
+What to run is a pure function of what is due and who is at it; the sensor is its thin shell. An asset's table, its
+events and its handled marks are stored together or asked for again, so an event is answered at least once and its
+effect happens once. A lease by client and reaction keeps sensors and reactor from doing the same thing; it names the
+run asked for, so that this run is settled once, when it has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from liftos_pipelines.clients import list_clients
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.sensors.reactions import REACTIONS, Reaction
+from liftos_pipelines.spine.database import Event, Spine
 
-ATTEMPTS = 3
 INTERVAL_SECONDS = 2
+BATCH = 200
+"""Events of one run: a burst is answered in parts, none of which can take for ever."""
+LEASE_SECONDS = 120.0
+"""From asking for a run until it is seen; renewed as long as the run is under way."""
+LEFT_TO_REACTOR = timedelta(seconds=20)
+"""With the reactor at work, sensors take up only what it left lying for so long."""
+OWNER = "sensor:"
+KEY_TAG, EVENT_TAG, REACTION_TAG = "dagster/run_key", "liftos/event", "liftos/reaction"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PendingEvent:
-    """What the decision needs to know of an unhandled event."""
+    """What the decision needs to know of a due event."""
 
     event_id: str
     client: str
@@ -29,7 +40,7 @@ class PendingEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """One run a client: it answers all of the client's pending events at once."""
+    """One run of a client: it answers the client's due events at once."""
 
     run_key: str
     client: str
@@ -37,31 +48,32 @@ class PlannedRun:
 
 
 def plan_runs(
-    pending: Iterable[PendingEvent], clients: Iterable[str], failed: Mapping[str, int], active: Iterable[str]
+    pending: Iterable[PendingEvent],
+    clients: Iterable[str],
+    runs_so_far: Mapping[str, int],
+    busy: Iterable[str],
+    batch: int = BATCH,
 ) -> list[PlannedRun]:
     """Which runs to ask for.
 
     Parameters
     ----------
-    pending : unhandled events, oldest first
+    pending : due events, in the order of the log
     clients : registered partitions; events of others wait
-    failed : failed runs so far, by event id
-    active : event ids whose run is queued or running
+    runs_so_far : how many runs were keyed by an event already; a further one gets a key of its own
+    busy : clients whose run of this reaction is under way
+    batch : most events of one run; the others follow in the next
     """
-    known, running = set(clients), set(active)
-    by_client: dict[str, list[str]] = {}
+    open_to, by_client = set(clients) - set(busy), dict[str, list[str]]()
     for event in pending:
-        if event.client not in known or failed.get(event.event_id, 0) >= ATTEMPTS:
-            continue
-        by_client.setdefault(event.client, []).append(event.event_id)
+        if event.client in open_to:
+            by_client.setdefault(event.client, []).append(event.event_id)
     runs = []
     for client, event_ids in by_client.items():
-        if running.intersection(event_ids):
-            continue
-        newest = event_ids[-1]
-        attempt = failed.get(newest, 0)
-        run_key = newest if attempt == 0 else f"{newest}:{attempt + 1}"
-        runs.append(PlannedRun(run_key=run_key, client=client, event_ids=tuple(event_ids)))
+        part = tuple(event_ids[:batch])
+        before = runs_so_far.get(part[-1], 0)
+        run_key = part[-1] if before == 0 else f"{part[-1]}:{before + 1}"
+        runs.append(PlannedRun(run_key=run_key, client=client, event_ids=part))
     return runs
 
 
@@ -76,56 +88,126 @@ def reaction_sensor(reaction: Reaction) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def _sensor(context: dg.SensorEvaluationContext, spine: SpineResource) -> dg.SensorResult | dg.SkipReason:
-        unhandled = spine.get().unhandled(reaction.name, reaction.event_types)
-        pending = [event for event in unhandled if reaction.answers(event.payload)]
-        if not pending:
-            return dg.SkipReason(f"no unhandled {' or '.join(reaction.event_types)}")
-        failed, active = _run_history(context.instance, reaction, [event.event_id for event in pending])
-        runs = plan_runs(
-            [PendingEvent(event_id=event.event_id, client=event.client) for event in pending],
-            context.instance.get_dynamic_partitions("clients"),
-            failed,
-            active,
-        )
-        if not runs:
-            return dg.SkipReason(
-                f"{len(pending)} unhandled event(s): their run is under way, failed for good, or "
-                "their client is not registered"
+        store, now = spine.get(), datetime.now(UTC)
+        pending = answerable(store, reaction, now)
+        busy, failed = _settle(store, context.instance, reaction, pending, now)
+        pending = [event for event in pending if event.event_id not in failed]
+        waiting = len(pending)
+        if not waiting:
+            return dg.SkipReason(f"no due {' or '.join(reaction.event_types)}")
+        if store.reactor_at_work(now):
+            pending = [event for event in pending if now - event.recorded_at > LEFT_TO_REACTOR]
+        registered = set(context.instance.get_dynamic_partitions("clients"))
+        gone = _note_gone_clients(store, reaction, pending, registered, now)
+        by_id = {event.event_id: event for event in pending}
+        runs = [
+            run
+            for run in plan_runs(
+                [PendingEvent(event_id=event.event_id, client=event.client) for event in pending],
+                registered,
+                _runs_so_far(context.instance, reaction, list(by_id)),
+                busy,
             )
-        return dg.SensorResult(
-            run_requests=[
-                dg.RunRequest(
-                    run_key=run.run_key,
-                    partition_key=run.client,
-                    tags={
-                        "liftos/reaction": reaction.name,
-                        "liftos/event": run.event_ids[-1],
-                        "liftos/trigger": "event",
-                        "dagster/priority": "10",
-                    },
-                )
-                for run in runs
-            ]
-        )
+            if store.claim(reaction.name, run.client, OWNER + run.run_key, now, LEASE_SECONDS)
+        ]
+        if not runs:
+            why = f"; {gone} of a client that is gone, see `liftos events dead`" if gone else ""
+            return dg.SkipReason(
+                f"{waiting} due event(s): their run is under way, left to the reactor, or their client is not "
+                f"registered{why}"
+            )
+        return dg.SensorResult(run_requests=[_request(reaction, run, by_id[run.event_ids[-1]]) for run in runs])
 
     return _sensor
 
 
-def _run_history(
-    instance: dg.DagsterInstance, reaction: Reaction, event_ids: Sequence[str]
-) -> tuple[dict[str, int], set[str]]:
-    failed: dict[str, int] = {}
-    active: set[str] = set()
-    for event_id in event_ids:
-        runs = instance.get_runs(
-            dg.RunsFilter(tags={"liftos/reaction": reaction.name, "liftos/event": event_id}), limit=ATTEMPTS + 1
+def answerable(spine: Spine, reaction: Reaction, now: datetime) -> list[Event]:
+    """Due events that a reaction answers; those of its types that it does not are noted as done with."""
+    due = spine.due(reaction.name, reaction.event_types, now=now)
+    spine.dismiss([event.event_id for event in due if not reaction.answers(event.payload)], reaction.name)
+    return [event for event in due if reaction.answers(event.payload)]
+
+
+def _request(reaction: Reaction, run: PlannedRun, newest: Event) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=run.run_key,
+        partition_key=run.client,
+        tags={
+            REACTION_TAG: reaction.name,
+            EVENT_TAG: newest.event_id,
+            "liftos/correlation": newest.correlation_id,
+            "liftos/trigger": "event",
+            "dagster/priority": "10",
+        },
+    )
+
+
+def _settle(
+    spine: Spine, instance: dg.DagsterInstance, reaction: Reaction, pending: Sequence[Event], now: datetime
+) -> tuple[set[str], set[str]]:
+    """Look after the runs that sensors asked for: clients that are busy, and events whose attempt has failed."""
+    busy: set[str] = set()
+    failed: set[str] = set()
+    for lease in spine.claims(reaction.name, now):
+        if not lease.owner.startswith(OWNER):
+            if not lease.expired:
+                busy.add(lease.client)
+            continue
+        run_key = lease.owner.removeprefix(OWNER)
+        found = instance.get_runs(dg.RunsFilter(tags={REACTION_TAG: reaction.name, KEY_TAG: run_key}), limit=1)
+        if not found:
+            # Not launched yet; when the lease runs out, the same key is asked for once more.
+            if not lease.expired:
+                busy.add(lease.client)
+            continue
+        run = found[0]
+        if not run.is_finished:
+            spine.claim(reaction.name, lease.client, lease.owner, now, LEASE_SECONDS)
+            busy.add(lease.client)
+            continue
+        newest = run.tags.get(EVENT_TAG)
+        reach = next((event.seq for event in pending if event.event_id == newest), None)
+        if reach is None and newest is not None:
+            told = spine.event(newest)
+            reach = told.seq if told else 0
+        left = [event.event_id for event in pending if event.client == lease.client and event.seq <= (reach or 0)]
+        if left:
+            spine.note_failure(left, reaction.name, _why(run), now=now, run_id=run.run_id)
+            failed.update(left)
+        spine.release(reaction.name, lease.client, lease.owner)
+    return busy, failed
+
+
+def _why(run: dg.DagsterRun) -> str:
+    if run.status is dg.DagsterRunStatus.SUCCESS:
+        return f"run {run.run_id} succeeded, but no asset noted the event as handled"
+    return f"run {run.run_id} ended as {run.status.value}; its log in the UI says why"
+
+
+def _note_gone_clients(
+    spine: Spine, reaction: Reaction, pending: Sequence[Event], registered: set[str], now: datetime
+) -> int:
+    """Count an attempt for events whose client has no folder any more; one that is new is registered in a moment."""
+    strangers = {event.client for event in pending} - registered
+    gone = strangers - set(list_clients()) if strangers else set()
+    for client in gone:
+        theirs = [event.event_id for event in pending if event.client == client]
+        reason = (
+            f'client "{client}" is gone: it has no folder with a client.yaml. Put the folder back '
+            f"(`liftos client add {client}`), or leave its events here"
         )
-        failed[event_id] = sum(
-            run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED) for run in runs
-        )
-        if any(not run.is_finished for run in runs):
-            active.add(event_id)
-    return failed, active
+        spine.note_failure(theirs, reaction.name, reason, now=now)
+    return sum(event.client in gone for event in pending)
+
+
+def _runs_so_far(instance: dg.DagsterInstance, reaction: Reaction, event_ids: Sequence[str]) -> dict[str, int]:
+    if not event_ids:
+        return {}
+    known = instance.get_runs(dg.RunsFilter(tags={REACTION_TAG: reaction.name, EVENT_TAG: list(event_ids)}))
+    counts: dict[str, int] = {}
+    for run in known:
+        counts[run.tags[EVENT_TAG]] = counts.get(run.tags[EVENT_TAG], 0) + 1
+    return counts
 
 
 reaction_sensors = [reaction_sensor(reaction) for reaction in REACTIONS]

