@@ -23,6 +23,7 @@ from liftos_pipelines.assets import (  # noqa: E402
     agentic,
     agentic_remediations,
     agentic_stops,
+    campaign_flow,
     causal,
     causal_answers,
     causal_contributions,
@@ -30,6 +31,7 @@ from liftos_pipelines.assets import (  # noqa: E402
     causal_impact,
     causal_monitor,
     causal_report,
+    eval_predictions,
     llm,
     memory,
     memory_learning,
@@ -80,6 +82,8 @@ ASSET_ROOMS = (
     agentic_remediations,
     memory,
     memory_learning,
+    campaign_flow,
+    eval_predictions,
     eval_assets,
 )
 

@@ -313,6 +313,7 @@ _TABLES = [
             "campaign_id": TEXT,
             "channel": TEXT,
             "made_at": TIME,
+            "outcome_from": DATE,
             "first_week": DATE,
             "last_week": DATE,
             "weeks": INT,
@@ -328,7 +329,6 @@ _TABLES = [
             "status": TEXT,
             "conditions": TEXT,
         },
-        write="merge",
     ),
     _table(
         "causal/budget_suggestions",
@@ -1127,7 +1127,6 @@ _TABLES = [
             "inside": BOOL,
             "status": TEXT,
         },
-        write="merge",
     ),
     _table(
         "eval/platform_trust",

@@ -5,6 +5,7 @@ import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.assets.memory import with_extra
+from liftos_pipelines.assets.memory_told import tell_recalled
 from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules.memory.learning.evidence import gather
 from liftos_pipelines.modules.memory.learning.insights import find_insights
@@ -91,20 +92,26 @@ def _newest(queries: list[Query]) -> list[Query]:
     kinds={"polars"},
 )
 def insights(
-    context: dg.AssetExecutionContext, patterns: pl.DataFrame, campaigns: pl.DataFrame, lake: LakeResource
+    context: dg.AssetExecutionContext,
+    patterns: pl.DataFrame,
+    campaigns: pl.DataFrame,
+    lake: LakeResource,
+    spine: SpineResource,
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """Patterns with confidence above .8 as recommendations; validated when the causal model points the same
     way.
     """
+    client, told = context.partition_key, outbox(context, spine)
     if patterns.is_empty():
+        tell_recalled(told, spine.get(), client, patterns, patterns)
         return skipped("memory/insights", "no patterns")
-    client = context.partition_key
     found = find_insights(
         _with_pattern_columns(patterns),
         campaigns,
         lake.get().read(client, "causal/budget_plan"),
         lake.get().read(client, "causal/channel_results"),
     )
+    tell_recalled(told, spine.get(), client, patterns, found)
     return result(
         found,
         insights=found.height,

@@ -10,6 +10,7 @@ from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result
 from liftos_pipelines.modules import surfacing as lift
 from liftos_pipelines.modules.surfacing.advice import outcomes as past
 from liftos_pipelines.modules.surfacing.advice import watching
+from liftos_pipelines.modules.surfacing.advice.insights import validated_insights
 from liftos_pipelines.modules.surfacing.advice.recommendations import with_history, with_status
 from liftos_pipelines.modules.surfacing.pages.audit_plot import scores_by_dimension, scores_plot
 from liftos_pipelines.resources.lake import LakeResource
@@ -20,7 +21,7 @@ from liftos_pipelines.templates.evidence import catalogue
 from liftos_pipelines.templates.loader import load_template
 
 AUDIT, ADVICE, WATCHED = "surfacing/page_audit", "surfacing/recommendations", "surfacing/recommendation_outcomes"
-REACTION, REACTS_TO = ADVICE, ("visibility_shift_detected", "algorithm_change_detected")
+REACTION, REACTS_TO = ADVICE, ("visibility_shift_detected", "algorithm_change_detected", "insights_recalled")
 
 
 @lift_asset(AUDIT, ins=inputs("sources/pages"), kinds={"polars"}, code_version="2")
@@ -84,10 +85,11 @@ def recommendations(
     """
     store, client = lake.get(), context.partition_key
     # Staged: noted when the table is stored. A run that dies before is asked for again, and gives the same advice.
-    for event in spine.get().events(client, types=REACTS_TO):
+    for event in spine.get().unhandled(REACTION, REACTS_TO, limit=100_000, client=client):
         outbox(context, spine).mark_handled(event.event_id, REACTION)
     earlier = store.read(client, ADVICE)
-    if page_audit.is_empty() and answers.is_empty():
+    insights = validated_insights(store.read(client, "memory/insights"))
+    if page_audit.is_empty() and answers.is_empty() and not insights:
         return skipped(ADVICE, "answers, pages")
     brand = client_of(context).brand
     studies = [
@@ -107,6 +109,7 @@ def recommendations(
         effects=past.measured_effects(studies),
         patterns=past.patterns_by_kind(store.read(client, "memory/patterns")),
         now=now,
+        insights=insights,
     )
     history = with_history(current, earlier)
     acted = watching.acted_on(history, outcomes=outcomes, ledger=actions_taken(spine.get(), client), audit=page_audit)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from liftos_pipelines.modules.surfacing.advice.insights import Insight
 from liftos_pipelines.modules.surfacing.advice.outcomes import MeasuredEffect, Pattern
 from liftos_pipelines.modules.surfacing.advice.watching import SETTLING, WINDOW, Acted, rule_of
 from liftos_pipelines.modules.surfacing.answers.web import host_of, page_key
@@ -86,6 +87,7 @@ def recommendations(
     effects: Mapping[str, MeasuredEffect],
     patterns: Mapping[str, Pattern],
     now: datetime,
+    insights: Sequence[Insight] = (),
 ) -> pl.DataFrame:
     """The table `surfacing/recommendations`, as of `now` and without regard to earlier advice (see `with_history`).
 
@@ -99,6 +101,7 @@ def recommendations(
     evidence : kind of recommendation -> its entry in the catalogue; a kind without one keeps the audit's grade
     effects : kind -> what the client's own outcomes let one expect
     patterns : kind -> memory's newest pattern about it
+    insights : what memory knows of like situations and Causal agrees with
     """
     contract = table("surfacing/recommendations")
     found = [
@@ -108,6 +111,7 @@ def recommendations(
         *_from_shifts(shifts, answers, brand),
     ]
     rows = [_complete(row, evidence, effects, patterns, now) for row in found]
+    rows += [from_insight(insight, now) for insight in insights]
     frame = pl.DataFrame(rows, schema=contract.columns | EXTRA_COLUMNS)
     return contract.conform(_ordered(frame.unique("recommendation_id", keep="first", maintain_order=True)))
 
@@ -222,6 +226,22 @@ def _complete(
         "acted_at": None,
         "acted_how": None,
     }
+
+
+def from_insight(insight: Insight, now: datetime) -> dict[str, Any]:
+    """Advice from what was learned in like situations; its pattern is cited, its effect is unknown: a chance of success
+    is not an effect, and the catalogue grades studies of pages, which this is none of."""
+    row = _recommend(
+        kind="insight",
+        rule=f"insight:{insight.insight_id}",
+        target=insight.campaign_id or ALL,
+        action=insight.recommendation,
+        evidence=insight.evidence,
+        support=insight.support,
+        watched=(),
+        metric="",
+    )
+    return _complete(row, {}, {}, {}, now) | {"source_pattern": insight.pattern_id, "p_success": insight.p_success}
 
 
 def _from_audit(audit: pl.DataFrame, answers: pl.DataFrame) -> list[dict[str, Any]]:

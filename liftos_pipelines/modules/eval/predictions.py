@@ -1,0 +1,401 @@
+"""Predictions against outcomes: what every module said would happen, kept as it was said, beside what came.
+
+A prediction is written down once, with the interval it was made with; what is said later of the same subject does not
+change it. An outcome is what was measured for exactly that: the client's own outcome of that action, or the KPI of
+those weeks. Without one a prediction is open until it is due, then overdue; it never counts as kept or broken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import polars as pl
+from scipy import stats
+
+from liftos_pipelines.tables import ALL, BOOL, FLOAT, TEXT, table
+
+ACTION_SPAN = timedelta(days=28)
+"""How long after an action an outcome of the same action and campaign is taken to be its own."""
+INSIGHT_SPAN = timedelta(days=91)
+CONTRACT = table("eval/predictions")
+SCHEMA: dict[str, pl.DataType] = CONTRACT.columns | {
+    "hit": BOOL,
+    "outcome_std_error": FLOAT,
+    "measured_by": TEXT,
+    "metric": TEXT,
+    "unit": TEXT,
+    "campaign_id": TEXT,
+    "action": TEXT,
+    "key": TEXT,
+}
+OPEN, KNOWN, OVERDUE = "open", "known", "overdue"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One statement about the future. `key` identifies it; `predicted` is None for an action whose effect nobody
+    foresaw, which is watched all the same. `kind` says what its outcome is: effect, success or kpi."""
+
+    module: str
+    kind: str
+    subject: str
+    what: str
+    key: str
+    made_at: datetime
+    due_at: datetime
+    predicted: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str | None = None
+    campaign_id: str | None = None
+    action: str | None = None
+
+    @property
+    def prediction_id(self) -> str:
+        return hashlib.sha256(f"{self.module}|{self.kind}|{self.key}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What came of it, by which source row, with its standard error where known."""
+
+    value: float
+    at: datetime
+    by: str
+    std_error: float | None = None
+    metric: str | None = None
+
+
+def of_proposals(proposals: pl.DataFrame) -> list[Prediction]:
+    """Actions that were carried out; what was denied or waits has no outcome to be had."""
+    return [
+        Prediction(
+            module="agentic",
+            kind="effect",
+            subject=row["action_id"],
+            what=f"effect of {row['action']}",
+            key=row["action_id"],
+            made_at=row["proposed_at"],
+            due_at=row["proposed_at"] + ACTION_SPAN,
+            predicted=row["predicted_effect"],
+            low=row["predicted_low"],
+            high=row["predicted_high"],
+            campaign_id=_campaign(row["arguments"]),
+            action=row["action"],
+        )
+        for row in proposals.filter(pl.col("status") == "executed").iter_rows(named=True)
+    ]
+
+
+def of_insights(insights: pl.DataFrame, now: datetime) -> list[Prediction]:
+    """Insights about a campaign: the chance that their action helps there."""
+    if "p_success" not in insights.columns:
+        return []
+    return [
+        Prediction(
+            module="memory",
+            kind="success",
+            subject=row["insight_id"],
+            what=f"{row['action']} succeeds",
+            # The same insight with another probability is another prediction.
+            key=f"{row['insight_id']}|{row['p_success']:.3f}",
+            made_at=now,
+            due_at=now + INSIGHT_SPAN,
+            predicted=row["p_success"],
+            low=row["p_success_low"],
+            high=row["p_success_high"],
+            unit="probability",
+            campaign_id=row["campaign_id"],
+            action=row["action"],
+        )
+        for row in insights.iter_rows(named=True)
+        if row["p_success"] is not None and row["campaign_id"]
+    ]
+
+
+def of_campaigns(outlook: pl.DataFrame) -> list[Prediction]:
+    """What Causal expected of a campaign: the gain of its money, and the KPI of the weeks until its end."""
+    found = []
+    for row in outlook.filter(pl.col("status") == "ok").iter_rows(named=True):
+        end = midnight(row["last_week"] + timedelta(weeks=1))
+        about = {
+            "module": "causal",
+            "subject": row["campaign_id"],
+            "made_at": row["made_at"],
+            "due_at": end,
+            "campaign_id": row["campaign_id"],
+        }
+        since = row.get("outcome_from") or row["first_week"]
+        found.append(
+            Prediction(
+                **about,
+                kind="gain",
+                what="gain of the campaign's budget",
+                key=f"campaign|{row['campaign_id']}|gain",
+                predicted=row["expected"],
+                low=row["low"],
+                high=row["high"],
+                unit=row["unit"],
+            )
+        )
+        found.append(
+            Prediction(
+                **about,
+                kind="kpi",
+                what=f"outcome from {since} to {row['last_week'] + timedelta(days=6)}",
+                key=f"{since}|{row['last_week']}|campaign|{row['campaign_id']}",
+                predicted=row["outcome"],
+                low=row["outcome_low"],
+                high=row["outcome_high"],
+                unit="outcome",
+            )
+        )
+    return found
+
+
+def of_plan(plan: pl.DataFrame, now: datetime) -> list[Prediction]:
+    """The budget plan's uplift over the current budget; it can be known only if the plan is followed."""
+    whole = plan.filter(pl.col("channel") == ALL)
+    if whole.is_empty() or whole["uplift"][0] is None:
+        return []
+    row = whole.row(0, named=True)
+    weeks = row.get("weeks") or 52
+    return [
+        Prediction(
+            module="causal",
+            kind="plan",
+            subject="budget_plan",
+            what="uplift of the budget plan, if it is followed",
+            key="plan|" + "|".join(f"{row[name]:.4g}" for name in ("uplift", "spend_planned")),
+            made_at=now,
+            due_at=now + timedelta(weeks=int(weeks)),
+            predicted=row["uplift"],
+            low=row["uplift_low"],
+            high=row["uplift_high"],
+            unit=row.get("unit"),
+        )
+    ]
+
+
+def of_forecasts(weeks: pl.DataFrame, now: datetime) -> list[Prediction]:
+    """Each week of each scenario, all geos together, as long as it lies ahead of the data it was made from."""
+    return [
+        Prediction(
+            module="causal",
+            kind="kpi",
+            subject=row["scenario"],
+            what=f"outcome of the week of {row['date']} under scenario {row['scenario']}",
+            key=f"{row['date']}|{row['date']}|scenario|{row['scenario']}|{row['outcome']:.4g}",
+            made_at=now,
+            due_at=midnight(row["date"] + timedelta(weeks=1)),
+            predicted=row["outcome"],
+            low=row["outcome_low"],
+            high=row["outcome_high"],
+            unit="outcome",
+        )
+        for row in weeks.filter(pl.col("geo") == ALL).iter_rows(named=True)
+    ]
+
+
+def follow(
+    earlier: pl.DataFrame,
+    fresh: Iterable[Prediction],
+    *,
+    outcomes: pl.DataFrame,
+    kpi: pl.DataFrame,
+    direction: Callable[[str | None], int],
+    now: datetime,
+) -> pl.DataFrame:
+    """The table `eval/predictions`: all that was ever predicted, each with its outcome as far as one is known.
+
+    Parameters
+    ----------
+    earlier : the table as it was; its predictions stand as they were made
+    outcomes : `sources/outcomes`; kpi : `sources/marketing_outcome`
+    direction : metric -> +1 where more of it is better, -1 where less is
+    """
+    known = {row["prediction_id"]: row for row in _with_columns(earlier).iter_rows(named=True)}
+    for said in fresh:
+        if said.prediction_id in known:
+            continue
+        values = {name: value for name, value in asdict(said).items() if name in SCHEMA}
+        known[said.prediction_id] = (
+            dict.fromkeys(SCHEMA) | values | {"prediction_id": said.prediction_id, "key": f"{said.kind}|{said.key}"}
+        )
+    ledger = Outcomes.of(outcomes)
+    weekly = _weekly(kpi)
+    rows = [_judged(row, _measure(row, ledger, weekly), direction, now) for row in known.values()]
+    return pl.DataFrame(rows, schema=SCHEMA).sort("made_at", "prediction_id")
+
+
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+"""An action's id, wherever an outcome names it."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The client's outcomes, oldest first: by the action's id that they name, and by campaign and action."""
+
+    by_identity: dict[str, dict[str, Any]]
+    by_action: dict[tuple[str, str], list[dict[str, Any]]]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> Outcomes:
+        usable = frame.filter(pl.col("effect").is_finite()).sort("decided_at", "outcome_id")
+        named: dict[str, dict[str, Any]] = {}
+        groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in usable.iter_rows(named=True):
+            for identity in _IDENTITY.findall(f"{row['outcome_id']} {row['context']} {row['action']}"):
+                named.setdefault(identity, row)
+            groups.setdefault((row["campaign_id"] or "", row["action"]), []).append(row)
+        return cls(named, groups)
+
+    def of_action(
+        self, identity: str, campaign: str | None, action: str, start: datetime, end: datetime
+    ) -> dict[str, Any] | None:
+        """The outcome that names the action's id; else the first of the same campaign and action in the time after."""
+        if identity in self.by_identity:
+            return self.by_identity[identity]
+        alike = self.by_action.get((campaign, action), []) if campaign else []
+        return next((row for row in alike if start <= row["decided_at"] <= end), None)
+
+
+def accuracy(predictions: pl.DataFrame) -> pl.DataFrame:
+    """By module: predictions, known ones, hit rate of the direction and coverage of the intervals, each with its n and
+    a 90 % interval (Jeffreys); null where nothing is known.
+
+    Source: Brown, Cai and DasGupta (2001), Interval estimation for a binomial proportion.
+    """
+    rows = []
+    for (module,), group in predictions.sort("module").group_by("module", maintain_order=True):
+        row: dict[str, Any] = {"module": module, "predictions": group.height}
+        row |= {status: group.filter(pl.col("status") == status).height for status in (OPEN, KNOWN, OVERDUE)}
+        for name, column in (("hit_rate", "hit"), ("coverage", "inside")):
+            values = group[column].drop_nulls()
+            share, low, high = _share(int(values.sum()), values.len())
+            row |= {name: share, f"{name}_low": low, f"{name}_high": high, f"{name}_n": values.len()}
+        rows.append(row)
+    whole = ("predictions", OPEN, KNOWN, OVERDUE, "hit_rate_n", "coverage_n")
+    rates = [f"{name}{end}" for name in ("hit_rate", "coverage") for end in ("", "_low", "_high")]
+    schema = {"module": TEXT} | dict.fromkeys(whole, pl.Int64()) | dict.fromkeys(rates, FLOAT)
+    return pl.DataFrame(rows, schema=schema)
+
+
+def midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)
+
+
+def _measure(row: dict[str, Any], outcomes: Outcomes, weekly: dict[date, float]) -> Measured | None:
+    kind, _, key = row["key"].partition("|")
+    if kind in ("effect", "success"):
+        # What was decided before a prediction was made cannot be its outcome.
+        start = row["made_at"] - (timedelta(days=1) if kind == "effect" else timedelta())
+        identity = row["subject"] if kind == "effect" else ""
+        found = outcomes.of_action(identity, row["campaign_id"], row["action"] or "", start, row["due_at"])
+        if found is None:
+            return None
+        return Measured(
+            value=found["effect"],
+            at=found["decided_at"],
+            by=f"sources/outcomes {found['outcome_id']}",
+            std_error=found["std_error"],
+            metric=found["metric"],
+        )
+    if kind == "kpi":
+        first, last = (date.fromisoformat(text) for text in key.split("|")[:2])
+        weeks = [first + timedelta(weeks=i) for i in range((last - first).days // 7 + 1)]
+        if all(week in weekly for week in weeks):
+            total = sum(weekly[week] for week in weeks)
+            return Measured(value=total, at=midnight(last + timedelta(weeks=1)), by="sources/marketing_outcome")
+    return None
+
+
+def _judged(
+    row: dict[str, Any], measured: Measured | None, direction: Callable[[str | None], int], now: datetime
+) -> dict[str, Any]:
+    if row["status"] == KNOWN:
+        return row  # an outcome that was known stays; the source may no longer hold it
+    if measured is None:
+        return row | {"status": OVERDUE if now > row["due_at"] else OPEN}
+    kind, predicted = row["key"].partition("|")[0], row["predicted"]
+    value, inside, hit = measured.value, None, None
+    if kind == "success":
+        sign = direction(measured.metric)
+        value = _chance(sign * measured.value, measured.std_error)
+        hit = None if predicted is None or value == 0.5 else (predicted > 0.5) == (value > 0.5)
+    else:
+        if kind == "effect" and predicted is not None and predicted != 0 and value != 0:
+            hit = math.copysign(1, predicted) == math.copysign(1, value)
+        if row["low"] is not None and row["high"] is not None:
+            inside = _inside(value, measured.std_error, row["low"], row["high"])
+    return row | {
+        "status": KNOWN,
+        "outcome": value,
+        "outcome_at": measured.at,
+        "outcome_std_error": measured.std_error,
+        "measured_by": measured.by,
+        "metric": measured.metric,
+        "inside": inside,
+        "hit": hit,
+    }
+
+
+def _inside(value: float, std_error: float | None, low: float, high: float) -> bool:
+    """Whether the outcome lies in the interval. One measured with error is compared with an interval as much wider, so
+    that the error of the measurement is not held against the prediction."""
+    if not std_error:
+        return low <= value <= high
+    z = float(stats.norm.ppf(0.95))
+    middle, half = (low + high) / 2, (high - low) / 2
+    return abs(value - middle) <= math.hypot(half, z * std_error)
+
+
+def _chance(effect: float, std_error: float | None) -> float:
+    """Probability that the true effect is good, flat prior; of an effect without an error its sign."""
+    if std_error:
+        return float(stats.norm.cdf(effect / std_error))
+    return 0.5 if effect == 0 else float(effect > 0)
+
+
+def _weekly(kpi: pl.DataFrame) -> dict[date, float]:
+    """The KPI by the first day of its week, all geos together; only weeks that every geo has whole."""
+    if kpi.is_empty():
+        return {}
+    days = kpi["date"].unique().sort()
+    gap = days.diff().drop_nulls()
+    step = int(gap.dt.total_days().min() or 7) if gap.len() else 7  # type: ignore[arg-type]
+    per_week = 7 // step if step < 7 else 1
+    weeks = kpi["date"].dt.truncate("1w") if step < 7 else kpi["date"]
+    summed = (
+        kpi.with_columns(weeks.alias("_week"))
+        .group_by("_week")
+        .agg(pl.col("outcome").sum(), pl.len().alias("n"), pl.col("outcome").null_count().alias("missing"))
+        .filter(pl.col("n") >= per_week * kpi["geo"].n_unique(), pl.col("missing") == 0)
+    )
+    return dict(summed.select("_week", "outcome").iter_rows())
+
+
+def _share(hits: int, n: int) -> tuple[float | None, float | None, float | None]:
+    if n == 0:
+        return None, None, None
+    a, b = hits + 0.5, n - hits + 0.5
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(0.05, a, b))
+    high = 1.0 if hits == n else float(stats.beta.ppf(0.95, a, b))
+    return hits / n, low, high
+
+
+def _campaign(arguments: str) -> str | None:
+    found = json.loads(arguments).get("campaign_id")
+    return found if isinstance(found, str) and found != ALL else None
+
+
+def _with_columns(frame: pl.DataFrame) -> pl.DataFrame:
+    missing = [pl.lit(None, dtype=SCHEMA[name]).alias(name) for name in SCHEMA if name not in frame.columns]
+    return frame.with_columns(missing).select(list(SCHEMA))
