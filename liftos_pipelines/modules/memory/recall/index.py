@@ -255,18 +255,16 @@ class RecallIndex:
         ids = self._ids(rows)
         return [str(name) for name in ids[np.lexsort((ids, -score))]]
 
-    def features(self, query: RecallQuery) -> tuple[Rows, dict[str, FloatArray], dict[str, FloatArray]]:
-        """What `fit` learns from: the rows that may answer, and over them each channel's normalised evidence, own and
-        of the better neighbour (by the sum of all spreading channels).
+    def evidence(self, query: RecallQuery) -> tuple[Rows, dict[str, FloatArray]]:
+        """The rows that may answer, and each channel's normalised evidence over all rows (n,), 0 for the others: what
+        weights are learnt from.
         """
         rows = np.flatnonzero(self.allowed(query))
-        own = self._parts(query, rows, dict.fromkeys((channel.name for channel in self.channels), 1.0))
-        total = np.zeros(len(self))
-        for name in SPREADING & own.keys():
-            total += own[name]
-        _, beside = self._neighbours.best(total)
-        near = {name: np.append(own[name], 0.0)[beside][rows] for name in SPREADING & own.keys()}
-        return rows, {name: part[rows] for name, part in own.items()}, near
+        return rows, self._parts(query, rows, dict.fromkeys((channel.name for channel in self.channels), 1.0))
+
+    @property
+    def neighbours(self) -> Neighbours:
+        return self._neighbours
 
     def memory_ids(self, rows: Rows) -> list[str]:
         return [str(name) for name in self._ids(rows)]
