@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import subprocess
@@ -87,3 +88,60 @@ def test_importing_the_resources_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_process_keeps_only_the_vectors_used_last(tmp_path: Path) -> None:
+    small = Embedder(default_model_path(), tmp_path / "_cache", kept=2)
+    whole = small.encode(TEXTS)
+    assert len(small._known) == 2
+    assert small.encode(TEXTS[1:2]).shape == (1, 384)
+    small.encode([TEXTS[0]])
+    assert np.array_equal(small.encode(TEXTS), whole), "what is no longer kept comes from the file"
+    assert set(small._known) <= {hashlib.sha256(text.encode()).hexdigest() for text in TEXTS}
+
+
+def test_a_known_vector_does_not_wait_for_the_model(embedder: Embedder) -> None:
+    embedder.encode(TEXTS)
+    got: list[np.ndarray | None] = []
+    with embedder._work:  # as if the model were reading a long batch
+        asker = threading.Thread(target=lambda: got.extend([embedder.known(TEXTS[0]), embedder.encode(TEXTS[:1])[0]]))
+        asker.start()
+        asker.join(timeout=5)
+    assert len(got) == 2
+    assert np.array_equal(got[0], got[1])
+    assert embedder.known("never seen") is None
+
+
+def test_what_is_asked_later_is_computed_when_there_is_time(embedder: Embedder) -> None:
+    embedder.ask_later(TEXTS[0])
+    embedder.ask_later(f"  {TEXTS[0]} ")
+    assert embedder.known(TEXTS[0]) is None
+    assert embedder.catch_up() == 1
+    assert embedder.catch_up() == 0
+    assert embedder.known(TEXTS[0]) is not None
+
+
+def test_forgetting_reaches_memory_file_journal_and_what_was_asked_later(embedder: Embedder) -> None:
+    vector = embedder.encode(TEXTS)[0]
+    embedder.ask_later(TEXTS[0])
+    assert embedder.forget(TEXTS[:1]) == 1
+    assert embedder.known(TEXTS[0]) is None
+    assert embedder.catch_up() == 0
+    for file in embedder.cache_file.parent.iterdir():
+        assert vector.astype("<f4").tobytes() not in file.read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_broken_or_locked_cache_file_costs_time_and_not_the_answer(embedder: Embedder, tmp_path: Path) -> None:
+    whole = embedder.encode(TEXTS)
+    embedder.cache_file.write_bytes(b"this is no database" * 100)
+    for ending in ("-wal", "-shm"):
+        Path(f"{embedder.cache_file}{ending}").unlink(missing_ok=True)
+    again = Embedder(embedder.model_path, embedder.cache_file.parent)
+    with pytest.warns(UserWarning, match="encoded again"):
+        assert np.allclose(again.encode(TEXTS), whole, atol=1e-6)
+    assert Embedder(embedder.model_path, embedder.cache_file.parent).known(TEXTS[0]) is not None or again.forget(TEXTS)
+
+
+def test_half_a_character_does_not_refuse_the_text(embedder: Embedder) -> None:
+    assert np.isfinite(embedder.encode(["broken \ud83d emoji"])).all()
