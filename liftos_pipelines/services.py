@@ -1,4 +1,4 @@
-"""`liftos up`: the Dagster web UI and daemon and the MLflow UI as child processes, stopped together."""
+"""`liftos up`: the reactor, Dagster's web UI and daemon and MLflow's UI as child processes, stopped together."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.console import Console
 from liftos_pipelines import settings
 
 START_SECONDS = 90
+REACTOR = "Reactor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +26,17 @@ class Service:
     name: str
     command: list[str]
     url: str | None = None
+    needed: bool = True
+    """Whether the others stop when it ends."""
 
 
 def services(host: str, port: int, mlflow_port: int) -> list[Service]:
-    """What runs: a code server, the web UI and the daemon reading it, and MLflow's UI."""
+    """What runs: a code server, the web UI and the daemon reading it, the reactor, and MLflow's UI."""
+    from liftos_pipelines.reactor.origins import LOCATION, code_location, workspace_file
+
     bin_folder = Path(sys.executable).parent
-    grpc_port = _free_port()
-    workspace = settings.home() / "dagster" / "workspace.yaml"
-    workspace.write_text(
-        f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {grpc_port}, location_name: liftos_pipelines}}\n",
-        encoding="utf-8",
-    )
+    # The same address each time: runs link to it, sensors and schedules keep their state by it.
+    location, workspace = code_location(serve=True), workspace_file()
     artifacts = settings.mlflow_artifacts()
     return [
         Service(
@@ -47,13 +48,14 @@ def services(host: str, port: int, mlflow_port: int) -> list[Service]:
                 "-m",
                 "liftos_pipelines.definitions",
                 "--location-name",
-                "liftos_pipelines",
+                LOCATION,
                 "-h",
-                "127.0.0.1",
+                location.host,
                 "-p",
-                str(grpc_port),
+                str(location.port),
             ],
         ),
+        Service(name=REACTOR, command=[sys.executable, "-m", "liftos_pipelines.reactor.server"], needed=False),
         Service(
             name="Dagster web UI",
             command=[str(bin_folder / "dagster-webserver"), "-h", host, "-p", str(port), "-w", str(workspace)],
@@ -110,9 +112,18 @@ def run_services(host: str, port: int, mlflow_port: int, console: Console, stop_
             if service.url:
                 state = "ready" if _wait(service.url, child) else f"not answering yet, see {logs}"
                 console.print(f"{service.name}: {service.url} ({state})", highlight=False)
+        console.print(f"{REACTOR}: {_reactor_state()}", highlight=False)
         console.print(f"Sensors and schedules run in the daemon. Logs: {logs}. Stop with Ctrl-C.", highlight=False)
         while stop_after is None or time.monotonic() - began < stop_after:
-            dead = [service.name for service, child in children if child.poll() is not None]
+            dead = [service.name for service, child in children if child.poll() is not None and service.needed]
+            gone = [each for each in children if each[1].poll() is not None and not each[0].needed]
+            for service, child in gone:
+                console.print(
+                    f"{service.name} ended with code {child.returncode}; everything goes on without it, only slower. "
+                    f"See {logs}.",
+                    highlight=False,
+                )
+                children.remove((service, child))
             if dead:
                 console.print(f"{', '.join(dead)} ended; stopping the others. See {logs}.", highlight=False)
                 code = 1
@@ -155,12 +166,24 @@ def _wait(url: str, child: subprocess.Popen[bytes]) -> bool:
     return False
 
 
+def _reactor_state() -> str:
+    """In words, what the reactor says of itself once its workers are ready."""
+    from liftos_pipelines.reactor.protocol import ReactorUnreachable, ask
+
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            workers = ask({"do": "status"})["workers"]
+        except ReactorUnreachable:
+            workers = []
+        ready = [worker for worker in workers if worker["state"] != "starting"]
+        if workers and len(ready) == len(workers):
+            kinds = [f"{sum(each['kind'] == kind for each in ready)} for {kind}" for kind in ("reactions", "batch")]
+            return f"{len(ready)} warm workers ({', '.join(kinds)}); `liftos reactor status` says what they do"
+        time.sleep(0.3)
+    return "not answering yet; events are answered by sensors, runs get processes"
+
+
 def _is_taken(host: str, port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((host, port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,0 +1,436 @@
+"""The reactor: `python -m liftos_pipelines.reactor.server` keeps warm workers and gives them runs.
+
+One loop without threads of its own, so that nothing is decided twice; it never executes a run and never waits for a
+database (that is the clerk's work).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from liftos_pipelines import settings
+from liftos_pipelines.reactor.fingerprint import OWN, PACKAGE, fingerprint
+from liftos_pipelines.reactor.options import ReactorSettings
+from liftos_pipelines.reactor.protocol import (
+    Lines,
+    Message,
+    ReactorUnreachable,
+    ask,
+    encode,
+    prepare_socket_folder,
+    reactor_folder,
+    set_up_log,
+    socket_path,
+)
+from liftos_pipelines.reactor.waiting import Waiting
+from liftos_pipelines.reactor.workers import BATCH, REACTIONS, START_SECONDS, Worker, is_worker
+
+if TYPE_CHECKING:
+    from liftos_pipelines.reactor.clerk import Clerk
+
+LOOK_SECONDS = 1.0
+"""How often code, memory and deadlines are looked at."""
+LEAVE_SECONDS = 10.0
+"""What a stop gives runs under way; `liftos up` waits 15."""
+LONGEST_PAUSE = 60.0
+REMEMBERED = 200
+log = logging.getLogger("liftos.reactor")
+
+
+class Reactor:
+    """The supervisor of one LiftOS home."""
+
+    def __init__(
+        self, options: ReactorSettings, clerk: Clerk, greeting: Message, mark: str, watched: tuple[Path, ...]
+    ) -> None:
+        self.options, self.clerk, self.mark, self.watched = options, clerk, mark, watched
+        self.boot = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.greeting = {**greeting, "boot": self.boot}
+        self.waiting = Waiting(options.queue)
+        self.workers: list[Worker] = []
+        self.reactions: deque[Message] = deque(maxlen=REMEMBERED)
+        self.selector = selectors.DefaultSelector()
+        self.began = time.time()
+        self.code, self.own_code = self._code(), self._own_code()
+        self.changing: str | None = None
+        self.stopping: float | None = None
+        self.restarting = False
+        self.numbers: dict[str, int] = {}
+        self.failures: dict[str, tuple[int, float]] = {}
+        self.looked = 0.0
+        self.listener: socket.socket | None = None
+
+    # --- life --------------------------------------------------------------------------------------------
+    def run(self) -> int:
+        """Serve until stopped. Returns the exit code."""
+        self._listen()
+        _end_orphans()
+        for waiting in self.clerk.left_over(self.boot):
+            self.waiting.add(waiting)
+        try:
+            while not self._finished():
+                self._look()
+                for key, _ in self.selector.select(timeout=0.2 if self.stopping else LOOK_SECONDS):
+                    key.data()
+                self._hand_out()
+        finally:
+            self._close()
+        return 0
+
+    def stop(self, *_: Any) -> None:
+        """Interrupt what runs, then end; called by the signals of an orderly stop."""
+        if self.stopping is None:
+            log.info("stopping")
+            self.stopping = time.monotonic() + LEAVE_SECONDS
+            for worker in self.workers:
+                if worker.state == "busy":
+                    worker.interrupt(LEAVE_SECONDS)
+                worker.leave()
+
+    def _finished(self) -> bool:
+        return (self.stopping is not None or self.restarting) and not self.workers
+
+    def _close(self) -> None:
+        if self.listener is not None:
+            self.listener.close()
+            with suppress(OSError):
+                socket_path().unlink()
+        for worker in self.workers:
+            worker.kill("the reactor ended")
+        self.clerk.close()
+        _state_file().unlink(missing_ok=True)
+
+    def _listen(self) -> None:
+        path = socket_path()
+        prepare_socket_folder(path)
+        path.unlink(missing_ok=True)  # left behind by a reactor that was killed: `main` has asked whether one lives
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(os.fspath(path))
+        path.chmod(0o600)
+        self.listener.listen(64)
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
+
+    # --- requests ----------------------------------------------------------------------------------------
+    def _accept(self) -> None:
+        assert self.listener is not None
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:
+            return
+        connection.setblocking(False)
+        reader, began = Lines(), time.monotonic()
+
+        def read() -> None:
+            received = b""
+            with suppress(OSError):
+                received = connection.recv(1 << 20)
+            try:
+                messages = reader.feed(received) if received else []
+                for message in messages:
+                    connection.setblocking(True)
+                    connection.settimeout(1.0)
+                    connection.sendall(encode(self.answer(message)))
+                    connection.setblocking(False)
+            except (OSError, ValueError) as error:
+                log.warning("a request could not be read or answered: %s", error)
+                received = b""
+            if not received or time.monotonic() - began > 60:
+                self.selector.unregister(connection)
+                connection.close()
+
+        self.selector.register(connection, selectors.EVENT_READ, read)
+
+    def answer(self, message: Message) -> Message:
+        """Answer one request; one that is not understood gets a reason, too."""
+        kind = str(message.get("do"))
+        answering = getattr(self, f"_do_{kind}", None)
+        if answering is None:
+            return {"ok": False, "reason": f"unknown request {kind!r}"}
+        try:
+            return answering(message)  # type: ignore[no-any-return]
+        except (KeyError, TypeError, ValueError) as error:
+            return {"ok": False, "reason": f"request {kind} is not complete: {error!r}"}
+
+    def _do_greet(self, message: Message) -> Message:
+        reason = ""
+        # One that starts is as soon there as a process of the run's own, unless it could not start before.
+        batch = [worker for worker in self.workers if worker.kind == BATCH and worker.state != "leaving"]
+        batch = [worker for worker in batch if worker.state != "starting" or BATCH not in self.failures]
+        if message["instance"] != self.mark:
+            reason = "it serves another Dagster instance"
+        elif self.stopping or self.restarting:
+            reason = "it is stopping or restarting"
+        elif not batch:
+            reason = "no batch worker is ready"
+        elif len(self.waiting) >= self.waiting.limit:
+            reason = f"{len(self.waiting)} runs wait already"
+        return {"ok": True, "boot": self.boot, "takes_runs": not reason, "reason": reason}
+
+    def _do_launch(self, message: Message) -> Message:
+        run = message["run"]
+        if self.stopping or self.restarting or not self.waiting.add(run):
+            return {"ok": False, "reason": f"{len(self.waiting)} runs wait already"}
+        return {"ok": True}
+
+    def _do_cancel(self, message: Message) -> Message:
+        run_id = str(message["run_id"])
+        if self.waiting.remove(run_id) is not None:
+            self.clerk.canceled(run_id, "Canceled before a worker had begun it.")
+            return {"ok": True}
+        for worker in self.workers:
+            if worker.run_id == run_id:
+                worker.interrupt(self.options.grace_seconds)
+                return {"ok": True}
+        return {"ok": False, "reason": "no worker has this run"}
+
+    def _do_health(self, message: Message) -> Message:
+        run_id = str(message["run_id"])
+        at = [worker.name for worker in self.workers if worker.run_id == run_id]
+        return {"ok": True, "known": bool(at) or run_id in self.waiting, "worker": at[0] if at else "queue"}
+
+    def _do_status(self, _: Message) -> Message:
+        return {
+            "ok": True,
+            "boot": self.boot,
+            "pid": os.getpid(),
+            "since": self.began,
+            "state": "stopping" if self.stopping else "restarting" if self.restarting else "ready",
+            "queued": len(self.waiting),
+            "queue": [{"run_id": run.run_id, "client": run.client} for run in self.waiting.runs],
+            "workers": [worker.described() for worker in self.workers],
+            "reactions": list(self.reactions),
+            "failing": {slot: times for slot, (times, _) in self.failures.items() if times},
+        }
+
+    def _do_restart(self, _: Message) -> Message:
+        self._restart("asked to")
+        return {"ok": True, "workers": len(self.workers)}
+
+    def _do_stop(self, _: Message) -> Message:
+        self.stop()
+        return {"ok": True}
+
+    # --- workers -----------------------------------------------------------------------------------------
+    def _wanted(self) -> dict[str, int]:
+        return {REACTIONS: self.options.reaction_workers, BATCH: self.options.batch_workers}
+
+    def _start(self, kind: str) -> Worker:
+        self.numbers[kind] = self.numbers.get(kind, 0) + 1
+        worker = Worker.start(f"{kind}-{self.numbers[kind]}", kind, self.code, self.greeting)
+        log.info("worker %s starts as process %d", worker.name, worker.pid)
+        self.workers.append(worker)
+        self.selector.register(worker.channel, selectors.EVENT_READ, lambda: self._hear(worker))
+        self._note_state()
+        return worker
+
+    def _hear(self, worker: Worker) -> None:
+        messages = worker.hears()
+        if not messages and worker.process.poll() is None:
+            # An end of file while the process lives: it is on its way out, its exit is seen at the next look.
+            with suppress(KeyError, ValueError):
+                self.selector.unregister(worker.channel)
+        for message in messages:
+            said = message.get("say")
+            if said == "ready":
+                worker.state = "idle" if worker.state == "starting" else worker.state
+                self.failures.pop(worker.kind, None)
+                log.info("worker %s is ready after %.1f s", worker.name, time.monotonic() - worker.since)
+                for old in self.workers:
+                    if old.replaced_by is worker:
+                        old.leave()
+            elif said == "warm":
+                worker.warm = True
+            elif said == "began":
+                worker.begin(str(message["run_id"]), message.get("client"), message.get("reaction"))
+            elif said == "ended":
+                worker.end()
+            elif said == "enqueue":
+                if not self.waiting.add(message["run"]):
+                    self.clerk.canceled(str(message["run"]["run_id"]), "Too many runs wait in the reactor.")
+            elif said == "reacted":
+                self.reactions.append({**message, "at": time.time()})
+
+    def _hand_out(self) -> None:
+        if self.stopping or self.restarting:
+            return
+        for worker in self.workers:
+            # A worker that answers events executes only what it makes itself.
+            if worker.kind != BATCH or not worker.free or not self.waiting:
+                continue
+            busy = [other.client for other in self.workers if other.run_id and other.client and other.reaction is None]
+            run = self.waiting.next(busy=busy, of_a_client=self.options.runs_of_a_client)
+            if run is not None:
+                worker.begin(run.run_id, run.client, run.reaction)
+                worker.say({"do": "run", "run_id": run.run_id, "arguments": run.arguments})
+
+    def _look(self) -> None:
+        """Once a second: ended workers, deadlines, memory, changed code, missing workers."""
+        self._bury()
+        now = time.monotonic()
+        if now - self.looked < LOOK_SECONDS and not self.stopping:
+            return
+        self.looked = now
+        for worker in self.workers:
+            if worker.kill_at is not None and now > worker.kill_at:
+                worker.kill(f"it did not heed the interrupt and its worker process {worker.pid} was killed")
+            elif worker.state == "starting" and now - worker.since > START_SECONDS:
+                worker.kill(f"worker {worker.name} was not ready after {START_SECONDS:g} s")
+        if self.stopping or self.restarting:
+            return
+        self._look_at_code()
+        for worker in list(self.workers):
+            if now < self.failures.get(worker.kind, (0, 0.0))[1]:
+                continue
+            memory = worker.memory_mb() or 0.0
+            if worker.free and (worker.runs >= self.options.worker_runs or memory > self.options.worker_memory_mb):
+                self._replace(worker, f"it has executed {worker.runs} runs and holds {memory:.0f} MB")
+            elif worker.free and worker.code != self.code:
+                self._replace(worker, "its code changed")
+        for kind, number in self._wanted().items():
+            there = [worker for worker in self.workers if worker.kind == kind and worker.state != "leaving"]
+            missing = number - sum(worker.replaced_by is None for worker in there)
+            pause_until = self.failures.get(kind, (0, 0.0))[1]
+            for _ in range(missing if now >= pause_until else 0):
+                self._start(kind)
+
+    def _replace(self, worker: Worker, reason: str) -> None:
+        if any(other.replaced_by is worker for other in self.workers):
+            return
+        log.info("worker %s is replaced: %s", worker.name, reason)
+        worker.replaced_by = self._start(worker.kind)
+
+    def _bury(self) -> None:
+        for worker in list(self.workers):
+            if worker.process.poll() is None:
+                continue
+            self._hear(worker)  # what it had said before it ended
+            self.workers.remove(worker)
+            with suppress(KeyError, ValueError):
+                self.selector.unregister(worker.channel)
+            worker.channel.close()
+            how = worker.ending()
+            if worker.run_id is not None:
+                log.error("worker %s was lost with run %s: %s", worker.name, worker.run_id, how)
+                self.clerk.lost(worker.run_id, how)
+            if worker.state == "starting":
+                times = self.failures.get(worker.kind, (0, 0.0))[0] + 1
+                pause = min(LONGEST_PAUSE, 2.0**times)
+                self.failures[worker.kind] = (times, time.monotonic() + pause)
+                log.error("worker %s could not start (%s); next attempt in %.0f s", worker.name, how, pause)
+            for old in self.workers:
+                if old.replaced_by is worker:
+                    old.replaced_by = None
+            log.info("worker %s has ended", worker.name)
+            self._note_state()
+
+    # --- code --------------------------------------------------------------------------------------------
+    def _code(self) -> str:
+        home = Path(os.environ.get("DAGSTER_HOME", "."))
+        return fingerprint((PACKAGE, *self.watched), (home / "dagster.yaml",))
+
+    def _own_code(self) -> str:
+        return fingerprint((OWN,))
+
+    def _look_at_code(self) -> None:
+        """Follow a change once it has stood still for a look, so that half a checkout is not loaded."""
+        now = self._code()
+        if now == self.code:
+            self.changing = None
+        elif now != self.changing:
+            self.changing = now
+        else:
+            self.code, self.changing = now, None
+            self.failures.clear()
+            if self._own_code() != self.own_code:
+                self._restart("the reactor's own code changed")
+
+    def _restart(self, reason: str) -> None:
+        log.info("restarting when the runs under way have ended: %s", reason)
+        self.restarting = True
+        for worker in self.workers:
+            worker.leave()
+
+    def _note_state(self) -> None:
+        file = _state_file()
+        content = {"boot": self.boot, "pid": os.getpid(), "workers": [worker.pid for worker in self.workers]}
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(content), encoding="utf-8")
+        part.replace(file)
+
+
+def _state_file() -> Path:
+    return reactor_folder() / "reactor.json"
+
+
+def _end_orphans() -> None:
+    """Workers of a reactor that was killed end by themselves; those that have not are ended, before runs are judged."""
+    try:
+        workers = json.loads(_state_file().read_text(encoding="utf-8"))["workers"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for pid in workers:
+        if isinstance(pid, int) and is_worker(pid):
+            log.warning("ending worker process %d of an earlier reactor", pid)
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Open the instance, take over from an earlier reactor, serve.
+
+    `--module NAME` serves another code location, `--watch FOLDER` follows that folder's code, too, `--cold` leaves
+    slow imports to the runs that want them.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    module = words[words.index("--module") + 1] if "--module" in words else "liftos_pipelines.definitions"
+    watched = tuple(Path(words[place + 1]) for place, word in enumerate(words) if word == "--watch")
+    set_up_log()
+    settings.set_defaults()
+    try:
+        there = ask({"do": "status"}, timeout=2)
+    except ReactorUnreachable:
+        pass
+    else:
+        log.error("a reactor serves this home already: process %s", there.get("pid"))
+        return 2
+    import dagster as dg
+    from dagster._serdes import serialize_value
+
+    from liftos_pipelines.reactor.clerk import Clerk
+    from liftos_pipelines.reactor.launcher import WarmRunLauncher, instance_mark
+
+    with dg.DagsterInstance.get() as instance:
+        reference = serialize_value(instance.get_ref())
+        launcher = instance.run_launcher
+        options = launcher.settings if isinstance(launcher, WarmRunLauncher) else ReactorSettings()
+        greeting = {"instance": reference, "module": module, "options": vars(options), "warm": "--cold" not in words}
+        reactor = Reactor(options, Clerk(instance), greeting, instance_mark(reference), watched)
+
+        def stop(_: int, __: FrameType | None) -> None:
+            reactor.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        code = reactor.run()
+    if reactor.restarting and reactor.stopping is None:
+        log.info("starting anew")
+        os.execv(sys.executable, [sys.executable, "-m", "liftos_pipelines.reactor.server", *words])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
