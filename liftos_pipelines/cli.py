@@ -20,6 +20,7 @@ from liftos_pipelines import settings
 settings.ease_imports()
 
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
+from liftos_pipelines.events_cli import events_app  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
 from liftos_pipelines.plan_cli import plan  # noqa: E402
 from liftos_pipelines.sentiment_cli import sentiment_app, train_app  # noqa: E402
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 settings.set_defaults()
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Growth intelligence on Dagster.")
 client_app = typer.Typer(no_args_is_help=True, help="Clients: their folders and what is wrong with them.")
-events_app = typer.Typer(no_args_is_help=True, help="Events that modules raised.")
 approvals_app = typer.Typer(no_args_is_help=True, help="Actions that wait for a person.")
 ledger_app = typer.Typer(no_args_is_help=True, help="The tamper-evident record of decisions.")
 app.add_typer(client_app, name="client")
@@ -301,35 +301,6 @@ def client_check(client: Client) -> None:
         mark = "[green]ok[/]  " if line.ok else "[red]fail[/]"
         console.print(f"{mark} {line.source}: {line.detail}", highlight=False, soft_wrap=True)
     raise typer.Exit(1 if problems_found else 0)
-
-
-@events_app.command("list")
-def events_list(client: Client, limit: int = 50) -> None:
-    """The newest events of a client, oldest first, with what caused them."""
-    from liftos_pipelines.resources.spine import open_spine
-
-    load_client(client)
-    for event in open_spine().events(client)[-limit:]:
-        cause = f" <- {event.causation_id[:8]}" if event.causation_id else ""
-        console.print(
-            f"{event.seq:>5} {event.occurred_at:%Y-%m-%d %H:%M} {event.event_id[:8]}{cause} "
-            f"[{event.correlation_id[:8]}] "
-            f"{event.type}: {event.payload.model_dump_json(exclude_none=True)}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-@events_app.command("raise")
-def events_raise(client: Client, event_type: str, payload: Annotated[str, typer.Argument(help="JSON")]) -> None:
-    """Append an event by hand."""
-    from liftos_pipelines.resources.spine import open_spine
-    from liftos_pipelines.spine.database import parse_payload
-
-    load_client(client)
-    event = open_spine().raise_event(client, parse_payload(event_type, payload), occurred_at=datetime.now(UTC))
-    console.print(f"event {event.event_id} stands at {event.seq}", highlight=False)
 
 
 @approvals_app.command("list")

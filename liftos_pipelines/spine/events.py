@@ -145,6 +145,26 @@ class EventStore(Store):
             row = _by_id(connection, [event_id]).get(event_id)
         return None if row is None else read_event(row)
 
+    def id_of(self, client: str, beginning: str) -> str:
+        """The whole id of a client's event from how it begins.
+
+        Raises
+        ------
+        SpineError : none or several begin so
+        """
+        safe = beginning.replace("\\", "").replace("%", "").replace("_", "")
+        query = select(EVENTS.c.event_id).where(
+            EVENTS.c.client == check_client_id(client), EVENTS.c.event_id.like(f"{safe}%")
+        )
+        with self.reading() as connection:
+            found = [str(row.event_id) for row in connection.execute(query.limit(2))] if safe else []
+        if len(found) != 1:
+            many = "several events" if found else "no event"
+            raise SpineError(
+                f"{client} has {many} whose id begins with {beginning!r}; see `liftos events list {client}`"
+            )
+        return found[0]
+
     def find(self, client: str, event_type: str, cause_key: str) -> Event | None:
         """The event of a cause, if it was raised."""
         return self.event(_event_id(client, event_type, cause_key))
