@@ -14,7 +14,9 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import DAILY, client_of, inputs, lift_asset, markdown_table, result, skipped
+from liftos_pipelines.assets.eval_causes import changes_known, tell_causes, windows_of
 from liftos_pipelines.clients import ClientConfig, clients_partitions, list_clients
+from liftos_pipelines.modules.eval.changes import with_changes
 from liftos_pipelines.modules.eval.drift import drift as drift_of
 from liftos_pipelines.modules.eval.drift import drifted_columns, watched
 from liftos_pipelines.modules.eval.loops import EventRecord, loops
@@ -41,6 +43,10 @@ LOOP_DAYS = 28
 
 DEFAULT_SLOS = parse_slos(
     files("liftos_pipelines").joinpath("slos/default.yaml").read_text(encoding="utf-8"), "slos/default.yaml"
+)
+CAUSED_BY = (
+    *("eval/trust_scores", "eval/drift", "sentiment/alerts", "sentiment/mention_scores", "causal/impact"),
+    "sources/campaigns",
 )
 SOURCE_TABLES = tuple(name for name in TABLES if name.startswith("sources/"))
 SCORED = tuple(sorted({*tables_needed(DEFAULT_SLOS), *SOURCE_TABLES}))
@@ -123,15 +129,17 @@ def trust_scores(
 @lift_asset(
     "eval/root_causes",
     ins=inputs("eval/trust_scores"),
-    deps=[["sentiment", "alerts"], ["sentiment", "mention_scores"], ["causal", "impact"], ["sources", "campaigns"]],
+    deps=[name.split("/") for name in CAUSED_BY if name != "eval/trust_scores"],
     kinds={"polars"},
-    code_version="1",
+    code_version="2",
 )
 def root_causes(
     context: dg.AssetExecutionContext, trust_scores: pl.DataFrame, lake: LakeResource, spine: SpineResource
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """What alerts and broken promises come from: broken data contracts first, then the segments and shifts of mix in
-    which the change sits beyond chance (exact Shapley parts, 90 % intervals by day), then what is left unexplained."""
+    which the change sits beyond chance (exact Shapley parts, 90 % intervals by day), then inputs that drifted and
+    versions that were replaced in time (their share is unknown), then what is left unexplained. A promise that broke is
+    answered: the decisions that rest on it are traced, its cause is written into the ledger and told on."""
     config, store = client_of(context), lake.get()
     slos = client_slos(config)
     extra = ("sentiment/alerts", *tables_for("sentiment/mention_scores"), "sources/campaigns")
@@ -143,13 +151,21 @@ def root_causes(
         *sentiment_incidents(frames, impacts),
         *promise_incidents(slos, degraded(trust_scores), frames, _names(config)),
     ]
-    causes = explain(incidents, trust_scores, frames["sources/campaigns"])
+    broken = degraded(trust_scores)
+    log, versions = spine.get(), {name: store.version(config.client, name) for name in CAUSED_BY}
+    causes = with_changes(
+        explain(incidents, trust_scores, frames["sources/campaigns"]),
+        changes_known(frames, store.read(config.client, "eval/drift"), log, config.client),
+        windows_of(broken),
+    )
+    answered = tell_causes(outbox(context, spine), log, config.client, causes, trust_scores, versions)
     named = causes.filter(~pl.col("cause").is_in([NONE_FOUND, UNEXPLAINED]))
     return result(
         causes,
         incidents=len(incidents),
         explained=named["incident_id"].n_unique(),
         without_a_cause=len(incidents) - named["incident_id"].n_unique(),
+        broken_promises_answered=answered,
     )
 
 
