@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -21,8 +21,10 @@ from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.spine import open_spine
 from liftos_pipelines.sensors.reactions import REACTIONS
 from liftos_pipelines.spine.accountability import SHORTEST_PREFIX, UnknownId, correlations_of, read_records
-from liftos_pipelines.spine.chain import Chain, MemoryNote, Records, RunNote, actions_of, build_chain
+from liftos_pipelines.spine.chain import Chain, build_chain
+from liftos_pipelines.spine.chain_records import MemoryNote, Records, RunNote, actions_of
 from liftos_pipelines.spine.chain_sources import memory_notes, origins_of, runs_of_spans
+from liftos_pipelines.spine.payloads import PAYLOADS
 from liftos_pipelines.spine.telemetry import telemetry_file
 from liftos_pipelines.spine.telemetry_ids import trace_id_of
 from liftos_pipelines.spine.telemetry_store import SpanRecord, TelemetryStore
@@ -71,11 +73,7 @@ def find(wanted: str) -> Found:
 
 
 def _chain(found: Found, store: TelemetryStore, client: str, correlation: str) -> Chain:
-    expected: dict[str, list[str]] = {}
-    for reaction in REACTIONS:
-        for event_type in reaction.event_types:
-            expected.setdefault(event_type, []).append(reaction.name)
-    records = read_records(open_spine(), client, correlation, expected=_answering(expected))
+    records = read_records(open_spine(), client, correlation)
     spans = _guarded(found, "local spans", lambda: store.spans(trace_id=f"{trace_id_of(correlation):032x}")) or []
     found.spans += [each for each in spans if each not in found.spans]
     near = _guarded(found, "local spans", lambda: _near(store, records)) or []
@@ -87,13 +85,25 @@ def _chain(found: Found, store: TelemetryStore, client: str, correlation: str) -
     )
     memories = _guarded(found, "memory/items", lambda: _memories(client, keys)) or []
     texts = _guarded(found, "sentiment/alerts", lambda: _mentions(client, records)) or {}
-    return build_chain(replace(records, runs=runs, memories=memories, origins=origins_of(records.events, texts)))
+    return build_chain(
+        replace(
+            records, runs=runs, expected=_owed(records), memories=memories, origins=origins_of(records.events, texts)
+        )
+    )
 
 
-def _answering(expected: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    # A reaction that answers some events of a type only (drift of one data set) is not owed by all of them.
-    partial = {reaction.name for reaction in REACTIONS if getattr(reaction, "datasets", ())}
-    return {name: [each for each in reactions if each not in partial] for name, reactions in expected.items()}
+def _owed(records: Records) -> dict[str, list[str]]:
+    """Which reactions answer each event: by its payload where it can be read, else by its type alone."""
+    owed = {}
+    for event in records.events:
+        asked = [reaction for reaction in REACTIONS if event.type in reaction.event_types]
+        payload = PAYLOADS.get(event.type)
+        try:
+            asked = [each for each in asked if payload is not None and each.answers(payload(**event.payload))]
+        except ValueError:
+            asked = []  # a payload that does not fit is nobody's to answer; its dead letters say so
+        owed[event.event_id] = [reaction.name for reaction in asked]
+    return owed
 
 
 def _near(store: TelemetryStore, records: Records) -> list[SpanRecord]:

@@ -15,18 +15,16 @@ from typing import Any
 from sqlalchemy import DateTime, String, Text, cast, column, inspect, or_, select, table
 from sqlalchemy.engine import Connection
 
-from liftos_pipelines.spine.chain import (
+from liftos_pipelines.spine.chain import Chain, Step, build_chain
+from liftos_pipelines.spine.chain_records import (
     RAISED_BY,
     AnswerNote,
     ApprovalNote,
-    Chain,
     EventNote,
     MemoryNote,
     Records,
     RunNote,
-    Step,
     actions_of,
-    build_chain,
 )
 from liftos_pipelines.spine.database import Spine, SpineError
 from liftos_pipelines.spine.decisions import (
@@ -77,11 +75,11 @@ def decision_chain(spine: Spine, event_id: str, *, expected: Mapping[str, Sequen
     UnknownId : there is no such event
     """
     with spine.engine.connect() as connection:
-        row = connection.execute(select(*EVENT_COLUMNS).where(EVENTS.c.event_id == event_id)).first()
-    if row is None:
-        raise UnknownId(f"there is no event {event_id}; `liftos events list CLIENT` names those there are")
-    event = _event(row)
-    chain = build_chain(read_records(spine, event.client, event.correlation_id, expected=expected))
+        found = _events_where(connection, EVENTS.c.event_id == event_id)
+        if not found:
+            raise UnknownId(f"there is no event {event_id}; `liftos events list CLIENT` names those there are")
+        event, correlation = found[0], _chain_of(connection, found[0])
+    chain = build_chain(read_records(spine, event.client, correlation, expected=expected))
     module = event.payload.get("module")
     if not isinstance(module, str):
         return chain
@@ -171,17 +169,13 @@ def correlations_of(spine: Spine, wanted: str) -> list[tuple[str, str]]:
     """
     like = f"{_escaped(wanted)}%" if len(wanted) >= SHORTEST_PREFIX else _escaped(wanted)
     with spine.engine.connect() as connection:
-        found = connection.execute(
-            select(EVENTS.c.client, EVENTS.c.correlation_id)
-            .where(or_(*(each.like(like, escape="\\") for each in (EVENTS.c.event_id, EVENTS.c.correlation_id))))
-            .distinct()
-        ).all()
+        matched = or_(*(each.like(like, escape="\\") for each in (EVENTS.c.event_id, EVENTS.c.correlation_id)))
+        found = _events_where(connection, matched)
         if not found and len(wanted) >= SHORTEST_PREFIX:
             # An id that an event speaks of: an alert, an action, a pattern.
-            spoken = cast(EVENTS.c.payload, Text).like(f'%": "{like}', escape="\\")
-            found = connection.execute(select(EVENTS.c.client, EVENTS.c.correlation_id).where(spoken).distinct()).all()
+            found = _events_where(connection, cast(EVENTS.c.payload, Text).like(f'%": "{like}', escape="\\"))
         if found:
-            return [(row.client, row.correlation_id) for row in found]
+            return list(dict.fromkeys((each.client, _chain_of(connection, each)) for each in found))
         entries = connection.execute(
             select(LEDGER).where(
                 or_(
@@ -199,6 +193,18 @@ def correlations_of(spine: Spine, wanted: str) -> list[tuple[str, str]]:
         bodies = [(row.client, _entry(row).content) for row in entries]
         bodies += [(row.client, {"action_id": row.action_id}) for row in asked]
         return _of_bodies(connection, bodies)
+
+
+def _events_where(connection: Connection, condition: Any) -> list[EventNote]:
+    return [_event(row) for row in connection.execute(select(*EVENT_COLUMNS).where(condition).order_by(EVENTS.c.seq))]
+
+
+def _chain_of(connection: Connection, event: EventNote) -> str:
+    """The correlation whose chain an event stands in: an answer to a request stands in the chain that asked."""
+    if event.type in APPROVALS:
+        for _, correlation in _of_bodies(connection, [(event.client, {"action_id": event.payload.get("action_id")})]):
+            return correlation
+    return event.correlation_id
 
 
 def _of_bodies(connection: Connection, bodies: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, str]]:

@@ -6,117 +6,34 @@ it took. A chain that ends early says so: waiting, dead with its reason, or nobo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from liftos_pipelines.spine.decisions import ACTION, APPROVALS, DECISION, REFUSALS, Decision, read_decisions
+from liftos_pipelines.spine.chain_records import (
+    RAISED_BY,
+    AnswerNote,
+    ApprovalNote,
+    EventNote,
+    MemoryNote,
+    Records,
+    RunNote,
+)
+from liftos_pipelines.spine.decisions import (
+    ACTION,
+    APPROVALS,
+    DECISION,
+    REFUSALS,
+    STANDING,
+    Decision,
+    read_decisions,
+)
 from liftos_pipelines.spine.ledger import LedgerEntry
 
-RAISED_BY = {
-    "sentiment_drop_detected": "sentiment/alerts",
-    "causal_impact_identified": "causal/impact",
-    "agent_action_initiated": "agentic/proposals",
-    "campaign_started": "sources/campaigns",
-    "visibility_shift_detected": "surfacing/shifts",
-    "algorithm_change_detected": "surfacing/shifts",
-    "trust_degraded": "eval/trust_scores",
-    "drift_detected": "eval/drift",
-    "causal_pattern_detected": "causal/patterns",
-    "policy_violation_detected": "agentic/policy_decisions",
-    "budget_exhausted": "agentic/policy_decisions",
-    "insights_recalled": "memory/patterns",
-    "root_cause_identified": "eval/root_causes",
-    "remediation_ordered": "agentic/proposals",
-}
-"""Which asset raises an event: the reaction of that name is where it hangs in the tree."""
-PROPOSING = "agentic/proposals"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventNote:
-    """An event as it stands in the log, also one whose type or payload this version cannot read."""
-
-    seq: int
-    event_id: str
-    client: str
-    type: str
-    occurred_at: datetime
-    recorded_at: datetime
-    payload: Mapping[str, Any]
-    causation_id: str | None
-    correlation_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnswerNote:
-    """A reaction's state with one event: handled, waiting, or dead with the reason."""
-
-    event_id: str
-    reaction: str
-    status: str
-    at: datetime | None = None
-    attempts: int = 0
-    reason: str | None = None
-    run_id: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApprovalNote:
-    approval_id: str
-    action_id: str
-    status: str
-    requested_at: datetime
-    expires_at: datetime
-    decided_at: datetime | None
-    approver: str | None
-    reason: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryNote:
-    """One memory and the ids of what it was made from."""
-
-    memory_id: str
-    kind: str
-    text: str
-    recorded_at: datetime | None
-    made_from: frozenset[str]
-    outcome: str | None = None
-    effect: float | None = None
-    std_error: float | None = None
-    run_id: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunNote:
-    """Where and how long an answer ran: a Dagster run, or a span of it."""
-
-    run_id: str
-    reaction: str | None
-    asset: str | None
-    event_id: str | None
-    status: str
-    milliseconds: float | None
-    started_at: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Records:
-    """Everything known of one correlation; `expected` says which reactions answer an event type."""
-
-    client: str
-    correlation_id: str
-    events: Sequence[EventNote]
-    entries: Sequence[LedgerEntry] = ()
-    answers: Sequence[AnswerNote] = ()
-    approvals: Sequence[ApprovalNote] = ()
-    memories: Sequence[MemoryNote] = ()
-    runs: Sequence[RunNote] = ()
-    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What an event was seen in, by event id: the texts of mentions, an alert's explanation."""
-    expected: Mapping[str, Sequence[str]] = field(default_factory=dict)
+PROPOSING = ("agentic/proposals", "agentic/drift")
+"""Reactions whose answer is a decision of an agent."""
+STOPPING = ("agentic/stops",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +81,15 @@ def build_chain(records: Records) -> Chain:
     decisions = read_decisions(records.entries)
     builder = _Builder(records, decisions)
     known = {event.event_id for event in records.events}
-    first = [event for event in records.events if event.causation_id not in known]
-    children = [builder.event(event) for event in sorted(first, key=lambda each: each.seq)]
     # An approval's event begins a correlation of its own; it hangs below its approval and not here.
-    children = [step for step in children if step.id not in builder.placed_elsewhere]
+    first = [
+        event
+        for event in records.events
+        if event.causation_id not in known and event.event_id not in builder.placed_elsewhere
+    ]
+    children = [builder.event(event) for event in sorted(first, key=lambda each: each.seq)]
+    # What nothing leads to (events that name one another as their cause) is shown all the same.
+    children += [builder.event(event) for event in records.events if event.event_id not in builder.seen]
     start = min((event.recorded_at for event in records.events), default=None)
     root = Step(
         kind="correlation",
@@ -191,6 +113,7 @@ class _Builder:
         self.records = records
         self.decisions = decisions
         self.placed_elsewhere: set[str] = set()
+        self.seen: set[str] = set()
         self._placed_memories: set[str] = set()
         self._approval_events = {
             str(event.payload.get("approval_id")): event for event in records.events if event.type in APPROVALS
@@ -203,24 +126,31 @@ class _Builder:
 
     def event(self, event: EventNote) -> Step:
         """An event with its answers; what an answer raised hangs below that answer."""
+        self.seen.add(event.event_id)
         caused = [
             each
             for each in self.records.events
-            if each.causation_id == event.event_id and each.event_id != event.event_id
+            if each.causation_id == event.event_id and each.event_id not in self.seen
         ]
         answers = {answer.reaction: answer for answer in self.records.answers if answer.event_id == event.event_id}
-        names = list(dict.fromkeys([*answers, *self.records.expected.get(event.type, ())]))
+        expected = self.records.expected
+        owed = expected[event.event_id] if event.event_id in expected else expected.get(event.type, ())
+        names = list(dict.fromkeys([*answers, *owed]))
         decided = [each for each in self.decisions if each.kind == DECISION and each.event_id == event.event_id]
         refused = [each for each in self.decisions if each.kind in REFUSALS and _same_refusal(each, event)]
         acted = {each.action_id for each in decided}
+        standing = [each for each in self.decisions if each.kind in STANDING and each.event_id == event.event_id]
         below: dict[str | None, list[Step]] = {name: [] for name in names}
         for decision in decided:
-            below.setdefault(PROPOSING if PROPOSING in below else None, []).append(self.decision(decision, caused))
+            below.setdefault(_place(PROPOSING, names), []).append(self.decision(decision, caused))
+        for decision in standing:
+            below.setdefault(_place(STOPPING, names), []).append(self._standing(decision))
         for child in caused:
             if child.payload.get("action_id") in acted:
                 continue  # stands below its decision
-            place = RAISED_BY.get(child.type)
-            below.setdefault(place if place in below else None, []).append(self.event(child))
+            raiser = RAISED_BY.get(child.type, "")
+            place = _place(PROPOSING if raiser in PROPOSING else (raiser,), names)
+            below.setdefault(place, []).append(self.event(child))
         steps = [self._origin(event)] if event.event_id in self.records.origins else []
         steps += [self._refusal(each) for each in refused]
         steps += [self._answer(event, name, answers.get(name), below[name]) for name in names]
@@ -316,6 +246,17 @@ class _Builder:
             at=decision.decided_at,
             entry_hash=decision.entry_hash,
             notes=decision_notes(decision),
+            decision=decision,
+        )
+
+    def _standing(self, decision: Decision) -> Step:
+        agent = decision.details.get("agent_id") or decision.actor
+        return Step(
+            kind="decision",
+            id=decision.decision_id,
+            title=f"{agent} is {decision.verdict}: {decision.reasoning or 'reason unknown'}",
+            at=decision.decided_at,
+            entry_hash=decision.entry_hash,
             decision=decision,
         )
 
@@ -455,9 +396,12 @@ def shortened(text: str, length: int = 110) -> str:
 
 def _keys(event: EventNote) -> set[str]:
     """Ids by which memories know what an event is about."""
-    own = {str(event.payload[name]) for name in ("action_id", "alert_id", "pattern_id") if event.payload.get(name)}
-    # An impact's memory carries the id of the event that it answers.
-    return own
+    return {str(event.payload[name]) for name in ("action_id", "alert_id", "pattern_id") if event.payload.get(name)}
+
+
+def _place(reactions: Sequence[str], names: Sequence[str]) -> str | None:
+    """The first of these reactions that the event has; None when none of them answers it."""
+    return next((each for each in reactions if each in names), None)
 
 
 def _same_refusal(decision: Decision, event: EventNote) -> bool:
@@ -486,9 +430,3 @@ def _moment(text: str) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError:
         return None
-
-
-def actions_of(events: Iterable[EventNote], entries: Iterable[LedgerEntry]) -> set[str]:
-    """Ids of the actions that these events and entries speak of."""
-    told = {str(event.payload["action_id"]) for event in events if event.payload.get("action_id")}
-    return told | {str(entry.content["action_id"]) for entry in entries if entry.content.get("action_id")}

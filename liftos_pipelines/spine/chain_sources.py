@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from liftos_pipelines.spine.chain import EventNote, MemoryNote, RunNote
+from liftos_pipelines.spine.chain_records import EventNote, MemoryNote, RunNote
 from liftos_pipelines.spine.telemetry_store import SpanRecord
 
 ASSET = "asset "

@@ -15,7 +15,9 @@ from liftos_pipelines.spine.ledger import LedgerEntry
 DECISION, ACTION = "agent_decision", "agent_action"
 APPROVALS = ("approval_given", "approval_denied")
 REFUSALS = ("policy_violation",)
-DECIDING = (DECISION, *APPROVALS, *REFUSALS)
+STANDING = ("agent_stopped", "agent_not_stopped", "agent_resumed")
+"""Whether an agent may go on deciding."""
+DECIDING = (DECISION, *APPROVALS, *REFUSALS, *STANDING)
 """Kinds of ledger entries that say that somebody, or a policy, decided."""
 
 
@@ -126,21 +128,35 @@ def read_decision(entry: LedgerEntry, *, outcome: str | None = None) -> Decision
         return value if isinstance(value, str) and value else None
 
     inputs, alternatives = _inputs(body.get("inputs")), _alternatives(body.get("alternatives"))
-    for name, read in (("inputs", inputs), ("alternatives", alternatives)):
-        if read is None and body.get(name) is not None:
-            rest[name] = body[name]
-    approved = entry.kind in APPROVALS
-    refused = entry.kind in REFUSALS
-    reasoning = text("reason") if approved else text("reasoning")
+    verdict = text("decision")
+    if entry.kind in APPROVALS:
+        verdict = entry.kind.removeprefix("approval_")
+    elif entry.kind in STANDING:
+        verdict = entry.kind.removeprefix("agent_").replace("_", " ")
+    elif entry.kind in REFUSALS:
+        verdict = "deny"
+    # A person's or a switch's reason is its reasoning; beside a proposal the reason is the policy's.
+    own_reason = entry.kind in (*APPROVALS, *STANDING)
+    reasoning = text("reason") if own_reason else text("reasoning")
     confidence = body.get("confidence")
     evidence = body.get("evidence")
+    understood = {
+        "inputs": inputs is not None,
+        "alternatives": alternatives is not None,
+        "evidence": isinstance(evidence, dict),
+        "confidence": isinstance(confidence, (int, float)),
+        "proposed_at": _moment(body.get("proposed_at")) is not None,
+    }
+    for name in _READ & body.keys():
+        if not understood.get(name, isinstance(body[name], str)) and body[name] is not None:
+            rest[name] = body[name]
     return Decision(
         decision_id=(text("action_id") if entry.kind == DECISION else None) or entry.idempotency_key,
         client=entry.client,
         kind=entry.kind,
         actor=entry.actor,
         decided_at=_moment(body.get("proposed_at")) or _moment(entry.recorded_at),
-        verdict=entry.kind.removeprefix("approval_") if approved else ("deny" if refused else text("decision")),
+        verdict=verdict,
         action=text("action"),
         action_id=text("action_id"),
         event_id=text("event_id"),
@@ -153,11 +169,11 @@ def read_decision(entry: LedgerEntry, *, outcome: str | None = None) -> Decision
         confidence=float(confidence) if isinstance(confidence, (int, float)) else None,
         policy=text("policy"),
         policy_version=text("policy_version"),
-        policy_reason=None if approved else text("reason"),
+        policy_reason=None if own_reason else text("reason"),
         outcome=outcome,
         position=entry.position,
         entry_hash=entry.entry_hash,
-        details=rest if isinstance(evidence, dict) or evidence is None else rest | {"evidence": evidence},
+        details=rest,
     )
 
 

@@ -71,7 +71,7 @@ def test_quantiles_lie_in_the_bucket_of_the_true_one(store: TelemetryStore) -> N
 def test_a_metric_without_unit_and_meaning_is_refused() -> None:
     with pytest.raises(KeyError, match="add it to METRICS"):
         counter("liftos.invented")
-    with pytest.raises(KeyError, match="liftos.workers"):
+    with pytest.raises(KeyError, match=r"liftos\.workers"):
         gauge("liftos.recalls")
     assert all(metric.unit and metric.meaning for metric in METRICS.values())
 
