@@ -401,7 +401,7 @@ NEAR = {
     "gift": "What came in the parcel for {name}? | What did {name}'s aunt give as a present? | Who gave {name} {v}? | What present "
     "left {name} speechless?",
     "family": "Which celebration is {name} still recovering from? | When everyone in {name}'s family danced, what was it? | What did "
-    "{name}'s dad do that made all weep? | How was {v}?",
+    "{name}'s dad do that made all weep? | How was {v} for {name}?",
     "repair": "What broke down and ate {name}'s savings? | Why did {name} need a plumber and an electrician? | What did {name} get "
     "fixed? | What was the headache with {v} that {name} had?",
     "fear": "What scares {name}? | What did {name} talk about with a therapist? | What makes {name} freeze? | How does {name} cope "
