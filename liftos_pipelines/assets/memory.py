@@ -1,32 +1,37 @@
 """What memory holds: everything that was seen, decided, done and what came of it, each from its source row."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import client_of, lift_asset, result, skipped
-from liftos_pipelines.modules.memory.records import from_modules, from_sources
 from liftos_pipelines.modules.memory.records import items as item
-from liftos_pipelines.resources.lake import LakeResource
-from liftos_pipelines.resources.memory_store import MemoryStoreResource
+from liftos_pipelines.modules.memory.records import kinds
+from liftos_pipelines.resources.lake import Lake, LakeResource
+from liftos_pipelines.resources.memory_progress import Progress, read_progress, write_progress
+from liftos_pipelines.resources.memory_store import MemoryStore, MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource
-from liftos_pipelines.spine.database import Event
+from liftos_pipelines.spine.database import Event, Spine
 from liftos_pipelines.spine.ledger import LedgerEntry
 from liftos_pipelines.spine.outbox import outbox
 
-READ = (
-    *("sources/outcomes", "sources/notes", "sources/campaigns", "sources/experiments"),
-    *("sources/mentions", "sentiment/mention_scores", "sentiment/alerts", "causal/impact", "causal/channel_results"),
-    "causal/patterns",
-    *("surfacing/shifts", "surfacing/recommendations", "agentic/proposals", "llm/experiments"),
-)
+READ = kinds.READ
 REMEMBERED_EVENTS = (
     *("agent_action_initiated", "causal_impact_identified", "sentiment_drop_detected"),
     *("visibility_shift_detected", "algorithm_change_detected"),
 )
-HANDLED_HERE = ("agent_action_initiated", "visibility_shift_detected", "algorithm_change_detected")
+HANDLED_HERE = (
+    *("agent_action_initiated", "visibility_shift_detected", "algorithm_change_detected"),
+    "causal_pattern_detected",
+)
+ROWS = "dagster/partition_row_count"
 REACTION = "memory/items"
+LOOK_BACK = 50
+with_extra = item.with_extra
 
 
 @lift_asset("memory/items", deps=[name.split("/") for name in READ], kinds={"lancedb", "polars"})
@@ -34,100 +39,134 @@ def items(
     context: dg.AssetExecutionContext, lake: LakeResource, spine: SpineResource, memory: MemoryStoreResource
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """Every version of every memory: decisions with measured effects, notes, campaigns, tests, alerts, impacts,
-    shifts, advice and agents' actions, each from its source row; a change is recorded beside what was said."""
-    client, store, log = client_of(context).client, memory.get(context.partition_key), spine.get()
-    events = log.events(client, types=REMEMBERED_EVENTS)
-    tables = {name: lake.get().read(client, name) for name in READ}
-    found = item.with_provenance(
-        build_items(tables, events),
-        {name: lake.get().version(client, name) for name in READ},
-        run_id=context.run_id,
-        ledger=decisions(log.ledger(client)),
+    shifts, advice and agents' actions, each from its source row; a change is recorded beside what was said. Only
+    tables that changed since the last time are read, and only what changed is written."""
+    client, store, log, tables = client_of(context).client, memory.get(context.partition_key), spine.get(), lake.get()
+    # Asked before anything is read: what arrives meanwhile is new the next time.
+    waiting = log.unhandled(REACTION, HANDLED_HERE, client=client)
+    lake_version = tables.version(client, "memory/items")
+    restored = 0 if store.count() else store.restore(item.with_extra(tables.read(client, "memory/items")))
+    before = read_progress(store.folder).confirmed(lake_version)
+    versions = {name: tables.version(client, name) for name in READ}
+    events = _events_of(log, client, waiting)
+    newest = max((event.seq for event in events), default=0)
+    fresh = {event.event_id for event in events if event.seq > before.event} | {event.event_id for event in waiting}
+    changed = before.changed(versions) | ({kinds.EVENTS} if fresh else set())
+    chosen = kinds.touched(changed)
+    material = kinds.Material(
+        table=_once(tables, client),
+        events=[_as_mapping(event) for event in events] if chosen else [],
+        fresh=fresh if before.event else None,
+        quotes=_quotes(store) if chosen else {},
     )
-    restored = store.restore(item.with_extra(lake.get().read(client, "memory/items")))
-    done = store.remember(found, datetime.now(UTC), complete_kinds=_complete_kinds(tables))
-    # Only now is the pattern stored; a run that dies before this line is asked for again.
-    for event in events:
-        if event.type in HANDLED_HERE:
-            outbox(context, spine).mark_handled(event.event_id, REACTION)
+    found = item.with_provenance(
+        kinds.build(chosen, material),
+        versions,
+        run_id=context.run_id,
+        ledger=decisions(log.ledger(client)) if any(kind.name in item.DECIDED for kind in chosen) else {},
+    )
+    done = store.remember(found, complete_kinds=kinds.complete(chosen, material))
     history = store.history()
+    handed = max((moment.isoformat() for moment in _moments(history)), default=None)
+    progress = replace(
+        before,
+        tables=versions,
+        event=newest,
+        handed=handed,
+        handed_forgotten=len(store.forgotten()),
+        lake_version=lake_version,
+    )
+    write_progress(store.folder, progress)
+    box = outbox(context, log)
+    for event in waiting:
+        box.mark_handled(event.event_id, REACTION)
     if history.is_empty():
         return skipped("memory/items", "nothing to remember yet")
+    return _told(store, history, before, rows_read=len(changed), done=done, restored=restored)
+
+
+def _told(
+    store: MemoryStore, history: pl.DataFrame, before: Progress, *, rows_read: int, done: Any, restored: int
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """What changed, for the lake; the numbers are of the whole memory."""
     current = history.filter(pl.col("superseded_at").is_null())
-    return result(
-        history,
+    changes = before.unwritten(history)
+    more: dict[str, Any] = {}
+    if len(store.forgotten()) > before.forgotten_in_lake:
+        # What was forgotten leaves the lake too.
+        gone = ", ".join(f"'{memory_id}'" for memory_id in sorted(store.forgotten()))
+        more["removes_where"] = f"target.memory_id IN ({gone})"
+    told = result(
+        changes,
         memories=current.height,
+        versions=history.height,
         added=done.added,
         closed=done.closed,
         unchanged=done.unchanged,
+        known_under_another_name=done.aliases,
         restored=restored,
+        tables_read=rows_read,
         with_measured_outcome=current["effect"].is_not_null().sum(),
         kinds=current.group_by("kind").len(name="memories").sort("kind"),
-        known_under_another_name=done.aliases,
+        **more,
     )
+    # The row count is the table's, not that of the changes.
+    return dg.MaterializeResult(value=changes, metadata={**(told.metadata or {}), ROWS: history.height})
 
 
-def build_items(tables: dict[str, pl.DataFrame], events: list[Event]) -> pl.DataFrame:
-    """Items of all kinds from the lake's tables and the spine's events."""
-    campaigns = tables["sources/campaigns"]
-    names = dict(campaigns.select("campaign_id", "name").iter_rows())
-    told = [
-        {
-            "event_id": event.event_id,
-            "type": event.type,
-            "occurred_at": event.occurred_at,
-            "causation_id": event.causation_id,
-            "payload": event.payload.model_dump(mode="json"),
-        }
-        for event in events
-    ]
-    said = from_modules.what_was_said(
-        tables["sentiment/alerts"], tables["sources/mentions"], tables["sentiment/mention_scores"], told
-    )
-    triggers = {event.event_id: event.payload.model_dump(mode="json") for event in events}
-    return item.combine(
-        [
-            from_sources.outcomes(tables["sources/outcomes"], names),
-            from_sources.notes(tables["sources/notes"]),
-            from_sources.campaigns(campaigns),
-            from_sources.experiments(tables["sources/experiments"]),
-            from_modules.alerts(tables["sentiment/alerts"], names, said),
-            from_modules.impacts(tables["causal/impact"], triggers, names, said),
-            from_modules.channel_results(tables["causal/channel_results"]),
-            from_modules.causal_patterns(tables["causal/patterns"]),
-            from_modules.shifts(tables["surfacing/shifts"]),
-            from_modules.recommendations(tables["surfacing/recommendations"]),
-            from_modules.proposals(tables["agentic/proposals"], triggers, said),
-            from_modules.llm_experiments(tables["llm/experiments"]),
-            from_modules.patterns(told, said),
-        ]
-    )
+def _once(tables: Lake, client: str) -> Callable[[str], pl.DataFrame]:
+    """Reads each table of the client at most once."""
+    held: dict[str, pl.DataFrame] = {}
+
+    def read(name: str) -> pl.DataFrame:
+        if name not in held:
+            held[name] = tables.read(client, name)
+        return held[name]
+
+    return read
+
+
+def _quotes(store: MemoryStore) -> dict[str, str]:
+    """What people said about each alert that memory holds, empty where nobody is quoted."""
+    alerts = store.current(["alert"]).select("source_key", "context")
+    return {alert: text if text and text.startswith(item.SAID) else "" for alert, text in alerts.iter_rows()}
+
+
+def _moments(history: pl.DataFrame) -> list[datetime]:
+    found = [history["recorded_at"].max(), history["superseded_at"].max()] if history.height else []
+    return [moment for moment in found if isinstance(moment, datetime)]
+
+
+def _as_mapping(event: Event) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "type": event.type,
+        "occurred_at": event.occurred_at,
+        "causation_id": event.causation_id,
+        "correlation_id": event.correlation_id,
+        "payload": event.payload.model_dump(mode="json"),
+    }
+
+
+_known_events: dict[tuple[str, str], dict[int, Event]] = {}
+
+
+def _events_of(log: Spine, client: str, waiting: list[Event]) -> list[Event]:
+    """The client's events that memory is made of, in the log's order; a process reads each once, for the log only
+    grows. The last few are looked at again: on PostgreSQL an event may be committed after one with a later place.
+    """
+    held = _known_events.setdefault((log.url, client), {})
+    after = max(held, default=0) - LOOK_BACK
+    held |= {event.seq: event for event in waiting if event.type in REMEMBERED_EVENTS}
+    held |= {event.seq: event for event in log.events(client, types=REMEMBERED_EVENTS, after=max(after, 0))}
+    return [held[seq] for seq in sorted(held)]
 
 
 def decisions(ledger: list[LedgerEntry]) -> dict[str, dict[str, object]]:
     """Where the ledger holds the decision on each action: position and hash by action id."""
-    found = {}
+    found: dict[str, dict[str, object]] = {}
     for entry in ledger:
         action, _, what = entry.idempotency_key.rpartition(":")
         if what == "decision":
             found[action] = {"entry": entry.position, "hash": entry.entry_hash}
     return found
-
-
-def _complete_kinds(tables: dict[str, pl.DataFrame]) -> list[str]:
-    """Kinds whose table is a full snapshot: a row gone from it was taken back. An empty one may never have
-    run.
-    """
-    snapshots = {
-        "alert": "sentiment/alerts",
-        "impact": "causal/impact",
-        "channel_result": "causal/channel_results",
-        "shift": "surfacing/shifts",
-        "recommendation": "surfacing/recommendations",
-        "proposal": "agentic/proposals",
-        "llm_experiment": "llm/experiments",
-    }
-    return [kind for kind, name in snapshots.items() if tables[name].height]
-
-
-with_extra = item.with_extra

@@ -6,6 +6,7 @@ name, however hostile, leads to another client's data.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import polars as pl
 
 from liftos_pipelines import settings
 from liftos_pipelines.clients import check_client_id
+from liftos_pipelines.resources.lake_cache import FRAMES, status_in_commit
+from liftos_pipelines.resources.table_locks import unlock_step
 from liftos_pipelines.spine.outbox import commit_staged
 from liftos_pipelines.tables import SOURCES, ContractError, Table, table
 
@@ -78,17 +81,24 @@ class Lake:
         return folder
 
     def exists(self, client: str, name: str) -> bool:
-        return self._open(self.path(client, name)) is not None
+        path = self.path(client, name)
+        return FRAMES.version(path) is not None or self._open(path) is not None
 
     def read(
         self, client: str, name: str, *, version: int | None = None, as_of: datetime | None = None
     ) -> pl.DataFrame:
         """A table as it is now, at a version, or as it was known at a moment; empty and typed when absent."""
-        delta = self._open(self.path(client, name))
+        path = self.path(client, name)
+        if version is None and as_of is None:
+            held = FRAMES.frame(path)
+            if held is not None:
+                return held
+        delta = self._open(path)
         if delta is None:
             return table(name).empty()
-        if version is not None or as_of is not None:
-            delta.load_as_version(version if version is not None else as_of)
+        if version is None and as_of is None:
+            return _kept(path, delta)
+        delta.load_as_version(version if version is not None else as_of)
         return _frame(delta)
 
     def require(self, client: str, name: str) -> pl.DataFrame:
@@ -107,18 +117,34 @@ class Lake:
 
     def status(self, client: str, name: str) -> str:
         """`ok`, `skipped: ...`, or `never materialised`."""
-        delta = self._open(self.path(client, name))
+        path = self.path(client, name)
+        held = FRAMES.status(path)
+        if held is not None:
+            return held
+        delta = self._open(path)
         if delta is None:
             return "never materialised"
-        for commit in delta.history(20):
-            if "liftos_status" in commit:
-                return str(commit["liftos_status"])
-        return "ok"
+        version = delta.version()
+        status = status_in_commit(path, version, json.loads)
+        if status is None:
+            commits = (str(commit["liftos_status"]) for commit in delta.history(20) if "liftos_status" in commit)
+            status = next(commits, "ok")
+        FRAMES.keep(path, version, status=status)
+        return status
 
     def version(self, client: str, name: str) -> int | None:
         """The current Delta version, or None when absent."""
-        delta = self._open(self.path(client, name))
-        return None if delta is None else delta.version()
+        log = Path(self.path(client, name)) / "_delta_log"
+        if "://" not in self.root:
+            # Without opening the table: the newest commit always has its file.
+            commits = [file.name[:20] for file in log.glob("*.json")] if log.is_dir() else []
+            return max((int(commit) for commit in commits if commit.isdigit()), default=None)
+        path = self.path(client, name)
+        held = FRAMES.version(path)
+        if held is not None:
+            return held
+        delta = self._open(path)
+        return None if delta is None else int(delta.version())
 
     def write(
         self, client: str, name: str, frame: pl.DataFrame, *, status: str = "ok", delete_where: str | None = None
@@ -178,7 +204,9 @@ class Lake:
         if delta is None:
             version = self._overwrite(path, typed, status)
             return WriteReport(inserted=typed.height, updated=0, unchanged=0, version=version)
-        current = _frame(delta)
+        if typed.is_empty() and delete_where is None and self.status(client, name) == status:
+            return WriteReport(inserted=0, updated=0, unchanged=0, version=delta.version())
+        current = _kept(path, delta)
         added, changed = _difference(current, typed, contract.key)
         unchanged = typed.height - added.height - changed.height
         stale_status = self.status(client, name) != status
@@ -269,6 +297,17 @@ def _module_names() -> Sequence[str]:
     return list(TABLES)
 
 
+def _kept(path: str, delta: Any) -> pl.DataFrame:
+    """An opened table's content, from memory when it is of this very version."""
+    version = int(delta.version())
+    held = FRAMES.frame(path)
+    if held is not None and FRAMES.version(path) == version:
+        return held
+    frame = _frame(delta)
+    FRAMES.keep(path, version, frame=frame)
+    return frame.clone()
+
+
 def _frame(delta: Any) -> pl.DataFrame:
     frame = pl.DataFrame(pl.from_arrow(delta.to_pyarrow_table()))
     # Arrow hands back large types and microsecond times with the session's zone name; the contract says UTC.
@@ -334,6 +373,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         lake = self._lake()
         report = lake.write(context.partition_key, name, obj, status=text, delete_where=delete_where)
         commit_staged(context)  # events and handled marks, now that the table that they speak of is stored
+        unlock_step(context.step_context)
         context.add_output_metadata(
             {
                 "dagster/table_name": name,

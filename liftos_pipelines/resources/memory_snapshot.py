@@ -8,16 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from liftos_pipelines.modules.memory.recall.index import RecallIndex
+from liftos_pipelines.modules.memory.recall.query import Vectors
+from liftos_pipelines.modules.memory.recall.texts import searchable
 from liftos_pipelines.modules.memory.records.history import Changes
 from liftos_pipelines.modules.memory.records.items import NAMED_TWICE, SCHEMA, identity
 from liftos_pipelines.modules.memory.records.sameness import Alias
+
+
+class Makes(Protocol):
+    """What makes a search index and the vectors of further rows, see `memory_index.IndexMaker`."""
+
+    def build(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> RecallIndex: ...
+
+    def spaces(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> Vectors: ...
+
 
 Encode = Callable[[list[str]], NDArray[np.float32]]
 _MOMENTS = tuple(name for name, dtype in SCHEMA.items() if isinstance(dtype, pl.Datetime))
@@ -86,7 +97,7 @@ class Snapshot:
         return len(self._unknown)
 
     def texts_unembedded(self) -> list[str]:
-        return self._rows(self._unknown)["text"].to_list()
+        return searchable(self._rows(self._unknown))
 
     # --- what the next write is decided on ---------------------------------------------------------------
     def held(self, memory_ids: Collection[str]) -> pl.DataFrame:
@@ -198,20 +209,25 @@ class Snapshot:
             self._closings = {}
         return self._base
 
-    def index(self, encode: Encode) -> RecallIndex:
-        """The search index of all versions; the vectors that are missing are computed now."""
+    def index(self, encode: Encode, maker: Makes) -> RecallIndex:
+        """The search index of all versions; the vectors that are missing are computed now.
+
+        Parameters
+        ----------
+        maker : makes the index of all rows; what is written afterwards is added at its end
+        """
         self.embed(encode)
         if self._index is None:
             frame = self.history_as_stored()
-            self._index = RecallIndex(frame, self._vectors[: frame.height])
+            self._index = maker.build(frame, self._vectors[: frame.height])
         elif len(self._index) != len(self) or self._closed_since:
-            self._index = self._extended(self._index)
+            start = len(self._index)
+            added = self._rows(range(start, len(self)))
+            spaces = maker.spaces(added, self._vectors[start : len(self)])
+            self._index = self._index.extended(added, spaces, closed=self._closed_since)
+        # A new one: the index may hold on to the one it was given.
         self._closed_since = {}
         return self._index
-
-    def _extended(self, index: RecallIndex) -> RecallIndex:
-        frame = self.history_as_stored()
-        return RecallIndex(frame, self._vectors[: frame.height])
 
     def embed(self, encode: Encode) -> int:
         """Compute the vectors that are missing; returns how many."""
@@ -219,7 +235,7 @@ class Snapshot:
             return 0
         self._reserve(len(self))
         frame = self._rows(self._unknown)
-        self._vectors[self._unknown] = encode(frame["text"].to_list())
+        self._vectors[self._unknown] = encode(searchable(frame))
         done = len(self._unknown)
         if self._index is not None and self._unknown[0] < len(self._index):
             self._index = None

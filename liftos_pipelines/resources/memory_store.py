@@ -23,11 +23,13 @@ import polars as pl
 from liftos_pipelines import settings
 from liftos_pipelines.clients import check_client_id
 from liftos_pipelines.modules.memory.recall.index import Hit, RecallIndex
+from liftos_pipelines.modules.memory.recall.texts import searchable
 from liftos_pipelines.modules.memory.records import history as versions
 from liftos_pipelines.modules.memory.records.items import SCHEMA, empty_items, identity
 from liftos_pipelines.modules.memory.records.sameness import split_aliases
 from liftos_pipelines.resources.embedder import DIMENSIONS, Embedder, open_embedder
 from liftos_pipelines.resources.memory_flusher import Flusher
+from liftos_pipelines.resources.memory_index import IndexMaker
 from liftos_pipelines.resources.memory_journal import Behind, MemoryJournal, Place, locked_file
 from liftos_pipelines.resources.memory_snapshot import Snapshot, forget_record, versions_in, write_record
 from liftos_pipelines.resources.memory_table import (
@@ -99,6 +101,9 @@ class MemoryStore:
         self.embedder = embedder
         self.journal = MemoryJournal(self.folder / "journal")
         self.table = MemoryTable(self.folder)
+        # What is embedded is part of what a stored vector is: of the text alone, or with who said it.
+        self._space = f"{embedder.model_id}/searchable-1"
+        self._maker = IndexMaker(client, embedder)
         self._threads = threading.RLock()
         self._snapshot: Snapshot | None = None
         self._place = Place(0, 0)
@@ -193,6 +198,7 @@ class MemoryStore:
                 self._write(snapshot, forget_record(ids, said, datetime.now(UTC)))
             # From here on nothing serves it; a crash leaves the erasure to the next flush.
             texts = {text for column in ("text", "context", "action") for text in held[column] if text}
+            texts.update(searchable(held))
             cached = self.embedder.forget(sorted(texts))
             self._flush()
         return Forgotten(memory_id=memory_id, versions=held.height, cached_vectors=cached)
@@ -214,7 +220,7 @@ class MemoryStore:
                 return 0
             records = [record for group in sealed.values() for record in group]
             rows, vectors = snapshot.rows_of(versions_in(records), self.embedder.encode)
-        self.table.upsert(rows, vectors, self.embedder.model_id)
+        self.table.upsert(rows, vectors, self._space)
         told = [alias for record in records if record["what"] == "write" for alias in record["aliases"]]
         self.table.note(ALIASES, told, "alias_id", datetime.now(UTC))
         forgotten = [record for record in records if record["what"] == "forget"]
@@ -246,7 +252,7 @@ class MemoryStore:
             self._place = self.journal.seal(self._place)
             late = [record for group in self.journal.sealed().values() for record in group]
             rows, vectors = self._held().rows_of(versions_in(late), self.embedder.encode)
-            self.table.upsert(rows, vectors, self.embedder.model_id)
+            self.table.upsert(rows, vectors, self._space)
             self._place = self.journal.clear(self._place)
 
     # --- versions that are cited -------------------------------------------------------------------------
@@ -288,13 +294,13 @@ class MemoryStore:
 
     def _embed_again(self) -> None:
         """Give vectors of the present model to stored rows of another one: two models must not mix."""
-        other = f"vector IS NULL OR model_id IS NULL OR model_id != '{self.embedder.model_id}'"
+        other = f"vector IS NULL OR model_id IS NULL OR model_id != '{self._space}'"
         if not self.table.count(other):
             return
         with self._writing() as snapshot:
             stale = self.table.items().search().where(other).select(["version_id"]).to_arrow()["version_id"]
             rows, vectors = snapshot.rows_of(stale.to_pylist(), self.embedder.encode)
-        self.table.upsert(rows, vectors, self.embedder.model_id)
+        self.table.upsert(rows, vectors, self._space)
 
     # --- reading -----------------------------------------------------------------------------------------
     @property
@@ -322,6 +328,12 @@ class MemoryStore:
         with self._threads:
             return self._read().history_as_stored().sort("recorded_at", "memory_id")
 
+    def current(self, kinds: Collection[str]) -> pl.DataFrame:
+        """The memories of these kinds that are current."""
+        with self._threads:
+            snapshot = self._read()
+            return snapshot.held(snapshot.ids(kinds)).filter(pl.col("superseded_at").is_null())
+
     def forgotten(self) -> frozenset[str]:
         """Ids of memories that were erased."""
         return frozenset(self._read().forgotten)
@@ -338,7 +350,7 @@ class MemoryStore:
     def index(self) -> RecallIndex:
         """The search index over all that is acknowledged."""
         with self._threads:
-            return self._read().index(self.embedder.encode)
+            return self._read().index(self.embedder.encode, self._maker)
 
     def recall(
         self,
@@ -390,7 +402,7 @@ class MemoryStore:
     def _load(self) -> Snapshot:
         if not self.table.exists:
             return Snapshot(empty_items(), np.empty((0, DIMENSIONS), np.float32), np.empty(0, bool))
-        frame, vectors, known = self.table.rows(self.embedder.model_id)
+        frame, vectors, known = self.table.rows(self._space)
         return Snapshot(
             frame,
             vectors,

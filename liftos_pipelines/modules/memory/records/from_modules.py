@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -36,8 +36,12 @@ EMBEDDER_LANGUAGE = "en"
 
 
 def what_was_said(
-    alerts: pl.DataFrame, mentions: pl.DataFrame, scores: pl.DataFrame, events: Sequence[Mapping[str, Any]]
-) -> Said:
+    alerts: pl.DataFrame,
+    mentions: pl.DataFrame | None,
+    scores: pl.DataFrame | None,
+    events: Sequence[Mapping[str, Any]],
+    known: Said | None = None,
+) -> dict[str, str]:
     """What people said, in their words, by the alert and by every event that an alert led to.
 
     The surest negative mentions of the alert's window and campaign, those in the embedder's language first; the
@@ -47,9 +51,10 @@ def what_was_said(
     ----------
     alerts : `sentiment/alerts`; mentions : `sources/mentions`; scores : `sentiment/mention_scores`
     events : mappings with event_id, type, causation_id and payload
+    known : by alert id, what was said about further alerts; those need no mentions
     """
-    said: dict[str, str] = {}
-    if alerts.height and mentions.height:
+    said: dict[str, str] = dict(known or {})
+    if alerts.height and mentions is not None and scores is not None and mentions.height:
         detail = mentions.select("mention_id", "published_at", "campaign_id", "text").join(
             scores.select("mention_id", "language", "p_negative"), on="mention_id", how="left"
         )
@@ -81,9 +86,18 @@ def _quotes(alert: Mapping[str, Any], detail: pl.DataFrame) -> list[str]:
     return ordered.unique("text", keep="first", maintain_order=True)["text"].head(QUOTES).to_list()
 
 
-def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None, said: Said | None = None) -> pl.DataFrame:
-    """Drops of sentiment, with what people said: that, not the statistics, is the context to compare."""
+def alerts(
+    frame: pl.DataFrame,
+    names: Mapping[str, str] | None = None,
+    said: Said | None = None,
+    events: Sequence[Mapping[str, Any]] = (),
+) -> pl.DataFrame:
+    """Drops of sentiment, with what people said: that, not the statistics, is the context to compare.
+
+    `events` : the log; the one that was raised for an alert is its provenance
+    """
     rows = []
+    raised = {event["payload"].get("alert_id"): event for event in events if event["type"] == "sentiment_drop_detected"}
     # One fall is one memory: an alert that is part of another one tells nothing new.
     leads = frame.filter(pl.col("part_of").is_null()) if "part_of" in frame.columns else frame
     for row in leads.iter_rows(named=True):
@@ -104,6 +118,7 @@ def alerts(frame: pl.DataFrame, names: Mapping[str, str] | None = None, said: Sa
                 "subject": typed_subject("campaign", one_campaign(row["campaign_id"])),
                 "predicate": "sentiment drop",
                 "attributes": {name: row.get(name) for name in ("severity", "n", "window_start", "window_end")},
+                "events": [raised[row["alert_id"]]["event_id"]] if row["alert_id"] in raised else None,
             }
         )
     return as_items("alert", "sentiment/alerts", rows)
@@ -310,18 +325,21 @@ def llm_experiments(frame: pl.DataFrame) -> pl.DataFrame:
     return as_items("llm_experiment", "llm/experiments", rows)
 
 
-def patterns(events: Sequence[Mapping[str, Any]], said: Said | None = None) -> pl.DataFrame:
+def patterns(
+    events: Sequence[Mapping[str, Any]], said: Said | None = None, fresh: Collection[str] | None = None
+) -> pl.DataFrame:
     """What an agent did about what happened: context, impact and action of each `agent_action_initiated`.
 
     Parameters
     ----------
     events : mappings with event_id, type, occurred_at, causation_id and payload (a mapping); causes that are
         among them are followed to the impact and the drop that led to the action
+    fresh : ids of the events to build patterns of; all where None
     """
     by_id = {event["event_id"]: event for event in events}
     rows = []
     for event in events:
-        if event["type"] != "agent_action_initiated":
+        if event["type"] != "agent_action_initiated" or (fresh is not None and event["event_id"] not in fresh):
             continue
         payload, chain = event["payload"], _chain(event, by_id)
         impact = next((cause for cause in chain if cause["type"] == "causal_impact_identified"), None)
@@ -350,6 +368,7 @@ def patterns(events: Sequence[Mapping[str, Any]], said: Said | None = None) -> p
                 "predicate": "action",
                 "attributes": {name: payload.get(name) for name in ACTED},
                 "events": [event["event_id"], *(cause["event_id"] for cause in chain)],
+                "correlation": event.get("correlation_id"),
             }
         )
     return as_items("pattern", "spine/agent_action_initiated", rows)

@@ -257,6 +257,8 @@ def as_items(kind: str, source: str, rows: list[dict[str, Any]]) -> pl.DataFrame
             origin["asset"] = source
         if row.get("events"):
             origin |= {"event": row["events"][0], "events": row["events"]}
+        if row.get("correlation"):
+            origin["correlation"] = row["correlation"]
         full: dict[str, Any] = dict.fromkeys(SCHEMA) | {name: value for name, value in row.items() if name in SCHEMA}
         full |= {
             "memory_id": memory_id(kind, row["source_key"]),
