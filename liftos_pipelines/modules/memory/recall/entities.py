@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import polars as pl
 from liftos_pipelines.text import Name, NameFinder, fold, words
 
 WEIGHTS: dict[str, float] = {
+    "chain": 1.0,
     "event": 1.0,
     "campaign": 1.0,
     "product": 0.8,
@@ -49,7 +50,7 @@ ATTRIBUTES: dict[str, str] = {
 """Attributes of items that name a node, and its kind."""
 SOUGHT_IN_TEXTS = frozenset({"campaign", "product", "brand", "channel", "engine", "agent", "llm_experiment"})
 """Kinds whose names are looked for in memories; in queries, those of all kinds but the following."""
-NEVER_NAMED = frozenset({"event", "module"})
+NEVER_NAMED = frozenset({"event", "chain", "module"})
 """Kinds whose names are numbers or ordinary words."""
 SHORTEST_NAME = 2
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -112,10 +113,17 @@ class NameIndex:
     word spaces go to `text.NameFinder`. A name that two nodes share finds both.
     """
 
-    def __init__(self, entities: Iterable[Entity]) -> None:
+    def __init__(self, entities: Iterable[Entity] = ()) -> None:
         self._by_first: dict[str, dict[tuple[str, ...], set[str]]] = {}
-        unspaced: dict[str, set[str]] = {}
+        self._longest: dict[str, int] = {}
+        self._unspaced: dict[str, set[str]] = {}
+        self._finder: NameFinder | None = None
         self.spellings: dict[str, set[str]] = {}
+        self.add(entities)
+
+    def add(self, entities: Iterable[Entity]) -> None:
+        """Further names, or names of further nodes."""
+        before = len(self._unspaced)
         for entity in entities:
             if entity.kind in NEVER_NAMED:
                 continue
@@ -124,13 +132,13 @@ class NameIndex:
                 if len("".join(spelling)) < SHORTEST_NAME or (len(spelling) == 1 and spelling[0].isdigit()):
                     continue
                 if _UNSPACED.search(name):
-                    unspaced.setdefault(name, set()).add(entity.node)
+                    self._unspaced.setdefault(name, set()).add(entity.node)
                     continue
                 self._by_first.setdefault(spelling[0], {}).setdefault(spelling, set()).add(entity.node)
+                self._longest[spelling[0]] = max(self._longest.get(spelling[0], 0), len(spelling))
                 self.spellings.setdefault(" ".join(spelling), set()).add(entity.node)
-        self._longest = {first: max(map(len, names)) for first, names in self._by_first.items()}
-        self._unspaced = unspaced
-        self._finder = NameFinder([Name(name=name) for name in unspaced]) if unspaced else None
+        if len(self._unspaced) > before:
+            self._finder = NameFinder([Name(name=name) for name in self._unspaced])
 
     def find(self, text: str) -> set[str]:
         """Nodes that a text names."""
@@ -159,7 +167,7 @@ class NameIndex:
         from rapidfuzz import fuzz, process
 
         said = words(text)
-        names = [name for name in self.spellings if len(name) >= 5]
+        names = [name for name in list(self.spellings) if len(name) >= 5]
         found: set[str] = set()
         for size in (1, 2, 3):
             for start in range(len(said) - size + 1):
@@ -221,14 +229,3 @@ def _read(text: str | None) -> dict[str, Any]:
     except json.JSONDecodeError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def all_entities(nodes: Sequence[Edges], items: pl.DataFrame, known: Iterable[Entity]) -> list[Entity]:
-    """Every node that items name, with the names that the caller and the items give it."""
-    names: dict[str, list[str]] = {}
-    for edges in nodes:
-        for one in edges:
-            names.setdefault(one, [])
-    for entity in (*known, *item_entities(items)):
-        names.setdefault(entity.node, []).extend(entity.names)
-    return [Entity(node=one, names=tuple(dict.fromkeys(given))) for one, given in names.items()]

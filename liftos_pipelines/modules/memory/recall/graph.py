@@ -8,29 +8,17 @@ memory; taking the best path instead of the sum keeps hubs from gathering streng
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from liftos_pipelines.modules.memory.recall.entities import (
-    SOUGHT_IN_TEXTS,
-    SPELT,
-    WEIGHTS,
-    Edges,
-    Entity,
-    NameIndex,
-    all_entities,
-    item_nodes,
-    node,
-)
+from liftos_pipelines.modules.memory.recall.entities import WEIGHTS, Entity, node
+from liftos_pipelines.modules.memory.recall.incidence import Incidence, Ints, Times
+from liftos_pipelines.modules.memory.recall.linking import Linker
 from liftos_pipelines.modules.memory.recall.query import FloatArray, RecallQuery, Vectors
-
-Ints = NDArray[np.int64]
 
 HOPS = 2
 DECAY = 0.5
@@ -44,145 +32,20 @@ NEARLY = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Incidence:
-    """Which items hold which nodes, in both directions, as compressed rows.
-
-    Parameters
-    ----------
-    nodes : (m) names of the nodes
-    item_start : (n + 1), item_node, item_weight : the nodes of item i lie at item_start[i]:item_start[i + 1]
-    node_start : (m + 1), node_item, node_weight : the same by node
-    special : (m) in 0..1, how little common a node is: log(1 + n / items of it) / log(1 + n)
-    """
-
-    nodes: tuple[str, ...]
-    item_start: Ints
-    item_node: Ints
-    item_weight: FloatArray
-    node_start: Ints
-    node_item: Ints
-    node_weight: FloatArray
-    special: FloatArray
-
-    @classmethod
-    def of(cls, nodes: Sequence[str], edges: Sequence[Edges]) -> Incidence:
-        """From each item's nodes with their weights; `nodes` names all of them, in a fixed order."""
-        place = {one: number for number, one in enumerate(nodes)}
-        sizes = np.array([len(one) for one in edges], dtype=np.int64)
-        total = int(sizes.sum())
-        item_node = np.fromiter((place[name] for one in edges for name in one), dtype=np.int64, count=total)
-        item_weight = np.fromiter((weight for one in edges for weight in one.values()), dtype=np.float64, count=total)
-        return cls.from_rows(nodes, sizes, item_node, item_weight)
-
-    @classmethod
-    def from_rows(cls, nodes: Sequence[str], sizes: Ints, item_node: Ints, item_weight: FloatArray) -> Incidence:
-        """From the nodes of all items one after the other, `sizes` of them each."""
-        n, order = len(sizes), np.argsort(item_node, kind="stable")
-        items = np.repeat(np.arange(n), sizes)
-        counts = np.bincount(item_node, minlength=len(nodes))
-        return cls(
-            nodes=tuple(nodes),
-            item_start=np.concatenate([[0], np.cumsum(sizes)]),
-            item_node=item_node,
-            item_weight=item_weight,
-            node_start=np.concatenate([[0], np.cumsum(counts)]),
-            node_item=items[order],
-            node_weight=item_weight[order],
-            special=np.log1p(n / np.maximum(counts, 1)) / np.log1p(max(n, 1)),
-        )
-
-    @property
-    def n(self) -> int:
-        return len(self.item_start) - 1
-
-    def of_item(self, row: int) -> Iterable[tuple[int, float]]:
-        """Nodes of an item and their weights."""
-        part = slice(self.item_start[row], self.item_start[row + 1])
-        return zip(self.item_node[part].tolist(), self.item_weight[part].tolist(), strict=True)
-
-    def to_items(self, nodes: Ints, strength: FloatArray, into: FloatArray, *, best: bool) -> None:
-        """Carry nodes' strength to their items: the best of the paths, or their sum."""
-        for one, given in zip(nodes.tolist(), strength.tolist(), strict=True):
-            part = slice(self.node_start[one], self.node_start[one + 1])
-            rows, carried = self.node_item[part], given * self.special[one] * self.node_weight[part]
-            # A node holds an item once, so rows are distinct and fancy indexing loses nothing.
-            into[rows] = np.maximum(into[rows], carried) if best else into[rows] + carried
-
-    def to_nodes(self, rows: Ints, strength: FloatArray) -> FloatArray:
-        """(m) the best strength that any of the items carries to each node."""
-        out = np.zeros(len(self.nodes))
-        sizes = self.item_start[rows + 1] - self.item_start[rows]
-        at = np.repeat(self.item_start[rows] - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
-        at += np.arange(int(sizes.sum()))
-        nodes = self.item_node[at]
-        np.maximum.at(out, nodes, np.repeat(strength, sizes) * self.item_weight[at])
-        return out
-
-    def degree(self) -> Ints:
-        """(m) items of each node."""
-        return np.diff(self.node_start)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Times:
-    """When rows were true and known, in microseconds; the largest number where it never ended."""
-
-    valid_from: Ints
-    recorded: Ints
-    superseded: Ints
-
-    @classmethod
-    def of(cls, items: pl.DataFrame) -> Times:
-        never = np.iinfo(np.int64).max
-
-        def micros(name: str, absent: int) -> Ints:
-            if name not in items.columns:
-                return np.full(items.height, absent)
-            stamps = items[name].cast(pl.Datetime("us", "UTC")).dt.timestamp("us")
-            return stamps.fill_null(absent).to_numpy().astype(np.int64)
-
-        return cls(
-            valid_from=micros("valid_from", never),
-            recorded=micros("recorded_at", np.iinfo(np.int64).min),
-            superseded=micros("superseded_at", never),
-        )
-
-    def joined(self, other: Times) -> Times:
-        return Times(
-            valid_from=np.concatenate([self.valid_from, other.valid_from]),
-            recorded=np.concatenate([self.recorded, other.recorded]),
-            superseded=np.concatenate([self.superseded, other.superseded]),
-        )
-
-    def visible(self, at: datetime | None, strict: bool) -> NDArray[np.bool_]:
-        """(n) rows that evidence may pass through at a moment, as in `history.as_of`; now: those not superseded."""
-        never = np.iinfo(np.int64).max
-        if at is None:
-            return self.superseded == never
-        moment = int(at.timestamp() * 1_000_000)
-        replayed = (self.recorded <= moment) & (self.superseded > moment)
-        if strict:
-            return replayed
-        return replayed | ((self.recorded > moment) & (self.valid_from <= moment) & (self.superseded == never))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class GraphChannel:
     """Evidence of recall: memories linked to what the query names, directly or through memories that are."""
 
     incidence: Incidence
     times: Times
-    entities: Mapping[str, Entity]
-    names: NameIndex
+    linker: Linker
     hops: int = HOPS
     decay: float = DECAY
-    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
     name: str = field(default="graph", init=False)
 
     def scores(self, query: RecallQuery) -> FloatArray:
         """(n,): strength of the paths from the query's nodes to each memory; 0 where nothing leads."""
         seeds = self._seeds(query)
-        total = np.zeros(self.incidence.n)
+        total = np.zeros(self.incidence.items)
         if not seeds:
             return total
         nodes, strength = np.array(list(seeds)), np.array(list(seeds.values()))
@@ -195,7 +58,7 @@ class GraphChannel:
 
         For a query that names nothing: what is found by words or meaning leads to what it caused.
         """
-        out = np.zeros(self.incidence.n)
+        out = np.zeros(self.incidence.items)
         self._hop(np.asarray(scores, dtype=np.float64), query, out, np.array([], dtype=np.int64), share)
         return out
 
@@ -207,7 +70,7 @@ class GraphChannel:
         if direct:
             best = sorted(direct, key=lambda one: -seeds[one] * held[one] * self.incidence.special[one])
             return "both " + " and ".join(self._readable(one) for one in best[:2])
-        total = np.zeros(self.incidence.n)
+        total = np.zeros(self.incidence.items)
         if not seeds:
             return ""
         nodes = np.array(list(seeds))
@@ -217,7 +80,7 @@ class GraphChannel:
         for one, weight in held.items():
             if degree[one] > HUB:
                 continue
-            items = self.incidence.node_item[self.incidence.node_start[one] : self.incidence.node_start[one + 1]]
+            items = self.incidence.of_node(one)
             over = items[(total[items] > 0) & visible[items] & (items != row)]
             if over.size:
                 through = int(over[np.argmax(total[over])])
@@ -229,30 +92,13 @@ class GraphChannel:
     def nodes_of(self, row: int) -> tuple[str, ...]:
         """The nodes that a memory is linked to, the least common first."""
         held = sorted(self.incidence.of_item(row), key=lambda pair: (-self.incidence.special[pair[0]], pair[0]))
-        return tuple(self.incidence.nodes[one] for one, _ in held)
+        return tuple(self.linker.nodes[one] for one, _ in held)
 
     def extended(self, items: pl.DataFrame, vectors: Vectors) -> GraphChannel:
         """With further rows. Texts of earlier rows are not searched again for names that only these rows bring."""
-        known = list(self.entities.values())
-        edges, entities = _edges(items, known, self.weights)
-        place = {one: number for number, one in enumerate(self.incidence.nodes)}
-        fresh = [entity.node for entity in entities if entity.node not in place]
-        nodes = [*self.incidence.nodes, *fresh]
-        place |= {one: len(self.incidence.nodes) + number for number, one in enumerate(fresh)}
-        sizes = np.concatenate([np.diff(self.incidence.item_start), [len(one) for one in edges]]).astype(np.int64)
-        added = np.array([place[name] for one in edges for name in one], dtype=np.int64)
-        weight = np.array([weight for one in edges for weight in one.values()], dtype=np.float64)
-        grown = Incidence.from_rows(
-            nodes,
-            sizes,
-            np.concatenate([self.incidence.item_node, added]),
-            np.concatenate([self.incidence.item_weight, weight]),
-        )
-        times = self.times.joined(Times.of(items))
-        named = {entity.node: entity for entity in entities}
-        if {node: entity.names for node, entity in named.items()} == {n: e.names for n, e in self.entities.items()}:
-            return replace(self, incidence=grown, times=times)
-        return replace(self, incidence=grown, times=times, entities=named, names=NameIndex(entities))
+        edges = self.linker.link(items, self.incidence)
+        grown = self.incidence.grown(self.incidence.items + items.height, len(self.linker.nodes), edges)
+        return replace(self, incidence=grown, times=self.times.joined(Times.of(items)))
 
     def closing(self, closed: Mapping[int, datetime]) -> GraphChannel:
         """With rows superseded: evidence of now no longer passes through them."""
@@ -262,23 +108,21 @@ class GraphChannel:
         return replace(self, times=replace(self.times, superseded=superseded))
 
     def _seeds(self, query: RecallQuery) -> dict[int, float]:
-        place = self._places
-        asked = (node(*one.partition(":")[::2]) for one in query.entities)
-        named = {place[one] for one in asked if one in place}
-        exact = named | {place[one] for one in self.names.find(query.text) if one in place}
+        names = self.linker.names
+        exact = self._known({node(*one.partition(":")[::2]) for one in query.entities} | names.find(query.text))
         if exact:
-            return dict.fromkeys(sorted(exact), 1.0)
-        near = {place[one] for one in self.names.find_nearly(query.text) if one in place}
-        return dict.fromkeys(sorted(near), NEARLY)
+            return dict.fromkeys(exact, 1.0)
+        return dict.fromkeys(self._known(names.find_nearly(query.text)), NEARLY)
 
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {one: number for number, one in enumerate(self.incidence.nodes)}
+    def _known(self, nodes: Iterable[str]) -> list[int]:
+        """Numbers of the nodes that this graph has; the linker may know more by now."""
+        places = (self.linker.places.get(one, self.incidence.nodes) for one in nodes)
+        return sorted(place for place in places if place < self.incidence.nodes)
 
     def _further(self, total: FloatArray, query: RecallQuery, passed: Ints) -> FloatArray:
         reached = total
         for _ in range(self.hops - 1):
-            found = np.zeros(self.incidence.n)
+            found = np.zeros(self.incidence.items)
             passed = self._hop(reached, query, found, passed, self.decay)
             if not found.any():
                 break
@@ -303,10 +147,9 @@ class GraphChannel:
         return np.concatenate([passed, through])
 
     def _readable(self, place: int) -> str:
-        kind, _, name = self.incidence.nodes[place].partition(":")
-        entity = self.entities.get(self.incidence.nodes[place])
-        shown = entity.names[0] if entity is not None and entity.names else name[:12] if kind == "event" else name
-        return f"{kind.replace('_', ' ')} {shown}"
+        kind, _, name = self.linker.nodes[place].partition(":")
+        short = name[:12] if kind in ("event", "chain") else name
+        return f"{kind.replace('_', ' ')} {self.linker.shown.get(self.linker.nodes[place], short)}"
 
 
 def graph_channel(
@@ -327,28 +170,12 @@ def graph_channel(
     """
     if hops < 1 or not 0 <= decay <= 1:
         raise ValueError(f"a graph needs 1 hop or more and a decay in 0..1, not {hops} and {decay}")
-    edges, entities = _edges(items, list(known), weights)
+    linker, nothing = Linker(known, weights), Incidence.empty()
+    edges = linker.link(items, nothing)
     return GraphChannel(
-        incidence=Incidence.of([entity.node for entity in entities], edges),
+        incidence=nothing.grown(items.height, len(linker.nodes), edges),
         times=Times.of(items),
-        entities={entity.node: entity for entity in entities},
-        names=NameIndex(entities),
+        linker=linker,
         hops=hops,
         decay=decay,
-        weights=dict(weights),
     )
-
-
-def _edges(
-    items: pl.DataFrame, known: Sequence[Entity], weights: Mapping[str, float]
-) -> tuple[list[Edges], list[Entity]]:
-    """Each item's nodes, from its columns and from names in its text, and every entity met or known."""
-    edges = item_nodes(items, weights)
-    entities = all_entities(edges, items, known)
-    sought = NameIndex(entity for entity in entities if entity.kind in SOUGHT_IN_TEXTS)
-    for row, text in enumerate(items["text"].to_list()):
-        for one in sorted(sought.find(text or "")):
-            weight = weights.get(one.partition(":")[0], 0.0)
-            if weight > 0:
-                edges[row].setdefault(one, SPELT * weight)
-    return edges, entities

@@ -60,7 +60,9 @@ def test_the_explanation_says_what_links() -> None:
     graph = graph_channel(CHAIN)
     query = RecallQuery(text="blue lantern")
     assert graph.explain(query, 1) == "both campaign Blue Lantern"
-    assert graph.explain(query, 2) == "event e1 shared with a memory of campaign Blue Lantern"
+    assert graph.explain(query, 2) in {
+        f"{link} e1 shared with a memory of campaign Blue Lantern" for link in ("event", "chain")
+    }
     assert graph.explain(query, 5) == ""
 
 
@@ -117,13 +119,29 @@ def test_a_forgotten_memory_takes_its_edges_and_its_names_with_it() -> None:
     assert alone.scores(RecallQuery(text="blue lantern"))[1] == 0, "the impact was linked through the alert alone"
 
 
-def test_extended_equals_built_at_once() -> None:
+def test_extended_reaches_what_is_reached_when_built_at_once() -> None:
     base = graph_channel(CHAIN.head(4)).extended(CHAIN.slice(4), {})
     whole = graph_channel(CHAIN)
     for text in ("blue lantern", "monitor", "ann lee"):
         query = RecallQuery(text=text)
-        assert np.allclose(base.scores(query) > 0, whole.scores(query) > 0)
-        assert np.allclose(base.scores(query), whole.scores(query), atol=1e-12)
+        assert np.array_equal(base.scores(query) > 0, whole.scores(query) > 0)
+        # A chain that a later memory joined to another remains as a node of its own, so strengths may differ a little.
+        assert np.allclose(base.scores(query), whole.scores(query), atol=0.05)
+
+
+def test_one_memory_more_costs_little_and_leaves_the_shorter_graph_as_it_was() -> None:
+    base = graph_channel(CHAIN.head(4))
+    before = base.scores(RecallQuery(text="blue lantern"))
+    base.extended(items({"text": "Brisk Meadow", "campaign_id": "brisk meadow"}), {})
+    assert np.array_equal(base.scores(RecallQuery(text="blue lantern")), before)
+    assert not base.scores(RecallQuery(text="brisk meadow")).any()
+
+
+def test_chains_join_when_a_later_memory_holds_events_of_both() -> None:
+    graph = graph_channel(CHAIN.head(4), hops=2)
+    query = RecallQuery(text="blue lantern")
+    assert graph.scores(query)[3] == 0, "nothing links the action to the alert yet"
+    assert graph.extended(CHAIN.slice(4, 1), {}).scores(query)[3] > 0
 
 
 def test_spread_leads_from_what_words_found_to_what_it_caused() -> None:
