@@ -39,7 +39,10 @@ def measure(data: Path) -> Iterator[Figure]:
     from liftos_pipelines.resources.embedder import open_embedder
 
     encode = open_embedder().encode
-    yield from figures(retrieval_sets.simulated(), encode)
+    talks = retrieval_sets.simulated()
+    yield from figures(talks, encode)
+    for named in (True, False):
+        yield from figures(retrieval_sets.without_columns(talks, named=named), encode)
     for found in retrieval_sets.public(data):
         yield from figures(found, encode)
 

@@ -52,6 +52,18 @@ def simulated(seeds: tuple[int, ...] = HELD_OUT_SEEDS) -> RetrievalSet:
     return RetrievalSet(name="simulated dialogues", collections=tuple(found), sessions=True)
 
 
+def without_columns(asked: RetrievalSet, *, named: bool) -> RetrievalSet:
+    """The same talks as plain notes without subject and author; `named` keeps the speaker in the text, "Name: ..."."""
+    nothing = pl.lit(None, dtype=pl.String)
+    text = pl.concat_str("author", pl.lit(": "), "text") if named else pl.col("text")
+    stripped = tuple(
+        (notes.with_columns(text=text, author=nothing, subject=nothing), questions)
+        for notes, questions in asked.collections
+    )
+    form = 'as "Name: ..."' if named else "without speakers"
+    return RetrievalSet(name=f"{asked.name} {form}", collections=stripped)
+
+
 def public(data: Path) -> Iterator[RetrievalSet]:
     """Those of the public sets that are on this machine."""
     for reader, path in (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +13,10 @@ import polars as pl
 from liftos_pipelines.modules.memory.recall.growing import Names
 from liftos_pipelines.modules.memory.recall.query import FloatArray, RecallQuery, Vectors
 from liftos_pipelines.text import words
+
+RECURS = 3
+"""Notes that must begin with the same name and a colon before it is taken for a speaker's."""
+_SPEAKER = re.compile(r"([A-Z]\w*(?:[ .'-]+[A-Z]\w*){0,2}): \S")
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +28,7 @@ class AuthorChannel:
 
     @classmethod
     def of(cls, items: pl.DataFrame) -> AuthorChannel:
-        return cls(Names.of(_authors(items)))
+        return cls(Names.of(speakers(items)))
 
     def named(self, text: str) -> frozenset[str]:
         """The authors that a text names."""
@@ -58,8 +65,21 @@ class AuthorChannel:
         return f"said by {said[0]}" if said else ""
 
     def extended(self, items: pl.DataFrame, vectors: Vectors) -> AuthorChannel:
-        return AuthorChannel(self.authors.extended(_authors(items)))
+        return AuthorChannel(self.authors.extended(speakers(items, self.authors.known)))
 
 
-def _authors(items: pl.DataFrame) -> list[str | None]:
-    return items["author"].to_list() if "author" in items.columns else [None] * items.height
+def speakers(items: pl.DataFrame, known: Collection[str] = ()) -> list[str | None]:
+    """(n) who said each item: its author, or where none is given the name before a colon that its text begins with
+    ("Ana: we moved"), if that name begins several notes or is known already.
+    """
+    given = items["author"].to_list() if "author" in items.columns else [None] * items.height
+    texts, kinds = items["text"].to_list(), items["kind"].to_list()
+    read = [
+        found.group(1) if author is None and kind == "note" and (found := _SPEAKER.match(text)) else None
+        for author, kind, text in zip(given, kinds, texts, strict=True)
+    ]
+    count = Counter(read)
+    return [
+        author or (name if name is not None and (name in known or count[name] >= RECURS) else None)
+        for author, name in zip(given, read, strict=True)
+    ]

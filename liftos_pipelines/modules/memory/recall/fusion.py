@@ -1,7 +1,8 @@
 """One score from several channels of evidence: a weighted sum, with weights that belong to the collection.
 
-Each channel is first brought to 0..1 within the query: what counts evidence from 0 up (words, author, graph,
-dimensions) is divided by its best; cosines, which are never near 0, are scaled between their lowest and highest. The
+Each channel is first brought to 0..1 within the query: what counts evidence from 0 up (author, graph, dimensions) is
+divided by its best; words by what the question's words could be worth at most, so that a question whose rare words
+nobody used is answered by meaning; cosines, which are never near 0, are scaled between their lowest and highest. The
 weights are not negative and sum to 1, so a score lies in 0..1 and its parts say what carried it. Reciprocal rank
 fusion, which throws the distances away, is kept to compare with: it is measurably worse (docs/modules/memory.md).
 """
@@ -24,7 +25,7 @@ RRF_K = 60
 SPREADING = frozenset({"words", "meaning", "dimensions", "graph"})
 """Channels whose evidence reaches the turns beside; who said a turn says nothing about the next one."""
 PRIOR_WEIGHTS: Mapping[str, float] = MappingProxyType(
-    {"words": 0.40, "meaning": 0.40, "author": 0.15, "dimensions": 0.0, "graph": 0.05}
+    {"words": 0.50, "meaning": 0.30, "author": 0.15, "dimensions": 0.0, "graph": 0.05}
 )
 """The packaged prior; see docs/modules/memory.md for what it was chosen on."""
 
@@ -68,10 +69,14 @@ def fuse(lexical: FloatArray, cosine: FloatArray, method: Method = "hybrid") -> 
     return 0.5 * over_max(lexical) + 0.5 * between_extremes(cosine)
 
 
-def normalised(channel: str, scores: FloatArray) -> FloatArray:
-    """A channel's scores over the rows that may answer, (n,), brought to 0..1."""
+def normalised(channel: str, scores: FloatArray, attainable: float = 0.0) -> FloatArray:
+    """A channel's scores over the rows that may answer, (n,), brought to 0..1.
+
+    `attainable` is what full evidence would score: where even the best row is far from it, the channel says little.
+    """
     if channel != "meaning":
-        return over_max(scores)
+        top = max(scores.max(initial=0.0), attainable)
+        return scores / top if top > 0 else np.zeros_like(scores)
     known = scores > 0
     if known.all():
         return between_extremes(scores)

@@ -41,7 +41,8 @@ Rows = NDArray[np.int64]
 @dataclass(frozen=True, kw_only=True)
 class Hit:
     """A memory brought back. `score` is the fused score in 0..1 within this query and the sum of the shares of
-    `evidence`; `bm25` and `cosine` are raw, `cosine` NaN where query or memory has no vector of the model.
+    `evidence`; `bm25` and `cosine` are raw, `cosine` None where query or memory has no vector of the model;
+    `source_key` is the id of the row it came from, of a note its note_id.
     """
 
     memory_id: str
@@ -50,7 +51,7 @@ class Hit:
     domain: str | None
     score: float
     bm25: float
-    cosine: float
+    cosine: float | None
     matched: tuple[str, ...]
     explanation: str
     valid_from: datetime | None
@@ -62,6 +63,7 @@ class Hit:
     effect: float | None
     std_error: float | None
     provenance: str
+    source_key: str | None = None
     subject: str | None = None
     author: str | None = None
     campaign_id: str | None = None
@@ -302,11 +304,12 @@ class RecallIndex:
             if weight == 0:
                 continue
             scores = channel.scores(query)
+            attainable = channel.attainable(query) if isinstance(channel, WordsChannel) else 0.0
             if every:
-                parts[channel.name] = weight * normalised(channel.name, scores)
+                parts[channel.name] = weight * normalised(channel.name, scores, attainable)
             else:
                 part = np.zeros(len(self))
-                part[rows] = weight * normalised(channel.name, scores[rows])
+                part[rows] = weight * normalised(channel.name, scores[rows], attainable)
                 parts[channel.name] = part
         return parts
 
@@ -373,7 +376,8 @@ class RecallIndex:
         matched = tuple(self._words.bm25.shared(query.text, row))
         cosine = self._meaning.cosine(query, row)
         bm25 = self._words.bm25.score(query.text, row)
-        compared = f"words {bm25:.2f} ({', '.join(matched[:6]) or 'none shared'}); cosine {cosine:.2f}"
+        near = "unknown" if cosine is None else f"{cosine:.2f}"
+        compared = f"words {bm25:.2f} ({', '.join(matched[:6]) or 'none shared'}); cosine {near}"
         return Hit(
             memory_id=item["memory_id"],
             kind=item["kind"],
@@ -393,6 +397,7 @@ class RecallIndex:
             effect=item["effect"],
             std_error=item["std_error"],
             provenance=item["provenance"],
+            source_key=item.get("source_key"),
             subject=item.get("subject"),
             author=item.get("author"),
             campaign_id=item.get("campaign_id"),

@@ -27,6 +27,7 @@ _FUNCTION_WORDS = """
 """
 STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 _NO_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_SATURATED = 0.6
 _HELD_TERMS = 2000
 """Terms whose weights are kept for the next query that asks for them."""
 _Postings = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -128,6 +129,11 @@ class Bm25:
                 total[held[0]] += held[1]
         return total
 
+    def attainable(self, query: str) -> float:
+        """What a text of mean length with all the query's terms, each nearly twice, would score."""
+        holding = np.array([self._postings.get(term, _NOWHERE)[0].size for term in _query_terms(query)], dtype=float)
+        return float(np.log(1 + (self.n - holding + 0.5) / (holding + 0.5)).sum() * (K1 + 1) * _SATURATED)
+
     def shared(self, query: str, row: int) -> list[str]:
         """The query's terms that a text holds, those with most weight first."""
         weight = self._at(query, row)
@@ -163,6 +169,10 @@ class WordsChannel:
 
     def scores(self, query: RecallQuery) -> FloatArray:
         return self.bm25.scores(query.text)
+
+    def attainable(self, query: RecallQuery) -> float:
+        """What full evidence would score; see `fusion.normalised`."""
+        return self.bm25.attainable(query.text)
 
     def explain(self, query: RecallQuery, row: int) -> str:
         """The query's words as they were asked, those that weigh most first."""

@@ -48,16 +48,16 @@ class MeaningChannel:
         cosine *= has.view
         return np.maximum(cosine, 0, dtype=np.float64)
 
-    def cosine(self, query: RecallQuery, row: int) -> float:
-        """The cosine of one row; NaN where query or row has no vector of the model."""
+    def cosine(self, query: RecallQuery, row: int) -> float | None:
+        """The cosine of one row; None where query or row has no vector of the model."""
         held = self.spaces.get(query.model_id)
         if held is None or query.vector is None or not held[1].view[row]:
-            return float("nan")
+            return None
         return float(held[0].view[row] @ np.asarray(query.vector, dtype=np.float32))
 
     def explain(self, query: RecallQuery, row: int) -> str:
         cosine = self.cosine(query, row)
-        return "" if np.isnan(cosine) else f"cosine {cosine:.2f}"
+        return "" if cosine is None else f"cosine {cosine:.2f}"
 
     def extended(self, items: pl.DataFrame, vectors: Vectors) -> MeaningChannel:
         added, spaces = items.height, {}

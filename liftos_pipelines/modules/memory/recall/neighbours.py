@@ -1,7 +1,8 @@
 """Turns beside one another: an answer like "Yes, in May" is found by the question before it.
 
 Only what is said within one conversation is adjacent: notes of the same subject, in order of time, with no long
-silence between. Nothing else has neighbours.
+silence between. Notes that name no subject are one stream, where a short silence already ends a conversation. Nothing
+else has neighbours.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from liftos_pipelines.modules.memory.recall.query import FloatArray
 
-SILENCE_HOURS = 6.0
+SILENCE_HOURS, SILENCE_HOURS_WITHOUT_SUBJECT = 6.0, 1.0
 """Turns further apart are of two conversations, even under one subject."""
 _DIGITS = re.compile(r"(\d+)")
 
@@ -53,8 +54,8 @@ class Neighbours:
                     turns[subject] = [turn for turn in held if turn[2] not in gone]
                     changed.add(subject)
             before[list(gone)] = after[list(gone)] = -1
-        silence = int(SILENCE_HOURS * 3600e6)
         for subject in changed:
+            silence = int((SILENCE_HOURS if subject else SILENCE_HOURS_WITHOUT_SUBJECT) * 3600e6)
             held = turns[subject]
             held.sort()
             rows = np.array([row for _, _, row in held], dtype=np.int32)
@@ -74,7 +75,7 @@ class Neighbours:
 
 
 def _turns(items: pl.DataFrame, start: int) -> list[tuple[str, tuple[int, tuple[object, ...], int]]]:
-    if "subject" not in items.columns or "author" not in items.columns:
+    if "subject" not in items.columns:
         return []
     said = (
         items.with_row_index("_row")
@@ -82,7 +83,6 @@ def _turns(items: pl.DataFrame, start: int) -> list[tuple[str, tuple[int, tuple[
             pl.col("kind") == "note",
             pl.col("superseded_at").is_null(),
             pl.col("valid_from").is_not_null(),
-            pl.col("subject").is_not_null() | pl.col("author").is_not_null(),
         )
         .select(
             "_row", pl.col("subject").fill_null(""), pl.col("valid_from").dt.epoch("us"), "source_key", "provenance"

@@ -17,7 +17,7 @@ from liftos_pipelines.modules.memory.recall.query import FloatArray, RecallQuery
 from liftos_pipelines.modules.memory.records import history, items
 
 ROWS, QUESTIONS, GROUPS = 120, 60, 12
-EQUAL = Settings(weights={"words": 0.4, "meaning": 0.4, "oracle": 0.2}, spread=0.0)
+START = Settings(weights={"words": 0.5, "meaning": 0.3, "oracle": 0.2}, spread=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def world(seed: int, *, words: float, meaning: float, oracle: float) -> tuple[Re
         scores[by_oracle[int(text.split()[0][1:])]] = 1.0
         return scores
 
-    index = RecallIndex(frame.added, vectors, channels=(Oracle(told),), settings=EQUAL)
+    index = RecallIndex(frame.added, vectors, channels=(Oracle(told),), settings=START)
     ids = frame.added["memory_id"].to_list()
     asked = [
         Labelled(
@@ -71,14 +71,14 @@ def world(seed: int, *, words: float, meaning: float, oracle: float) -> tuple[Re
 
 def test_the_channel_that_matters_gets_the_weight() -> None:
     index, asked = world(1, words=0.1, meaning=0.1, oracle=0.9)
-    found = fit(index, asked, prior=EQUAL)
+    found = fit(index, asked, prior=START)
     assert found.chosen == "fitted"
-    assert found.settings.weights["oracle"] > 0.5 > EQUAL.weights["oracle"]
+    assert found.settings.weights["oracle"] > 0.5 > START.weights["oracle"]
     assert found.gain_on_prior is not None
     assert found.gain_on_prior[1] > 0
     assert sum(found.settings.weights.values()) == 1
     other, asked_other = world(2, words=0.1, meaning=0.9, oracle=0.1)
-    by_meaning = fit(other, asked_other, prior=EQUAL).settings.weights
+    by_meaning = fit(other, asked_other, prior=START).settings.weights
     assert by_meaning["meaning"] > max(by_meaning["words"], by_meaning["oracle"])
 
 
@@ -89,7 +89,7 @@ def test_links_at_random_give_the_prior_back() -> None:
         index, asked = world(10 + seed, words=0.5, meaning=0.5, oracle=0.5)
         ids = index.items["memory_id"].to_list()
         shuffled = [replace(one, relevant=frozenset({ids[int(rng.integers(ROWS))]})) for one in asked]
-        kept += fit(index, shuffled, prior=EQUAL).chosen == "prior"
+        kept += fit(index, shuffled, prior=START).chosen == "prior"
     assert kept >= 3
 
 
@@ -108,6 +108,6 @@ def test_a_prior_that_is_worse_than_words_gives_way_to_words_and_says_so() -> No
 def test_few_questions_or_few_groups_teach_nothing() -> None:
     index, asked = world(4, words=0.1, meaning=0.1, oracle=0.9)
     assert fit(index, asked[:10]).settings is PRIOR
-    one_group = fit(index, [replace(one, group="all") for one in asked], prior=EQUAL)
+    one_group = fit(index, [replace(one, group="all") for one in asked], prior=START)
     assert one_group.chosen == "prior"
     assert "60 answered questions of 1 groups" in one_group.reason

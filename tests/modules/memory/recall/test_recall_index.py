@@ -168,9 +168,9 @@ def test_two_vector_spaces_never_meet() -> None:
     by_full = index.find(RecallQuery(text="zzz", vector=full[3], model_id="full"), 20)
     assert by_full[0].memory_id == frame["memory_id"][3]
     without = set(frame["memory_id"][10:])
-    assert all(np.isnan(hit.cosine) for hit in by_full if hit.memory_id in without)
+    assert all(hit.cosine is None for hit in by_full if hit.memory_id in without)
     strange = index.find(RecallQuery(text="zzz", vector=full[3], model_id="another"), 20)
-    assert all(np.isnan(hit.cosine) and hit.score == 0 for hit in strange)
+    assert all(hit.cosine is None and hit.score == 0 for hit in strange)
     with pytest.raises(ValueError, match="does not meet"):
         index.find(RecallQuery(text="zzz", vector=full[3], model_id="small"), 1)
     grown = index.extended(crowd(21)[20:], {"small": random_vectors(1, 3, 8)})
@@ -200,6 +200,17 @@ def test_who_is_named_is_preferred_and_a_first_name_of_two_people_names_nobody()
     twice = recorded(notes(("a", "trip", "Ana Silva", 0), ("b", "trip", "Ana Costa", 900), talk=None))
     evidence = RecallIndex(twice, np.ones((2, 4), np.float32) / 2).search("Ana's trip", None, 2)
     assert all(one.channel != "author" for hit in evidence for one in hit.evidence)
+
+
+def test_a_speaker_is_read_from_a_name_that_begins_several_notes_when_no_author_is_given() -> None:
+    told = [(f"n{i}", f"{name}: {text}", None, i) for i, (name, text) in enumerate([("Ana", "yes"), ("Ben", "no")] * 3)]
+    frame = recorded(notes(*told, ("x", "Warning: yes", None, 9), talk=None))
+    index = RecallIndex(frame, np.ones((7, 4), np.float32) / 2)
+    best = index.search("Does Ana say so?", None, 1)[0]
+    assert best.explanation.startswith("carried by author")
+    assert best.source_key in {"n0", "n2", "n4"}
+    assert all(one.channel != "author" for hit in index.search("Warning", None, 7) for one in hit.evidence)
+    assert index.neighbours.after[:6].max() >= 0  # without a subject, notes minutes apart are one conversation
 
 
 def test_searched_text_says_who_spoke_and_leaves_out_a_threads_label() -> None:
