@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,8 @@ from liftos_pipelines.text import Name
 
 clients_partitions = dg.DynamicPartitionsDefinition(name="clients")
 
+# The C parser reads the same language eight times as fast, where PyYAML has it.
+_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CURRENCY = re.compile(r"[A-Z]{3}")
 """What stands for a currency itself; any other text names a column."""
 CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -222,8 +225,18 @@ def load_client(client: str, home: Path | None = None) -> ClientConfig:
 def read_client_file(file: Path) -> ClientConfig:
     """Validate one `client.yaml`, wherever it stands; `folder` becomes the file's folder."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = file.stat()
+    except OSError as error:
+        raise ClientError(f"{file}: not readable: {error}") from error
+    # The configuration is frozen and asked for by every asset: one that has not changed is not read again.
+    return _read_client_file(file, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=256)
+def _read_client_file(file: Path, _inode: int, _changed: int, _size: int) -> ClientConfig:
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_YAML)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise ClientError(f"{file}: not readable as YAML: {error}") from error
     if not isinstance(content, dict):
         raise ClientError(f"{file}: expected fields such as `client: acme`, found {type(content).__name__}")

@@ -10,15 +10,20 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
 
 FILES_HELD_OPEN = 8
 """Each run has a file of its own: those longest unused are closed."""
@@ -62,6 +67,7 @@ class KeptEventLog(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines = _Engines()
+        self._empty: tuple[bytes, str] | None = None
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -69,10 +75,48 @@ class KeptEventLog(SqliteEventLogStorage):
         with self._db_lock:
             engine = self._engines.of(self.conn_string_for_shard(shard))
             if shard not in self._initialized_dbs:
-                self._initdb(engine)
+                if shard == INDEX_SHARD_NAME or not self._begin_as_copy(Path(self.path_for_shard(shard)), engine):
+                    self._initdb(engine)
                 self._initialized_dbs.add(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
+
+    def _begin_as_copy(self, file: Path, engine: Engine) -> bool:
+        """A run's new file as a copy of an empty one: Alembic takes longer to make it than the run to fill it.
+
+        False when the file must be looked at as Dagster does: it is there already, with another schema or half made.
+        """
+        if self._empty is None:
+            self._empty = self._make_empty()
+        content, revision = self._empty
+        if not file.exists():
+            part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+            part.write_bytes(content)
+            try:
+                os.link(part, file)  # fails, as it should, when another process was quicker
+                return True
+            except OSError:
+                pass
+            finally:
+                part.unlink()
+        try:
+            with engine.connect() as connection:
+                found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        except DatabaseError:
+            return False
+        return found == revision
+
+    def _make_empty(self) -> tuple[bytes, str]:
+        """What an event log without events looks like, and its schema's revision."""
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "empty.db"
+            engine = create_engine(f"sqlite:///{file}", poolclass=NullPool)
+            self._initdb(engine)
+            with engine.connect() as connection:
+                revision = str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            engine.dispose()
+            return file.read_bytes(), revision
 
     def wipe(self) -> None:
         self._engines.close()

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from liftos_pipelines.assets.locked import locked
 from liftos_pipelines.assets.observed import observed
 from liftos_pipelines.clients import ClientConfig, clients_partitions, load_client
 from liftos_pipelines.tables import table
@@ -66,7 +67,7 @@ def lift_asset(
 
 def _around(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """What happens around every asset's own work, the outermost last; each keeps the function's signature."""
-    return observed(name, function)
+    return observed(name, locked(name, function))
 
 
 def inputs(*names: str, **renamed: str) -> dict[str, dg.AssetIn]:

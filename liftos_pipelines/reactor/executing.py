@@ -16,6 +16,7 @@ from dagster._grpc.impl import core_execute_run
 
 from liftos_pipelines.reactor.jobs import HeldJob
 from liftos_pipelines.reactor.protocol import STEP_TIMEOUT_TAG
+from liftos_pipelines.resources.table_locks import unlock_step
 
 AGAIN = 0.05
 STEP_BEGINS = {"STEP_START", "STEP_RESTARTED"}
@@ -36,9 +37,12 @@ def execute(
     DagsterExecutionInterruptedError : the run was canceled
     """
     instance.report_engine_event(f"Taken by warm worker {worker} (process {os.getpid()}).", run, _in_this_process())
-    with step_limit(job, run, step_timeout) as limit:
-        for event in core_execute_run(job, run, instance, inject_env_vars=False):
-            limit.see(event)
+    try:
+        with step_limit(job, run, step_timeout) as limit:
+            for event in core_execute_run(job, run, instance, inject_env_vars=False):
+                limit.see(event)
+    finally:
+        unlock_step()  # of a last step that failed before its table was stored
 
 
 def _in_this_process() -> EngineEventData:

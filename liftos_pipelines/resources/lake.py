@@ -373,7 +373,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         lake = self._lake()
         report = lake.write(context.partition_key, name, obj, status=text, delete_where=delete_where)
         commit_staged(context)  # events and handled marks, now that the table that they speak of is stored
-        unlock_step(context.step_context)
+        unlock_step()
         context.add_output_metadata(
             {
                 "dagster/table_name": name,

@@ -296,7 +296,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _parse(text: str, file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise TemplateError(f"{file}: not readable as YAML: {error}") from error
     if not isinstance(content, dict):
