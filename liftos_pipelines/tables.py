@@ -325,6 +325,7 @@ _TABLES = [
             "outcome": FLOAT,
             "outcome_low": FLOAT,
             "outcome_high": FLOAT,
+            "geos": TEXTS,
             "beyond_observed": BOOL,
             "status": TEXT,
             "conditions": TEXT,
@@ -1037,6 +1038,7 @@ _TABLES = [
         },
         write="merge",
     ),
+    _table("memory/upkeep", "measure", {"measure": TEXT, "before": FLOAT, "after": FLOAT}),
     _table(
         "memory/patterns",
         "pattern_id",

@@ -1,4 +1,4 @@
-"""Gates of the memory: each thing is held once, all of it is findable, fusing words and meaning does no harm."""
+"""Gates of the memory: each thing is held once, and all of it is findable."""
 
 import dagster as dg
 import polars as pl
@@ -6,10 +6,9 @@ import polars as pl
 from liftos_pipelines.clients import clients_partitions
 from liftos_pipelines.resources.memory_store import MemoryStoreResource
 
-HARM_METRIC = "mrr"
-"""The metric on which fused search must not fall below BM25 alone."""
-MIN_QUESTIONS = 30
-"""Fewer questions than this cannot tell harm from noise; the check then passes as unknown."""
+MAX_VERSIONS = 3 * 60 * 10
+"""A flush a second for as long as unpinned versions are kept, each with its compaction."""
+MAX_FRAGMENTS, MAX_UNINDEXED = 4, 100
 
 
 @dg.asset_check(
@@ -50,29 +49,27 @@ def every_memory_is_embedded(
     return dg.AssetCheckResult(passed=missing == 0, metadata={"unembedded": float(missing)})
 
 
-@dg.asset_check(
-    asset=["memory", "retrieval_quality"],
-    name="fusion_not_below_words_alone",
-    partitions_def=clients_partitions,
-)
-def fusion_not_below_words_alone(
-    context: dg.AssetCheckExecutionContext, retrieval_quality: pl.DataFrame
-) -> dg.AssetCheckResult:
-    """Hybrid recall is not below BM25: the paired 90 % interval of the difference is not wholly below 0."""
-    row = retrieval_quality.filter(pl.col("method") == "hybrid-bm25", pl.col("metric") == HARM_METRIC)
-    if row.is_empty() or row["n"][0] < MIN_QUESTIONS:
-        asked = float(row["n"][0]) if row.height else 0.0
-        return dg.AssetCheckResult(
-            passed=True,
-            metadata={
-                "status": "unknown: too few questions",
-                "questions": asked,
-                "needed": float(MIN_QUESTIONS),
-            },
-        )
-    value, low, high = (float(row[name][0]) for name in ("value", "low", "high"))
+@dg.asset_check(asset=["memory", "upkeep"], name="upkeep_loses_nothing", partitions_def=clients_partitions)
+def upkeep_loses_nothing(context: dg.AssetCheckExecutionContext, upkeep: pl.DataFrame) -> dg.AssetCheckResult:
+    """Every acknowledged version is in LanceDB, and every version that the ledger cites can still be read."""
+    after = dict(upkeep.select("measure", "after").iter_rows())
+    before = dict(upkeep.select("measure", "before").iter_rows())
+    lost = max(before.get("acknowledged", 0.0) - after.get("rows", 0.0), 0.0)
+    unreadable = after.get("pinned", 0.0) - after.get("pinned_readable", 0.0)
     return dg.AssetCheckResult(
-        passed=high >= 0,
+        passed=lost == 0 and unreadable == 0, metadata={"versions_lost": lost, "cited_unreadable": unreadable}
+    )
+
+
+@dg.asset_check(asset=["memory", "upkeep"], name="upkeep_keeps_the_table_small", partitions_def=clients_partitions)
+def upkeep_keeps_the_table_small(context: dg.AssetCheckExecutionContext, upkeep: pl.DataFrame) -> dg.AssetCheckResult:
+    """Few files, no row that the text index lacks, and no more versions than the last minutes can have made beside
+    those that are cited."""
+    after = dict(upkeep.select("measure", "after").iter_rows())
+    versions = after.get("versions", 0.0) - after.get("pinned", 0.0)
+    told = {"versions": versions, "fragments": after.get("fragments", 0.0), "unindexed": after.get("unindexed", 0.0)}
+    return dg.AssetCheckResult(
+        passed=versions <= MAX_VERSIONS and told["fragments"] <= MAX_FRAGMENTS and told["unindexed"] <= MAX_UNINDEXED,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"difference": value, "low": low, "high": high, "questions": float(row["n"][0])},
+        metadata=told,
     )

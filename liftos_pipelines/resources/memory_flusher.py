@@ -15,6 +15,8 @@ LONGEST_WAIT = 60.0
 class Flushes(Protocol):
     def flush(self) -> int: ...
 
+    def idle(self) -> None: ...
+
 
 class Flusher:
     """Calls a store's flush once, some seconds after it was woken; after a failure later and later.
@@ -50,6 +52,9 @@ class Flusher:
         with self._guard:
             self._timer = None
         self.flush_now()
+        store = self._store()
+        if store is not None:
+            store.idle()
 
     def flush_now(self) -> None:
         """Flush what is pending; a failure is logged and tried again, the journal keeps what was acknowledged."""

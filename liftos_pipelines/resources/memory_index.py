@@ -32,7 +32,7 @@ class IndexMaker:
     settings : weights of the channels; a channel of weight 0 is not built
     """
 
-    def __init__(self, client: str, embedder: Embedder, settings: Settings = PRIOR) -> None:
+    def __init__(self, client: str, embedder: Embedder | None, settings: Settings = PRIOR) -> None:
         self.client, self.embedder, self.settings = client, embedder, settings
 
     def build(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> RecallIndex:
@@ -46,17 +46,21 @@ class IndexMaker:
         return RecallIndex(
             items,
             spaces,
-            model_id=self.embedder.model_id,
+            model_id=self.model_id,
             channels=self._channels(items, spaces),
             settings=self.settings,
         )
 
     def spaces(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> Vectors:
         """Vectors of these rows by model."""
-        spaces: dict[str, NDArray[np.float32]] = {self.embedder.model_id: vectors}
+        spaces: dict[str, NDArray[np.float32]] = {self.model_id: vectors}
         if self.static is not None:
             spaces[self.static.model_id] = self.static.encode(searchable(items))
         return spaces
+
+    @property
+    def model_id(self) -> str:
+        return self.embedder.model_id if self.embedder is not None else "no model"
 
     @cached_property
     def static(self) -> StaticEmbedder | None:
@@ -74,7 +78,7 @@ class IndexMaker:
             brand = config.brand.names() if config is not None and config.brand else []
             channels.append(graph_channel(items, known_names(brand)))
         if self.settings.weights.get("dimensions"):
-            encoders = [self.embedder] if self.static is None else [self.embedder, self.static]
+            encoders = [encoder for encoder in (self.embedder, self.static) if encoder is not None]
             industry = config.industry if config is not None else None
             axes = [axes_for(industry, encoder) for encoder in encoders]  # type: ignore[arg-type]
             channels.append(dimension_channel(items, spaces, axes))

@@ -30,7 +30,8 @@ class Makes(Protocol):
     def spaces(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> Vectors: ...
 
 
-Encode = Callable[[list[str]], NDArray[np.float32]]
+Encode = Callable[[list[str]], NDArray[np.float32]] | None
+"""None where the model's weights are missing: rows then wait for their vector, a row of zeros stands for it."""
 _MOMENTS = tuple(name for name, dtype in SCHEMA.items() if isinstance(dtype, pl.Datetime))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -234,6 +235,8 @@ class Snapshot:
         if not self._unknown:
             return 0
         self._reserve(len(self))
+        if encode is None:
+            return 0
         frame = self._rows(self._unknown)
         self._vectors[self._unknown] = encode(searchable(frame))
         done = len(self._unknown)

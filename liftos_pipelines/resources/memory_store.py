@@ -7,13 +7,14 @@ Keys cannot double: what is new is decided under the lock, and LanceDB merges by
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import dagster as dg
@@ -27,7 +28,7 @@ from liftos_pipelines.modules.memory.recall.texts import searchable
 from liftos_pipelines.modules.memory.records import history as versions
 from liftos_pipelines.modules.memory.records.items import SCHEMA, empty_items, identity
 from liftos_pipelines.modules.memory.records.sameness import split_aliases
-from liftos_pipelines.resources.embedder import DIMENSIONS, Embedder, open_embedder
+from liftos_pipelines.resources.embedder import DIMENSIONS, Embedder, WeightsMissing, open_embedder
 from liftos_pipelines.resources.memory_flusher import Flusher
 from liftos_pipelines.resources.memory_index import IndexMaker
 from liftos_pipelines.resources.memory_journal import Behind, MemoryJournal, Place, locked_file
@@ -39,6 +40,9 @@ from liftos_pipelines.resources.memory_table import (
     MemoryTable,
     Shape,
 )
+from liftos_pipelines.resources.query_encoder import Choice, QueryEncoder
+
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 """An acknowledged write stands in LanceDB after at most this and the time of one batch."""
@@ -49,6 +53,7 @@ CHANGES_BEFORE_COMPACTION = 20
 """Flushes, each a file of its own, after which the files are made one."""
 KEEP_VERSIONS = timedelta(minutes=10)
 """How long a version that nothing pins is kept for those who may be reading it."""
+NO_MODEL = "none"
 KEEP_CITED = timedelta(days=183)
 """Versions that the ledger cites stay readable for at least this long."""
 
@@ -85,16 +90,23 @@ class Forgotten:
 class MemoryStore:
     """One client's memory. Opened by `MemoryStoreResource.get` or `open_memory`, which check the client's id.
 
+    Parameters
+    ----------
+    embedder : None where the model's weights are missing, `missing` says why: memories are then acknowledged and
+        kept, found by their words and static vectors, and embedded once the weights are there
+    flush_seconds : how long writes are gathered for LanceDB; None leaves flushing to the caller
+
     Locks, in this order: the flush lock (`.lock`), the journal's lock, the threads' lock of the snapshot.
     """
 
     def __init__(
         self,
         client: str,
-        embedder: Embedder,
+        embedder: Embedder | None,
         root: Path | None = None,
         *,
         flush_seconds: float | None = FLUSH_SECONDS,
+        missing: str | None = None,
     ) -> None:
         self.client = check_client_id(client)
         self.folder = (root or settings.memory_folder()) / self.client
@@ -102,8 +114,10 @@ class MemoryStore:
         self.journal = MemoryJournal(self.folder / "journal")
         self.table = MemoryTable(self.folder)
         # What is embedded is part of what a stored vector is: of the text alone, or with who said it.
-        self._space = f"{embedder.model_id}/searchable-1"
+        self._space = f"{embedder.model_id}/searchable-1" if embedder is not None else NO_MODEL
+        self._encode = embedder.encode if embedder is not None else None
         self._maker = IndexMaker(client, embedder)
+        self._missing = missing
         self._threads = threading.RLock()
         self._snapshot: Snapshot | None = None
         self._place = Place(0, 0)
@@ -199,7 +213,7 @@ class MemoryStore:
             # From here on nothing serves it; a crash leaves the erasure to the next flush.
             texts = {text for column in ("text", "context", "action") for text in held[column] if text}
             texts.update(searchable(held))
-            cached = self.embedder.forget(sorted(texts))
+            cached = self.embedder.forget(sorted(texts)) if self.embedder is not None else 0
             self._flush()
         return Forgotten(memory_id=memory_id, versions=held.height, cached_vectors=cached)
 
@@ -211,6 +225,11 @@ class MemoryStore:
         with self._flushing():
             return self._flush()
 
+    def idle(self) -> None:
+        """What can wait: vectors of questions that were asked with the static one."""
+        if self.embedder is not None:
+            self.embedder.catch_up()
+
     def _flush(self) -> int:
         self._embed_ahead()
         with self._writing() as snapshot:
@@ -219,7 +238,7 @@ class MemoryStore:
             if not sealed:
                 return 0
             records = [record for group in sealed.values() for record in group]
-            rows, vectors = snapshot.rows_of(versions_in(records), self.embedder.encode)
+            rows, vectors = snapshot.rows_of(versions_in(records), self._encode)
         self.table.upsert(rows, vectors, self._space)
         told = [alias for record in records if record["what"] == "write" for alias in record["aliases"]]
         self.table.note(ALIASES, told, "alias_id", datetime.now(UTC))
@@ -236,7 +255,7 @@ class MemoryStore:
         """Bring the vectors that are missing into the embedder's cache, while writers and readers go on."""
         with self._threads:
             texts = self._read().texts_unembedded()
-        if texts:
+        if texts and self.embedder is not None:
             self.embedder.encode(texts)
 
     def _finish_erasure(self, records: list[dict]) -> None:
@@ -251,7 +270,7 @@ class MemoryStore:
             # The journal's files hold the text too; what else they hold was flushed or is flushed now.
             self._place = self.journal.seal(self._place)
             late = [record for group in self.journal.sealed().values() for record in group]
-            rows, vectors = self._held().rows_of(versions_in(late), self.embedder.encode)
+            rows, vectors = self._held().rows_of(versions_in(late), self._encode)
             self.table.upsert(rows, vectors, self._space)
             self._place = self.journal.clear(self._place)
 
@@ -294,12 +313,14 @@ class MemoryStore:
 
     def _embed_again(self) -> None:
         """Give vectors of the present model to stored rows of another one: two models must not mix."""
+        if self.embedder is None:
+            return
         other = f"vector IS NULL OR model_id IS NULL OR model_id != '{self._space}'"
         if not self.table.count(other):
             return
         with self._writing() as snapshot:
             stale = self.table.items().search().where(other).select(["version_id"]).to_arrow()["version_id"]
-            rows, vectors = snapshot.rows_of(stale.to_pylist(), self.embedder.encode)
+            rows, vectors = snapshot.rows_of(stale.to_pylist(), self._encode)
         self.table.upsert(rows, vectors, self._space)
 
     # --- reading -----------------------------------------------------------------------------------------
@@ -320,7 +341,7 @@ class MemoryStore:
         """Versions without a vector of the present model, after computing those that wait for theirs."""
         with self._threads:
             snapshot = self._read()
-            snapshot.embed(self.embedder.encode)
+            snapshot.embed(self._encode)
             return snapshot.unembedded
 
     def history(self) -> pl.DataFrame:
@@ -350,7 +371,7 @@ class MemoryStore:
     def index(self) -> RecallIndex:
         """The search index over all that is acknowledged."""
         with self._threads:
-            return self._read().index(self.embedder.encode, self._maker)
+            return self._read().index(self._encode, self._maker)
 
     def recall(
         self,
@@ -361,8 +382,14 @@ class MemoryStore:
         strict: bool = False,
         kinds: Collection[str] | None = None,
         domains: Collection[str] | None = None,
+        encoder: Choice = "auto",
     ) -> list[Hit]:
-        """Memories like a text, by words and meaning, best first; see `RecallIndex.search`."""
+        """Memories like a text, best first; see `RecallIndex.search`.
+
+        Parameters
+        ----------
+        encoder : which vector the question gets, see `query_encoder.QueryEncoder`
+        """
         if not text.strip():
             raise MemoryRefused("say what to look for: the text is empty")
         if not self.folder.is_dir():
@@ -371,8 +398,23 @@ class MemoryStore:
         if not len(index):
             return []
         moment = as_of.replace(tzinfo=UTC) if as_of is not None and as_of.tzinfo is None else as_of
-        vector = self.embedder.encode([text])[0]
-        return index.search(text, vector, k, as_of=moment, strict=strict, kinds=kinds, domains=domains)
+        asked = self._asks.query(text, encoder)
+        if asked.path == "static" and self.embedder is not None:
+            self._flusher.wake()  # which computes the full vector in an idle moment
+        return index.search(
+            text,
+            asked.vector,
+            k,
+            as_of=moment,
+            strict=strict,
+            kinds=kinds,
+            domains=domains,
+            model_id=asked.model_id,
+        )
+
+    @cached_property
+    def _asks(self) -> QueryEncoder:
+        return QueryEncoder(self.embedder, self._maker.static, self._missing)
 
     # --- the snapshot ------------------------------------------------------------------------------------
     def _read(self) -> Snapshot:
@@ -455,8 +497,8 @@ def _pin_name(name: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _shared(client: str, root: Path, embedder: Embedder) -> MemoryStore:
-    return MemoryStore(client, embedder, root)
+def _shared(client: str, root: Path, embedder: Embedder | None, missing: str | None = None) -> MemoryStore:
+    return MemoryStore(client, embedder, root, missing=missing)
 
 
 # A forked process has neither the threads nor the database handles of its parent.
@@ -470,7 +512,17 @@ def open_memory(client: str, embedder: Embedder | None = None) -> MemoryStore:
     ------
     ClientError : the id is not safe to name a folder with
     """
-    return _shared(check_client_id(client), settings.memory_folder(), embedder or open_embedder())
+    return _opened(check_client_id(client), embedder, None)
+
+
+def _opened(client: str, embedder: Embedder | None, model_path: str | None) -> MemoryStore:
+    if embedder is not None:
+        return _shared(client, settings.memory_folder(), embedder)
+    try:
+        return _shared(client, settings.memory_folder(), open_embedder(model_path))
+    except WeightsMissing as error:
+        log.warning("memories are kept but not embedded: %s", error)
+        return _shared(client, settings.memory_folder(), None, str(error))
 
 
 def recall(
@@ -490,4 +542,4 @@ class MemoryStoreResource(dg.ConfigurableResource):
     model_path: str = ""
 
     def get(self, client: str) -> MemoryStore:
-        return open_memory(client, open_embedder(self.model_path or None))
+        return _opened(check_client_id(client), None, self.model_path or None)

@@ -141,7 +141,8 @@ KINDS = (
     ),
     Kind(name="pattern", table=EVENTS, build=lambda m: from_modules.patterns(m.events, m.said, m.fresh)),
 )
-READ = tuple(dict.fromkeys([*(kind.table for kind in KINDS if kind.table != EVENTS), CAMPAIGNS, MENTIONS, SCORES]))
+_TABLES = [name for kind in KINDS for name in (kind.table, *kind.needs) if name != EVENTS]
+READ = tuple(dict.fromkeys([*_TABLES, MENTIONS, SCORES]))
 """Tables that memory is made of."""
 
 
