@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.engine import Connection, Row
 
 from liftos_pipelines.clients import check_client_id
@@ -80,34 +80,8 @@ class DeliveryStore(EventStore):
         """
         moment, kinds = utc(now), list(event_types)
         self._look(reaction, kinds)
-        mine = DELIVERIES.alias("d")
-        earlier = DELIVERIES.alias("earlier")
-        behind = exists().where(
-            earlier.c.reaction == reaction,
-            earlier.c.correlation_id == mine.c.correlation_id,
-            earlier.c.seq < mine.c.seq,
-            earlier.c.client == mine.c.client,
-            earlier.c.status == PENDING,
-            earlier.c.type.in_(kinds),
-            ~_is_handled(earlier.c),
-        )
-        query = (
-            select(*AS_READ)
-            .select_from(mine.join(EVENTS, EVENTS.c.event_id == mine.c.event_id))
-            .where(
-                mine.c.reaction == reaction,
-                mine.c.status == PENDING,
-                mine.c.type.in_(kinds),
-                # A failure noted in the future means that the clock went back: nobody waits for it to catch up.
-                or_(mine.c.next_attempt_at.is_(None), mine.c.next_attempt_at <= moment, mine.c.failed_at > moment),
-                ~_is_handled(mine.c),
-                ~behind,
-            )
-            .order_by(mine.c.seq)
-            .limit(limit)
-        )
         with self.reading() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_DUE, {"reaction": reaction, "kinds": kinds, "now": moment, "most": limit}).all()
         found, unfit = [], []
         for row in rows:
             reason = why_unreadable(row)
@@ -341,8 +315,7 @@ class DeliveryStore(EventStore):
             behind = {kind: reached.get(kind, 0) for kind in kinds if reached.get(kind, 0) < last}
             if not behind:
                 return
-            fresh = [and_(EVENTS.c.type == kind, EVENTS.c.seq > seq) for kind, seq in behind.items()]
-            some = connection.execute(select(EVENTS.c.seq).where(or_(*fresh)).limit(1)).first()
+            some = next((kind for kind, seq in behind.items() if _any_after(connection, kind, seq)), None)
             if some is None and last - min(behind.values()) < REACH_STEP:
                 return
         with self.writing() as connection:
@@ -399,8 +372,50 @@ def _entered_by(reaction: str) -> ColumnElement[bool]:
 
 
 def _reached(connection: Connection, reaction: str) -> dict[str, int]:
-    query = select(REACHES.c.type, REACHES.c.seq).where(REACHES.c.reaction == reaction)
-    return {row.type: int(row.seq) for row in connection.execute(query)}
+    return {row.type: int(row.seq) for row in connection.execute(_REACHED, {"reaction": reaction})}
+
+
+def _any_after(connection: Connection, kind: str, seq: int) -> bool:
+    return connection.execute(_ANY_AFTER, {"kind": kind, "after": seq}).first() is not None
+
+
+# Statements that drivers execute many times a second are built once: making one costs more than executing it.
+_REACHED = select(REACHES.c.type, REACHES.c.seq).where(REACHES.c.reaction == bindparam("reaction"))
+_ANY_AFTER = select(EVENTS.c.seq).where(EVENTS.c.type == bindparam("kind"), EVENTS.c.seq > bindparam("after")).limit(1)
+
+
+def _due_statement() -> Any:
+    mine, earlier = DELIVERIES.alias("d"), DELIVERIES.alias("earlier")
+    reaction: Any = bindparam("reaction")
+    kinds: Any = bindparam("kinds", expanding=True)
+    now: Any = bindparam("now")
+    behind = exists().where(
+        earlier.c.reaction == reaction,
+        earlier.c.correlation_id == mine.c.correlation_id,
+        earlier.c.seq < mine.c.seq,
+        earlier.c.client == mine.c.client,
+        earlier.c.status == PENDING,
+        earlier.c.type.in_(kinds),
+        ~_is_handled(earlier.c),
+    )
+    return (
+        select(*AS_READ)
+        .select_from(mine.join(EVENTS, EVENTS.c.event_id == mine.c.event_id))
+        .where(
+            mine.c.reaction == reaction,
+            mine.c.status == PENDING,
+            mine.c.type.in_(kinds),
+            # A failure noted in the future means that the clock went back: nobody waits for it to catch up.
+            or_(mine.c.next_attempt_at.is_(None), mine.c.next_attempt_at <= now, mine.c.failed_at > now),
+            ~_is_handled(mine.c),
+            ~behind,
+        )
+        .order_by(mine.c.seq)
+        .limit(bindparam("most"))
+    )
+
+
+_DUE = _due_statement()
 
 
 def _dead_letter(row: Mapping[Any, Any]) -> DeadLetter:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, bindparam, cast, func, select
 from sqlalchemy.engine import Connection, Row
 
 from liftos_pipelines.clients import check_client_id
@@ -26,6 +26,9 @@ from liftos_pipelines.spine.schema import EventRow
 EVENTS: Any = EventRow.__table__
 # The payload as text: what is no JSON must not keep the other rows of an answer from being read.
 AS_READ = [cast(column, Text).label("payload") if column.name == "payload" else column for column in EVENTS.c]
+# Built once: making a statement anew costs more than executing it.
+_NEWEST = select(func.max(EVENTS.c.seq))
+_BY_ID = select(*AS_READ).where(EVENTS.c.event_id.in_(bindparam("ids", expanding=True)))
 CHUNK = 400
 """Rows of one statement; SQLite of old allows 999 values."""
 log = logging.getLogger(__name__)
@@ -75,6 +78,8 @@ class UnreadableEvent:
 class EventStore(Store):
     """Appending and reading events."""
 
+    _append: Any = None
+
     def raise_event(
         self,
         client: str,
@@ -109,8 +114,9 @@ class EventStore(Store):
         """Insert rows of `values_of` in a transaction that is under way; those that are there already stay."""
         # On PostgreSQL a number drawn first may be committed last: taking turns keeps the log's order that of commits.
         self.lock(connection, "events")
-        statement = self.insert(EVENTS).on_conflict_do_nothing(index_elements=["event_id"])
-        connection.execute(statement, rows)
+        if self._append is None:
+            self._append = self.insert(EVENTS).on_conflict_do_nothing(index_elements=["event_id"])
+        connection.execute(self._append, rows)
 
     def events(
         self,
@@ -214,14 +220,14 @@ def _event_id(client: str, event_type: str, cause_key: str) -> str:
 
 
 def newest(connection: Connection) -> int:
-    return int(connection.scalar(select(func.max(EVENTS.c.seq))) or 0)
+    return int(connection.scalar(_NEWEST) or 0)
 
 
 def _by_id(connection: Connection, event_ids: Sequence[str]) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
     for start in range(0, len(event_ids), CHUNK):
-        query = select(*AS_READ).where(EVENTS.c.event_id.in_(event_ids[start : start + CHUNK]))
-        found |= {row.event_id: row for row in connection.execute(query)}
+        part = {"ids": event_ids[start : start + CHUNK]}
+        found |= {row.event_id: row for row in connection.execute(_BY_ID, part)}
     return found
 
 

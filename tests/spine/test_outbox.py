@@ -42,7 +42,7 @@ def answer(context: dg.AssetExecutionContext, spine: SpineResource) -> dg.Materi
         )
         told.raise_event(event.client, payload, occurred_at=NOW, causation_id=event.event_id)
         told.mark_handled(event.event_id, REACTION)
-    assert not any(spine.get().is_handled(row["event_id"], REACTION) for row in rows)
+    assert not any(spine.get().is_handled(str(row["event_id"]), REACTION) for row in rows)
     die_at("computed")
     if os.environ.get("FAIL") == "once" and context.retry_number == 0:
         raise RuntimeError("the first attempt fails when it has staged all it had to say")
@@ -110,7 +110,7 @@ def test_a_failed_attempt_leaves_nothing_and_its_repetition_tells_once(
 
     @lift_asset(TABLE, retry_policy=dg.RetryPolicy(max_retries=1))
     def answered_again(context: dg.AssetExecutionContext, spine: SpineResource) -> dg.MaterializeResult[pl.DataFrame]:
-        return again.op.compute_fn.decorated_fn(context, spine)  # type: ignore[no-any-return, attr-defined]
+        return again.op.compute_fn.decorated_fn(context, spine)  # type: ignore[no-any-return, union-attr]
 
     assert materialise(instance, answered_again)
     assert state(home) == (triggers, triggers, triggers)
