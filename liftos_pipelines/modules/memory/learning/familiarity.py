@@ -23,7 +23,7 @@ similarity by rare words."""
 NEAREST, CLOSE = 20, 5
 SHARPNESS = 15.0
 PENALTY = 1.0
-LEAST = 40
+LEAST = 60
 """With fewer texts of either kind the weights are not fitted: the similarity of the nearest decides alone."""
 
 

@@ -19,6 +19,11 @@ from numpy.typing import NDArray
 from liftos_pipelines.modules.memory.learning.evidence import Encoder, Evidence, without
 from liftos_pipelines.modules.memory.learning.patterns import Query, find_patterns
 from liftos_pipelines.modules.memory.learning.probes import OFF_TOPIC
+from liftos_pipelines.modules.memory.learning.recognition_quality import (
+    Recognised,
+    expected_calibration_error,
+    surest,
+)
 from liftos_pipelines.modules.memory.learning.scope import ALPHA, Scope, calibrate, reach
 from liftos_pipelines.modules.memory.recall.index import METHODS, RecallIndex
 from liftos_pipelines.stats import cluster_bootstrap, percentile_interval
@@ -115,58 +120,121 @@ def rank_scores(ranking: list[str], relevant: frozenset[str]) -> dict[str, float
     return found | {"mrr": 1 / places[0] if places else 0.0}
 
 
-def pattern_quality(
-    evidence: Evidence,
-    context_texts: Mapping[str, str],
-    encode: Encoder,
-    names: NameFinder,
-    *,
-    seed: int,
-    replicates: int = 1000,
-) -> pl.DataFrame:
-    """How often a pattern points the right way, at which coverage, beside always following the base rate.
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Every past decision asked about before it was taken, aligned arrays (n,).
 
-    Each outcome is asked about with its own action and only evidence strictly before it. Accuracy is the
-    probability that the measured effect lies in the predicted direction, averaged over answered questions.
+    predicted : chance of success from strictly earlier evidence, NaN where memory abstained; sure : of the direction
+    truth : probability that the measured effect was good; base : the base rate of everything before
     """
+
+    predicted: FloatArray
+    sure: FloatArray
+    truth: FloatArray
+    base: FloatArray
+    groups: NDArray[np.str_]
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        return np.isfinite(self.predicted)
+
+    @property
+    def said(self) -> FloatArray:
+        """Probability of the likelier direction of the answered ones."""
+        predicted = self.predicted[self.answered]
+        return np.maximum(predicted, 1 - predicted)
+
+    @property
+    def right(self) -> FloatArray:
+        """Probability that it was right."""
+        return _right(self.predicted[self.answered], self.truth[self.answered])
+
+
+def replay(evidence: Evidence, context_texts: Mapping[str, str], encode: Encoder, names: NameFinder) -> Replay:
+    """Ask about each outcome with its own action and only evidence strictly before it.
+
+    context_texts : context of each memory by its id
+    """
+    rows_at = [
+        row for row, name in enumerate(evidence.ids) if evidence.moments[row] >= 0 and str(name) in context_texts
+    ]
     asked = [
         Query(
-            query_id=str(name),
+            query_id=str(evidence.ids[row]),
             kind="outcome",
-            context=context_texts[str(name)],
+            context=context_texts[str(evidence.ids[row])],
             at=_moment(int(evidence.moments[row])),
             action=evidence.action_texts[evidence.action_codes[row]],
-            memory_id=str(name),
+            memory_id=str(evidence.ids[row]),
         )
-        for row, name in enumerate(evidence.ids)
-        if evidence.moments[row] >= 0 and str(name) in context_texts
+        for row in rows_at
     ]
-    if not asked:
-        return pl.DataFrame(schema=SCHEMA)
-    place = {str(name): row for row, name in enumerate(evidence.ids)}
-    found = find_patterns(asked, evidence, encode, names)
     own = {
-        row["query_id"]: row
-        for row in found.iter_rows(named=True)
-        if row["abstained"] or row["action"] == evidence.action_texts[evidence.action_codes[place[row["query_id"]]]]
+        (row["query_id"], row["action"]): row
+        for row in find_patterns(asked, evidence, encode, names).iter_rows(named=True)
     }
-    rows_at = np.array([place[query.query_id] for query in asked])
-    truth = evidence.success[rows_at]
-    predicted = np.array(
-        [own[query.query_id]["p_success"] if not own[query.query_id]["abstained"] else np.nan for query in asked],
-        dtype=float,
+    found = [own.get((query.query_id, query.action), {}) for query in asked]
+    at = np.array(rows_at, dtype=np.int64)
+    return Replay(
+        predicted=np.array([row.get("p_success") for row in found], dtype=float),
+        sure=np.array([row.get("confidence") for row in found], dtype=float),
+        truth=evidence.success[at],
+        base=np.array([_base_rate(evidence, row) for row in rows_at], dtype=float),
+        groups=evidence.groups[at],
     )
-    base = np.array([_base_rate(evidence, row) for row in rows_at])
-    groups = evidence.groups[rows_at]
-    answered = np.isfinite(predicted)
+
+
+def _right(guess: FloatArray, truth: FloatArray) -> FloatArray:
+    return np.where(guess > 0.5, truth, 1 - truth)
+
+
+def pattern_quality(told: Replay, *, seed: int, replicates: int = 1000) -> pl.DataFrame:
+    """How often a pattern points the right way, at which coverage and how well calibrated, beside always following the
+    base rate; intervals by campaign-clustered bootstrap.
+
+    Accuracy is the probability that the measured effect lies in the predicted direction, averaged over answered
+    questions; `ece` the expected calibration error of the chance of success in ten bins, biased upwards
+    when n is small.
+    """
+    answered, groups = told.answered, told.groups
+    if not answered.size:
+        return pl.DataFrame(schema=SCHEMA)
     rows = [{"method": "pattern", "metric": "coverage", **_mean(answered.astype(float), groups, seed, replicates)}]
     if answered.any():
-        for method, guess in (("pattern", predicted[answered]), ("base_rate", base[answered])):
-            right = np.where(guess > 0.5, truth[answered], 1 - truth[answered])
-            squared = truth[answered] * (1 - guess) ** 2 + (1 - truth[answered]) * guess**2
-            for metric, values in (("accuracy", right), ("brier", squared)):
-                rows.append({"method": method, "metric": metric, **_mean(values, groups[answered], seed, replicates)})
+        truth, mine = told.truth[answered], groups[answered]
+        for method, guess in (("pattern", told.predicted[answered]), ("base_rate", told.base[answered])):
+            squared = truth * (1 - guess) ** 2 + (1 - truth) * guess**2
+            for metric, values in (("accuracy", _right(guess, truth)), ("brier", squared)):
+                rows.append({"method": method, "metric": metric, **_mean(values, mine, seed, replicates)})
+            rows.append({"method": method, "metric": "ece", **_error(guess, truth, mine, seed, replicates)})
+        by_chance = _error_by_chance(told.predicted[answered], seed, replicates)
+        rows.append({"method": "pattern", "metric": "ece_if_calibrated", **by_chance})
+        half = surest(told.sure[answered], 0.5)
+        values = _right(told.predicted[answered], truth)[half]
+        rows.append({"method": "pattern", "metric": "accuracy@50%", **_mean(values, mine[half], seed, replicates)})
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def recognition_quality(found: Recognised | None, *, seed: int, replicates: int = 1000) -> pl.DataFrame:
+    """Accuracy of recognised topics, overall and of the surest 80 %, beside the nearest context and the commonest
+    topic; calibration; and how well an unknown topic is noticed."""
+    if found is None:
+        return pl.DataFrame(schema=SCHEMA)
+    kept = surest(found.sure, 0.8)
+    n = found.right.size
+    rows: list[tuple[str, str, Mapping[str, float | int | None]]] = [
+        ("recogniser", "accuracy", _mean(found.right, found.groups, seed, replicates)),
+        ("recogniser", "accuracy@80%", _mean(found.right[kept], found.groups[kept], seed, replicates)),
+        ("nearest", "accuracy", _mean(found.nearest, found.groups, seed, replicates)),
+        ("commonest", "accuracy", {"value": found.commonest, "low": None, "high": None, "n": n}),
+        ("recogniser", "ece", _error(found.sure, found.right, found.groups, seed, replicates)),
+        ("recogniser", "ece_if_calibrated", _error_by_chance(found.sure, seed, replicates)),
+    ]
+    if np.isfinite(found.oos_auroc):
+        rows.append(("recogniser", "oos_auroc", {"value": found.oos_auroc, "low": None, "high": None, "n": n}))
+    return pl.DataFrame(
+        [{"method": method, "metric": metric, **values} for method, metric, values in rows], schema=SCHEMA, orient="row"
+    )
 
 
 def abstention_quality(evidence: Evidence, encode: Encoder, *, seed: int, replicates: int = 1000) -> pl.DataFrame:
@@ -219,3 +287,22 @@ def _mean(values: FloatArray, groups: NDArray[np.str_], seed: int, replicates: i
 
     low, high = percentile_interval(cluster_bootstrap(groups, statistic, seed=seed, replicates=replicates))
     return {"value": float(values.mean()), "low": low, "high": high, "n": int(values.size)}
+
+
+def _error(
+    said: FloatArray, right: FloatArray, groups: NDArray[np.str_], seed: int, replicates: int
+) -> dict[str, float | int]:
+    def statistic(rows: NDArray[np.int64]) -> float:
+        return expected_calibration_error(said[rows], right[rows])
+
+    low, high = percentile_interval(cluster_bootstrap(groups, statistic, seed=seed, replicates=replicates))
+    return {"value": expected_calibration_error(said, right), "low": low, "high": high, "n": int(said.size)}
+
+
+def _error_by_chance(said: FloatArray, seed: int, replicates: int) -> dict[str, float | int]:
+    """The calibration error that answers come to when each is right with exactly the probability it says."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.random((replicates, said.size)) < said
+    errors = np.array([expected_calibration_error(said, row.astype(float)) for row in drawn])
+    low, high = percentile_interval(errors)
+    return {"value": float(errors.mean()), "low": low, "high": high, "n": int(said.size)}

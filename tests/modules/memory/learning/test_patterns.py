@@ -9,17 +9,19 @@ import polars as pl
 import pytest
 
 from liftos_pipelines.modules.memory.learning.evidence import direction, gather, situation, success_probability
-from liftos_pipelines.modules.memory.learning.insights import causal_direction, direction_of, find_insights, validate
-from liftos_pipelines.modules.memory.learning.patterns import Query, find_patterns
+from liftos_pipelines.modules.memory.learning.insights import find_insights
+from liftos_pipelines.modules.memory.learning.patterns import Query, answered, find_patterns
 from liftos_pipelines.modules.memory.learning.quality import (
     abstention_quality,
     pattern_quality,
     questions,
     rank_scores,
+    replay,
     retrieval_quality,
 )
 from liftos_pipelines.modules.memory.learning.scope import ALPHA, calibrate, reach
 from liftos_pipelines.modules.memory.learning.topics import clusters
+from liftos_pipelines.modules.memory.learning.validation import conditions_of
 from liftos_pipelines.modules.memory.recall.index import RecallIndex
 from liftos_pipelines.modules.memory.records import from_sources, history, items
 from liftos_pipelines.tables import table
@@ -28,6 +30,7 @@ from liftos_pipelines.text import Name, NameFinder
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOBODY = NameFinder([])
 DIMENSIONS = 24
+CAUSAL = ("budget_plan", "channel_results", "response_curves", "validation", "fit_history")
 
 
 def encode(texts: list[str]) -> np.ndarray:
@@ -135,6 +138,26 @@ def test_answers_about_unseen_topics_stay_below_the_promised_share() -> None:
     assert known.mean() > 0.9  # always abstaining would be no achievement
 
 
+def test_what_was_answered_before_is_not_asked_again_unless_the_evidence_changed() -> None:
+    held, encoded = world(), []
+
+    def counting(texts: list[str]) -> np.ndarray:
+        encoded.extend(texts)
+        return encode(texts)
+
+    evidence = gather(held, encode, NOBODY)
+    asked = [Query(query_id=str(i), kind="alert", context=f"delivery trouble {i}") for i in range(3)]
+    first = find_patterns(asked, evidence, counting, NOBODY)
+    assert len(encoded) == 3
+    more = [*asked, Query(query_id="new", kind="alert", context="price trouble")]
+    again = find_patterns(more, evidence, counting, NOBODY, known=answered(first))
+    assert encoded[3:] == ["price trouble"]
+    assert again.head(first.height).equals(first)
+    grown = gather(held.head(held.height - 1), encode, NOBODY)
+    find_patterns(asked, grown, counting, NOBODY, known=answered(first))
+    assert len(encoded) == 7
+
+
 def test_names_do_not_make_contexts_alike() -> None:
     finder = NameFinder([Name(name="Spring Trails", aliases=("c24",))])
     assert situation("Spring Trails: parcels are late (c24)", finder) == "it: parcels are late (it)"
@@ -169,36 +192,15 @@ def test_scope_is_unknown_for_one_topic_only() -> None:
     assert calibrate(one).threshold is None
 
 
-def causal(channel: str, low: float, high: float) -> pl.DataFrame:
-    contract = table("causal/channel_results")
-    row = {"channel": channel, "geo": "all", "mroi_low": low, "mroi_high": high}
-    return pl.DataFrame([{c: row.get(c) for c in contract.columns}], schema=contract.columns, orient="row")
-
-
-def test_causal_agrees_disagrees_or_cannot_tell() -> None:
-    plan = table("causal/budget_plan").empty()
-    advice = causal_direction(plan, causal("paid_search", 1.2, 2.0))
-    assert advice == {"paid_search": "more"}
-    assert validate("Increase spend on paid search", True, None, advice)[0] is True
-    assert validate("Cut paid search", True, None, advice)[0] is False
-    assert validate("Cut paid search", False, None, advice)[0] is True  # avoiding the cut
-    assert validate("Increase the budget", True, "paid_search", advice)[0] is True
-    assert validate("Write to customers", True, "paid_search", advice)[0] is None
-    assert validate("Increase tv", True, None, causal_direction(plan, causal("tv", 0.8, 1.3)))[0] is None
-    assert direction_of("raise and cut") is None
-
-
 def test_only_sure_patterns_become_insights() -> None:
     found = ask("delivery broke down")
     weak = found.with_columns(pl.lit(0.79).alias("confidence"))
-    empty = (
-        table("sources/campaigns").empty(),
-        table("causal/budget_plan").empty(),
-        table("causal/channel_results").empty(),
-    )
-    assert find_insights(weak, *empty).is_empty()
-    assert find_insights(ask("a recipe for soup"), *empty).is_empty()
-    insights = find_insights(found, *empty)
+    nowhere = conditions_of(**{name: table(f"causal/{name}").empty() for name in CAUSAL}, newest=None, now=NOW)
+    campaigns = table("sources/campaigns").empty()
+    assert find_insights(weak, campaigns, nowhere).is_empty()
+    assert find_insights(ask("a recipe for soup"), campaigns, nowhere).is_empty()
+    insights = find_insights(found, campaigns, nowhere)
+    assert insights["validation_status"].unique().to_list() == ["unknown"]
     assert {"Do: refund", "Avoid: ads"} <= set(insights["recommendation"])
     assert insights["validated"].null_count() == insights.height
 
@@ -231,7 +233,8 @@ def test_pattern_quality_beats_the_base_rate_where_context_matters() -> None:
     held = world(tries=12)
     evidence = gather(held, encode, NOBODY)
     contexts = dict(held.select("memory_id", "context").iter_rows())
-    measured = pattern_quality(evidence, contexts, encode, NOBODY, seed=1, replicates=200)
+    told = replay(evidence, contexts, encode, NOBODY)
+    measured = pattern_quality(told, seed=1, replicates=200)
     by = {(row["method"], row["metric"]): row["value"] for row in measured.iter_rows(named=True)}
     assert by["pattern", "accuracy"] > by["base_rate", "accuracy"] + 0.1
     assert by["pattern", "brier"] < by["base_rate", "brier"]
