@@ -168,36 +168,27 @@ def recall(
     client: Client,
     text: Annotated[str | None, typer.Argument(help="What to look for")] = None,
     k: Annotated[int, typer.Option("-k", help="How many memories")] = 10,
-    queries: Annotated[Path | None, typer.Option(help="JSONL with query_id, text, as_of? for a batch")] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="JSONL with query_id, text and, if wanted, as_of, kinds, domains")
+    ] = None,
+    kinds: Annotated[str | None, typer.Option(help="Only these kinds of memory, with commas: note,alert")] = None,
+    domains: Annotated[str | None, typer.Option(help="Only these domains, with commas")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="The memory as it was then, ISO date or time")] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Vector of the question: full (MiniLM), static (at once), auto (full where known)")
+    ] = "full",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines")] = False,
 ) -> None:
-    """Find memories like a text: by words and by meaning."""
-    from dataclasses import asdict
-
-    from liftos_pipelines.resources.memory_store import recall as recall_memories
+    """Find memories like a text, and say which evidence brought each: words, meaning, who said it, links, the turn
+    beside.
+    """
+    from liftos_pipelines.recall_cli import answer, questions_of
 
     load_client(client)
     if (text is None) == (queries is None):
         raise ValueError('give either a text ("...") or --queries FILE.jsonl')
-    asked: list[dict[str, Any]] = [{"query_id": None, "text": text}]
-    if queries is not None:
-        asked = [json.loads(line) for line in queries.read_text(encoding="utf-8").splitlines() if line.strip()]
-    for query in asked:
-        moment = datetime.fromisoformat(query["as_of"]) if query.get("as_of") else None
-        hits = recall_memories(client, query["text"], k=k, as_of=moment)
-        for rank, hit in enumerate(hits, start=1):
-            if as_json:
-                typer.echo(json.dumps({"query_id": query.get("query_id"), "rank": rank} | asdict(hit), default=str))
-            else:
-                console.print(
-                    f"{rank:>2}. [{hit.score:.2f}] {hit.kind} · {hit.text}\n      {hit.explanation}",
-                    highlight=False,
-                    markup=False,
-                )
-        if not hits and not as_json:
-            console.print(
-                f"{client} has no memory yet: run `liftos run {client} --select +memory/items`", highlight=False
-            )
+    asked = questions_of(text, queries, as_of=as_of, kinds=kinds, domains=domains)
+    answer(client, asked, k=k, encoder=encoder, as_json=as_json, console=console)
 
 
 @app.command()

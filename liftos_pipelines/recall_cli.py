@@ -1,0 +1,130 @@
+"""`liftos recall`: questions from the command line or a file, answered and explained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+_FIELDS = ("query_id", "text", "as_of", "kinds", "domains")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question; kinds and domains None let everything pass."""
+
+    query_id: str | None
+    text: str
+    as_of: datetime | None
+    kinds: frozenset[str] | None
+    domains: frozenset[str] | None
+
+
+def questions_of(
+    text: str | None, file: Path | None, *, as_of: str | None, kinds: str | None, domains: str | None
+) -> list[Question]:
+    """The text as one question, or those of a JSONL file; what a line says for itself goes before the options.
+
+    Raises
+    ------
+    ValueError : a line is no question, naming file, line and field
+    """
+    common: dict[str, Any] = {"as_of": as_of, "kinds": kinds, "domains": domains}
+    if file is None:
+        return [_question(common | {"query_id": None, "text": text}, "recall")]
+    found = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"{file}, line {number}"
+        try:
+            told = json.loads(line)
+        except json.JSONDecodeError as wrong:
+            raise ValueError(f"{where}: not JSON ({wrong.msg}); one object a line with query_id and text") from None
+        if not isinstance(told, dict):
+            raise ValueError(f"{where}: not an object; one object a line with query_id and text")
+        given = {name: told[name] for name in _FIELDS if told.get(name) is not None}
+        found.append(_question(common | {"query_id": None} | given, where))
+    return found
+
+
+def _question(told: dict[str, Any], where: str) -> Question:
+    text = told.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{where}: text is missing or empty: say what to look for")
+    try:
+        moment = datetime.fromisoformat(told["as_of"]) if told["as_of"] else None
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{where}: as_of {told['as_of']!r} is not an ISO date or time, such as 2026-03-01T12:00"
+        ) from None
+    query_id = told.get("query_id")
+    return Question(
+        query_id=None if query_id is None else str(query_id),
+        text=text,
+        as_of=moment,
+        kinds=_names(told["kinds"], f"{where}: kinds"),
+        domains=_names(told["domains"], f"{where}: domains"),
+    )
+
+
+def _names(told: Any, where: str) -> frozenset[str] | None:
+    """Names from a list, or from a text with commas."""
+    if told is None:
+        return None
+    parts = told.split(",") if isinstance(told, str) else told
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"{where}: a list of names, or names with commas, not {told!r}")
+    return frozenset(part.strip() for part in parts if part.strip())
+
+
+def answer(client: str, asked: Sequence[Question], *, k: int, encoder: str, as_json: bool, console: Console) -> None:
+    """Print each question's memories, as JSON lines (one a hit) or for reading."""
+    from liftos_pipelines.resources.memory_store import open_memory
+    from liftos_pipelines.resources.query_encoder import CHOICES, Choice
+
+    if encoder not in CHOICES:
+        raise ValueError(f"--encoder {encoder!r} is not one of {', '.join(CHOICES)}")
+    memory = open_memory(client)
+    choice: Choice = encoder
+    if encoder == "full" and memory.embedder is None:
+        typer.echo("the embedding weights are missing: questions are asked with the static vectors", err=True)
+        choice = "auto"
+    if choice == "full" and memory.embedder is not None and len(asked) > 1:
+        with console.status(f"embedding {len(asked):,} questions ..."):
+            memory.embedder.encode([question.text for question in asked])
+    several = len(asked) > 1 and as_json
+    bar = Console(stderr=True)
+    for question in track(asked, "recalling", console=bar, disable=not (several and bar.is_terminal), transient=True):
+        hits = memory.recall(
+            question.text,
+            k,
+            as_of=question.as_of,
+            kinds=question.kinds,
+            domains=question.domains,
+            encoder=choice,
+        )
+        for rank, hit in enumerate(hits, start=1):
+            if as_json:
+                typer.echo(json.dumps({"query_id": question.query_id, "rank": rank} | asdict(hit), default=str))
+            else:
+                console.print(
+                    f"{rank:>2}. [{hit.score:.2f}] {hit.kind} · {hit.text}\n      {hit.explanation}",
+                    highlight=False,
+                    markup=False,
+                )
+        if not hits and not as_json:
+            filtered = question.kinds is not None or question.domains is not None or question.as_of is not None
+            console.print(
+                "nothing that this client remembers passes these filters"
+                if filtered
+                else f"{client} has no memory yet: run `liftos run {client} --select +memory/items`",
+                highlight=False,
+            )
