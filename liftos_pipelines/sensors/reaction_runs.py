@@ -108,7 +108,7 @@ def reaction_sensor(reaction: Reaction) -> dg.SensorDefinition:
                 _runs_so_far(context.instance, reaction, list(by_id)),
                 busy,
             )
-            if store.claim(reaction.name, run.client, OWNER + run.run_key, now, LEASE_SECONDS)
+            if _taken(store, reaction, run, now)
         ]
         if not runs:
             why = f"; {gone} of a client that is gone, see `liftos events dead`" if gone else ""
@@ -126,6 +126,17 @@ def answerable(spine: Spine, reaction: Reaction, now: datetime) -> list[Event]:
     due = spine.due(reaction.name, reaction.event_types, now=now)
     spine.dismiss([event.event_id for event in due if not reaction.answers(event.payload)], reaction.name)
     return [event for event in due if reaction.answers(event.payload)]
+
+
+def _taken(spine: Spine, reaction: Reaction, run: PlannedRun, now: datetime) -> bool:
+    """Take the lease for a run, unless somebody else has it or has answered since we looked."""
+    owner = OWNER + run.run_key
+    if not spine.claim(reaction.name, run.client, owner, now, LEASE_SECONDS):
+        return False
+    if spine.open_among(run.event_ids, reaction.name):
+        return True
+    spine.release(reaction.name, run.client, owner)
+    return False
 
 
 def _request(reaction: Reaction, run: PlannedRun, newest: Event) -> dg.RunRequest:

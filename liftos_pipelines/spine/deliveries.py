@@ -236,6 +236,15 @@ class DeliveryStore(EventStore):
         with self.reading() as connection:
             return connection.execute(query).first() is not None
 
+    def open_among(self, event_ids: Sequence[str], reaction: str) -> set[str]:
+        """Which of these events a reaction has not handled: to be asked again when the lease is taken."""
+        handled: set[str] = set()
+        with self.reading() as connection:
+            for start in range(0, len(event_ids), CHUNK):
+                part = {"ids": list(event_ids[start : start + CHUNK]), "reaction": reaction}
+                handled.update(str(row.event_id) for row in connection.execute(_HANDLED_AMONG, part))
+        return set(event_ids) - handled
+
     def unhandled(
         self, reaction: str, types: Sequence[str], limit: int = 500, client: str | None = None
     ) -> list[Event]:
@@ -381,6 +390,9 @@ def _any_after(connection: Connection, kind: str, seq: int) -> bool:
 
 # Statements that drivers execute many times a second are built once: making one costs more than executing it.
 _REACHED = select(REACHES.c.type, REACHES.c.seq).where(REACHES.c.reaction == bindparam("reaction"))
+_HANDLED_AMONG = select(HANDLED.c.event_id).where(
+    HANDLED.c.reaction == bindparam("reaction"), HANDLED.c.event_id.in_(bindparam("ids", expanding=True))
+)
 _ANY_AFTER = select(EVENTS.c.seq).where(EVENTS.c.type == bindparam("kind"), EVENTS.c.seq > bindparam("after")).limit(1)
 
 

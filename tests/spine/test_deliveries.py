@@ -120,6 +120,14 @@ def test_the_backlog_counts_what_nobody_looked_for_yet(spine: Spine) -> None:
     assert spine.backlog(R, client="globex") == 1
 
 
+def test_what_is_still_open_can_be_asked_once_more(spine: Spine) -> None:
+    ids = [raised(spine, name).event_id for name in "abc"]
+    spine.mark_handled(ids[1], R)
+    assert spine.open_among(ids, R) == {ids[0], ids[2]}
+    assert spine.open_among(ids, "other") == set(ids)
+    assert spine.open_among([], R) == set()
+
+
 def test_foreign_events_are_passed_without_being_lost(spine: Spine) -> None:
     def trust(number: int) -> NewEvent:
         payload = TrustDegraded(
