@@ -161,20 +161,21 @@ def insights(
     )
 
 
-_seen: dict[str, tuple[tuple[int | None, ...], dict[str, pl.DataFrame]]] = {}
+_seen: dict[str, tuple[tuple[object, ...], Conditions]] = {}
 
 
 def _conditions(client: str, lake: Lake, patterns: pl.DataFrame) -> Conditions:
     """Current conditions by Causal's newest tables, read again only when one of them was written again."""
-    names = [f"causal/{name}" for name in CAUSAL]
-    versions = tuple(lake.version(client, name) for name in names)
-    kept = _seen.get(client)
-    if kept is None or kept[0] != versions:
-        kept = versions, {name.split("/")[1]: lake.read(client, name) for name in names}
-        _seen[client] = kept
     lived = patterns.filter(pl.col("query_kind").is_in(["alert", "impact"]))["at"].max()
     newest: date | None = lived.date() if isinstance(lived, datetime) else None
-    return conditions_of(**kept[1], newest=newest, now=datetime.now(UTC))
+    names, now = [f"causal/{name}" for name in CAUSAL], datetime.now(UTC)
+    mark = (newest, now.date(), *(lake.version(client, name) for name in names))
+    kept = _seen.get(client)
+    if kept is None or kept[0] != mark:
+        tables = {name.split("/")[1]: lake.read(client, name) for name in names}
+        kept = mark, conditions_of(**tables, newest=newest, now=now)
+        _seen[client] = kept
+    return kept[1]
 
 
 def _with_columns(frame: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
