@@ -111,6 +111,13 @@ class Embedder:
             held = found.get(key)
         return held
 
+    def plant(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Keep given vectors for texts, in memory and on disk, in place of the model's: for measuring, not for use."""
+        given = {_key(normalise(text)): vector for text, vector in zip(texts, vectors, strict=True)}
+        with self._work:
+            self._write(given)
+            self._keep(given)
+
     def ask_later(self, text: str) -> None:
         """Note a text to be encoded by the next `catch_up`; the last ones are kept, a thousand at most."""
         normalised = normalise(text)

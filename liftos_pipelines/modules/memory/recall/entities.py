@@ -54,6 +54,7 @@ NEVER_NAMED = frozenset({"event", "chain", "module"})
 """Kinds whose names are numbers or ordinary words."""
 SHORTEST_NAME = 2
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_NUMBER = re.compile(r"\d")
 _ID = re.compile(r"[0-9a-f]{16,}")
 
 Edges = dict[str, float]
@@ -119,6 +120,8 @@ class NameIndex:
         self._unspaced: dict[str, set[str]] = {}
         self._finder: NameFinder | None = None
         self.spellings: dict[str, set[str]] = {}
+        self._alike: dict[str, list[str]] = {}
+        """Names that may be misspelt, by their first letter."""
         self.add(entities)
 
     def add(self, entities: Iterable[Entity]) -> None:
@@ -136,7 +139,10 @@ class NameIndex:
                     continue
                 self._by_first.setdefault(spelling[0], {}).setdefault(spelling, set()).add(entity.node)
                 self._longest[spelling[0]] = max(self._longest.get(spelling[0], 0), len(spelling))
-                self.spellings.setdefault(" ".join(spelling), set()).add(entity.node)
+                together = " ".join(spelling)
+                if together not in self.spellings and len(together) >= 5 and not _NUMBER.search(together):
+                    self._alike.setdefault(together[0], []).append(together)
+                self.spellings.setdefault(together, set()).add(entity.node)
         if len(self._unspaced) > before:
             self._finder = NameFinder([Name(name=name) for name in self._unspaced])
 
@@ -160,20 +166,22 @@ class NameIndex:
         return found
 
     def find_nearly(self, text: str, least: float = 88.0) -> set[str]:
-        """Nodes whose name a text misspells: one to three of its words against every name, by edit similarity.
+        """Nodes whose name a text misspells: one to three of its words, by edit similarity with names of about the same
+        length that begin alike.
 
-        Meant for queries that name nothing exactly; names of fewer than five letters are left out.
+        Meant for queries that name nothing exactly. Names of fewer than five letters are left out, and so are names
+        with a number: "week 12" is not a misspelt "week 13".
         """
         from rapidfuzz import fuzz, process
 
-        said = words(text)
-        names = [name for name in list(self.spellings) if len(name) >= 5]
-        found: set[str] = set()
+        said, found = words(text), set[str]()
         for size in (1, 2, 3):
             for start in range(len(said) - size + 1):
                 spelling = " ".join(said[start : start + size])
                 if len(spelling) < 5:
                     continue
+                alike = self._alike.get(spelling[0], ())
+                names = [name for name in alike if abs(len(name) - len(spelling)) <= 2]
                 best = process.extractOne(spelling, names, scorer=fuzz.ratio, score_cutoff=least)
                 if best is not None:
                     found |= self.spellings[best[0]]

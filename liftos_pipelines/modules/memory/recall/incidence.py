@@ -92,24 +92,27 @@ class Incidence:
 
     def to_items(self, nodes: Ints, strength: FloatArray, into: FloatArray, *, best: bool) -> None:
         """Carry nodes' strength to their items: the best of the paths, or their sum."""
-        for one, given in zip(nodes.tolist(), strength.tolist(), strict=True):
-            part = slice(self.node_start[one], self.node_start[one + 1])
-            rows, carried = self.node_item[part], given * self.special[one] * self.node_weight[part]
-            # A node holds an item once, so rows are distinct and fancy indexing loses nothing.
-            into[rows] = np.maximum(into[rows], carried) if best else into[rows] + carried
+        at, sizes = _ranges(self.node_start, nodes)
+        carried = np.repeat(strength * self.special[nodes], sizes) * self.node_weight[at]
+        (np.maximum if best else np.add).at(into, self.node_item[at], carried)
 
     def to_nodes(self, rows: Ints, strength: FloatArray) -> FloatArray:
         """(m) the best strength that any of the items carries to each node."""
         out = np.zeros(self.nodes)
-        sizes = self.item_start[rows + 1] - self.item_start[rows]
-        at = np.repeat(self.item_start[rows] - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
-        at += np.arange(int(sizes.sum()))
+        at, sizes = _ranges(self.item_start, rows)
         np.maximum.at(out, self.item_node[at], np.repeat(strength, sizes) * self.item_weight[at])
         return out
 
     def degree(self) -> Ints:
         """(m) items of each node."""
         return np.diff(self.node_start)
+
+
+def _ranges(start: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """Places of all entries of some compressed rows, one row after the other, and how many each has."""
+    sizes = start[rows + 1] - start[rows]
+    first = np.repeat(start[rows] - np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64), sizes)
+    return first + np.arange(int(sizes.sum())), sizes
 
 
 def _inserted(
