@@ -392,6 +392,8 @@ class MemoryStore:
         """
         if not text.strip():
             raise MemoryRefused("say what to look for: the text is empty")
+        if isinstance(kinds, str) or isinstance(domains, str):
+            raise MemoryRefused("kinds and domains are collections of names, not one text")
         if not self.folder.is_dir():
             return []
         index = self.index()

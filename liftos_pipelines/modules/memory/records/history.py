@@ -102,8 +102,8 @@ def layers(items: pl.DataFrame) -> list[pl.DataFrame]:
 
 def _stamp(history: pl.DataFrame, now: datetime, latest: datetime | None) -> datetime:
     """The moment of recording: now, or just after the last one where the clock says otherwise."""
-    recorded = history["recorded_at"].max() if history.height else None
-    known = [moment for moment in (recorded, latest) if isinstance(moment, datetime)]
+    written = [history["recorded_at"].max(), history["superseded_at"].max()] if history.height else []
+    known = [moment for moment in (*written, latest) if isinstance(moment, datetime)]
     return max([now, *(moment + timedelta(microseconds=1) for moment in known)])
 
 
