@@ -181,7 +181,7 @@ def fused(parts: NDArray[np.float32], names: Sequence[str], settings: Settings, 
     """(n,) scores of one question under settings, in the order that the index ranks by."""
     weights = np.array([settings.weights.get(name, 0.0) for name in names])
     spreading = np.array([name in SPREADING for name in names])
-    beside, _ = neighbours.best(np.asarray((weights * spreading) @ parts, dtype=np.float64))
+    beside = neighbours.best(np.asarray((weights * spreading) @ parts, dtype=np.float64))
     return np.asarray(weights @ parts + settings.spread * beside, dtype=np.float64)
 
 
@@ -205,7 +205,7 @@ def _rivals(
 ) -> tuple[FloatArray, FloatArray]:
     """Features of the relevant rows and of the hardest others: the best of each channel and of the prior."""
     spreading = np.array([name in SPREADING for name in names])
-    _, beside = neighbours.best(np.asarray((towards * spreading) @ one.parts, dtype=np.float64))
+    beside = neighbours.best_rows(np.asarray((towards * spreading) @ one.parts, dtype=np.float64))
     padded = np.concatenate([one.parts, np.zeros((len(names), 1), dtype=np.float32)], axis=1)
     features = one.parts + spread * spreading[:, None] * padded[:, beside]
     wanted = np.zeros(one.parts.shape[1], dtype=bool)

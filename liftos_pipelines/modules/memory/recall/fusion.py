@@ -25,7 +25,7 @@ RRF_K = 60
 SPREADING = frozenset({"words", "meaning", "dimensions", "graph"})
 """Channels whose evidence reaches the turns beside; who said a turn says nothing about the next one."""
 PRIOR_WEIGHTS: Mapping[str, float] = MappingProxyType(
-    {"words": 0.50, "meaning": 0.30, "author": 0.15, "dimensions": 0.0, "graph": 0.05}
+    {"words": 0.55, "meaning": 0.25, "author": 0.15, "dimensions": 0.0, "graph": 0.05}
 )
 """The packaged prior; see docs/modules/memory.md for what it was chosen on."""
 

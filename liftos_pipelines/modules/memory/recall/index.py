@@ -77,8 +77,9 @@ class _Scored:
     total: FloatArray
     parts: Mapping[str, FloatArray]
     """By channel: weighted, normalised, 0 outside the filters."""
+    spreading: FloatArray
+    """What reaches the turns beside."""
     beside: FloatArray
-    beside_row: NDArray[np.int32]
     share: float
     """What a row's own evidence is multiplied by; the rest is the neighbour's."""
 
@@ -240,11 +241,11 @@ class RecallIndex:
             return []
         if method != "hybrid":
             score = self._compared(query, rows, method)
-            return [self._hit(query, int(rows[i]), float(score[i]), ()) for i in self._top(score, rows, k)]
+            return self._hits(query, [(int(rows[i]), float(score[i])) for i in self._top(score, rows, k)], None)
         scored = self._scored(query, rows)
         score = scored.total[rows]
         best = [(int(rows[i]), float(score[i])) for i in self._top(score, rows, k)]
-        return [self._hit(query, row, value, self._evidence(query, row, scored)) for row, value in best]
+        return self._hits(query, best, scored)
 
     def ranking(
         self, text: str, vector: NDArray[np.float32] | None, method: Method, exclude: Collection[str] = ()
@@ -321,10 +322,10 @@ class RecallIndex:
             if name in SPREADING:
                 spreading += part
         spread = self.settings.spread
-        beside, beside_row = self._neighbours.best(spreading)
+        beside = self._neighbours.best(spreading)
         share = 1 / (1 + spread)
         fused = share * (total + spread * beside)
-        return _Scored(total=fused, parts=parts, beside=beside, beside_row=beside_row, share=share)
+        return _Scored(total=fused, parts=parts, spreading=spreading, beside=beside, share=share)
 
     def _compared(self, query: RecallQuery, rows: Rows, method: Method) -> FloatArray:
         lexical = self._words.scores(query)[rows]
@@ -358,7 +359,7 @@ class RecallIndex:
                 detail = channel.explain(query, row)
                 found.append(Evidence(channel=channel.name, share=float(scored.share * part[row]), detail=detail))
         if scored.beside[row] > 0:
-            beside = int(scored.beside_row[row])
+            beside = self._neighbours.best_row(scored.spreading, row)
             side = "before" if beside == self._neighbours.before[row] else "after"
             words = self._words.explain(query, beside)
             found.append(
@@ -369,6 +370,13 @@ class RecallIndex:
                 )
             )
         return tuple(found)
+
+    def _hits(self, query: RecallQuery, best: list[tuple[int, float]], scored: _Scored | None) -> list[Hit]:
+        # Row by row: for ten rows of many columns ten times as fast as gathering them as a frame.
+        return [
+            self._hit(query, row, score, () if scored is None else self._evidence(query, row, scored))
+            for row, score in best
+        ]
 
     def _hit(self, query: RecallQuery, row: int, score: float, evidence: tuple[Evidence, ...]) -> Hit:
         item = self._items.row(row, named=True)
