@@ -21,7 +21,7 @@ from liftos_pipelines import settings
 from liftos_pipelines.clients import check_client_id
 from liftos_pipelines.resources.lake_cache import FRAMES, status_in_commit
 from liftos_pipelines.resources.table_locks import unlock_step
-from liftos_pipelines.spine.outbox import commit_staged
+from liftos_pipelines.spine.outbox import commit_staged, note_reading
 from liftos_pipelines.tables import SOURCES, ContractError, Table, table
 
 WRITE_ATTEMPTS = 8
@@ -386,4 +386,5 @@ class LakeIOManager(dg.ConfigurableIOManager):
         )
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame:
+        note_reading(context)
         return self._lake().require(context.partition_key, "/".join(context.asset_key.path))

@@ -12,7 +12,7 @@ import dagster as dg
 
 from liftos_pipelines import settings
 from liftos_pipelines.resources.lake import Lake
-from liftos_pipelines.spine.outbox import commit_staged
+from liftos_pipelines.spine.outbox import commit_staged, note_reading
 
 HELD = 2
 """Posteriors kept in memory: the newest fit and the one that serves."""
@@ -51,6 +51,7 @@ class PosteriorIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> Any:
         import arviz as az
 
+        note_reading(context)
         module, asset = context.asset_key.path
         file = self.path(context.partition_key, module, asset)
         if not file.is_file() and (context.definition_metadata or {}).get(ABSENT) == UNKNOWN:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from liftos_pipelines.spine.approvals import APPROVAL_LIFETIME, Approval, ApprovalStore
 from liftos_pipelines.spine.claims import ClaimStore
 from liftos_pipelines.spine.connection import SpineBusy, SpineError, SpineUnwritable, migrate
-from liftos_pipelines.spine.deliveries import ATTEMPTS, DeadLetter, Waiting
+from liftos_pipelines.spine.deliveries import ATTEMPTS
+from liftos_pipelines.spine.delivery_rows import DeadLetter, Waiting
 from liftos_pipelines.spine.events import Event, NewEvent, UnreadableEvent, parse_payload
 from liftos_pipelines.spine.ledger_store import LedgerNote
 from liftos_pipelines.spine.outbox import OutboxStore

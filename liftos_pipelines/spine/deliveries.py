@@ -9,64 +9,41 @@ to do, out of the way of what follows, and back in the queue by `revive`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, literal, or_, select, tuple_, update
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy import ColumnElement, and_, delete, func, literal, select, tuple_, update
+from sqlalchemy.engine import Connection
 
 from liftos_pipelines.clients import check_client_id
 from liftos_pipelines.spine.connection import SpineError, utc
+from liftos_pipelines.spine.delivery_rows import (
+    DEAD,
+    DELIVERIES,
+    DUE,
+    HANDLED,
+    HANDLED_AMONG,
+    PENDING,
+    REACHES,
+    DeadLetter,
+    Waiting,
+    any_after,
+    dead_letter,
+    entered_by,
+    handled_by,
+    is_handled,
+    reached,
+    stranger,
+    this,
+    waiting,
+)
 from liftos_pipelines.spine.events import AS_READ, CHUNK, EVENTS, Event, EventStore, newest, read_event, why_unreadable
 from liftos_pipelines.spine.payloads import PAYLOADS
-from liftos_pipelines.spine.schema import DeliveryRow, HandledRow, ReachRow
 
 ATTEMPTS = 5
 BACKOFF = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
 """Waits after the first, second, ... failure: a fault of up to twelve minutes is outlived."""
-PENDING, DEAD = "pending", "dead"
 REACH_STEP = 256
 """Foreign events a reaction passes before it notes how far it has looked: a note is a write."""
-ANY_REACTION = "*"
-"""Stands for the reaction of an event whose type nobody knows."""
-
-DELIVERIES: Any = DeliveryRow.__table__
-HANDLED: Any = HandledRow.__table__
-REACHES: Any = ReachRow.__table__
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeadLetter:
-    """An event that a reaction has given up on; `advice` says what to do about it."""
-
-    event_id: str
-    reaction: str
-    client: str
-    type: str
-    seq: int
-    attempts: int
-    reason: str
-    failed_at: datetime | None
-
-    @property
-    def advice(self) -> str:
-        again = f"liftos events retry {self.client} --event {self.event_id[:12]}"
-        return f"Mend the cause, then: {again}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """A pending delivery and where it stands; `next_attempt_at` None: it may be answered now."""
-
-    event_id: str
-    reaction: str
-    client: str
-    type: str
-    seq: int
-    attempts: int
-    next_attempt_at: datetime | None
-    reason: str | None
 
 
 class DeliveryStore(EventStore):
@@ -81,7 +58,7 @@ class DeliveryStore(EventStore):
         moment, kinds = utc(now), list(event_types)
         self._look(reaction, kinds)
         with self.reading() as connection:
-            rows = connection.execute(_DUE, {"reaction": reaction, "kinds": kinds, "now": moment, "most": limit}).all()
+            rows = connection.execute(DUE, {"reaction": reaction, "kinds": kinds, "now": moment, "most": limit}).all()
         found, unfit = [], []
         for row in rows:
             reason = why_unreadable(row)
@@ -112,7 +89,7 @@ class DeliveryStore(EventStore):
                     DELIVERIES.c.reaction == reaction,
                     DELIVERIES.c.event_id.in_(ids),
                     DELIVERIES.c.status == PENDING,
-                    ~_is_handled(DELIVERIES.c),
+                    ~is_handled(DELIVERIES.c),
                 )
                 for row in connection.execute(open_ones).all():
                     if run_id is not None and row.last_run == run_id:
@@ -128,14 +105,14 @@ class DeliveryStore(EventStore):
                         "reason": reason,
                         "last_run": run_id,
                     }
-                    connection.execute(_this(row.event_id, reaction).values(**values))
+                    connection.execute(this(row.event_id, reaction).values(**values))
                     if gone:
-                        dead.append(_dead_letter(dict(row._mapping) | values))
+                        dead.append(dead_letter(dict(row._mapping) | values))
         return dead
 
     def dead_letters(self, client: str | None = None, reaction: str | None = None) -> list[DeadLetter]:
         """Events that were given up, and those of a type that this version does not know, oldest first."""
-        query = select(DELIVERIES).where(DELIVERIES.c.status == DEAD, ~_is_handled(DELIVERIES.c))
+        query = select(DELIVERIES).where(DELIVERIES.c.status == DEAD, ~is_handled(DELIVERIES.c))
         strangers = select(*AS_READ).where(EVENTS.c.type.not_in(list(PAYLOADS)))
         if client is not None:
             query = query.where(DELIVERIES.c.client == check_client_id(client))
@@ -143,9 +120,9 @@ class DeliveryStore(EventStore):
         if reaction is not None:
             query = query.where(DELIVERIES.c.reaction == reaction)
         with self.reading() as connection:
-            found = [_dead_letter(row._mapping) for row in connection.execute(query)]
+            found = [dead_letter(row._mapping) for row in connection.execute(query)]
             unknown = [] if reaction is not None else connection.execute(strangers).all()
-        found += [_stranger(row) for row in unknown]
+        found += [stranger(row) for row in unknown]
         return sorted(found, key=lambda letter: (letter.seq, letter.reaction))
 
     def revive(self, client: str | None = None, *, event_id: str | None = None, reaction: str | None = None) -> int:
@@ -242,7 +219,7 @@ class DeliveryStore(EventStore):
         with self.reading() as connection:
             for start in range(0, len(event_ids), CHUNK):
                 part = {"ids": list(event_ids[start : start + CHUNK]), "reaction": reaction}
-                handled.update(str(row.event_id) for row in connection.execute(_HANDLED_AMONG, part))
+                handled.update(str(row.event_id) for row in connection.execute(HANDLED_AMONG, part))
         return set(event_ids) - handled
 
     def unhandled(
@@ -254,7 +231,7 @@ class DeliveryStore(EventStore):
         query = (
             select(*AS_READ)
             .select_from(DELIVERIES.join(EVENTS, EVENTS.c.event_id == DELIVERIES.c.event_id))
-            .where(DELIVERIES.c.reaction == reaction, DELIVERIES.c.type.in_(kinds), ~_is_handled(DELIVERIES.c))
+            .where(DELIVERIES.c.reaction == reaction, DELIVERIES.c.type.in_(kinds), ~is_handled(DELIVERIES.c))
             .order_by(DELIVERIES.c.seq)
             .limit(limit)
         )
@@ -266,26 +243,14 @@ class DeliveryStore(EventStore):
 
     def pending(self, client: str | None = None, reaction: str | None = None) -> list[Waiting]:
         """What reactions still owe an answer, as far as they have looked, oldest first."""
-        query = select(DELIVERIES).where(DELIVERIES.c.status == PENDING, ~_is_handled(DELIVERIES.c))
+        query = select(DELIVERIES).where(DELIVERIES.c.status == PENDING, ~is_handled(DELIVERIES.c))
         if client is not None:
             query = query.where(DELIVERIES.c.client == check_client_id(client))
         if reaction is not None:
             query = query.where(DELIVERIES.c.reaction == reaction)
         with self.reading() as connection:
             rows = connection.execute(query.order_by(DELIVERIES.c.seq, DELIVERIES.c.reaction)).all()
-        return [
-            Waiting(
-                event_id=row.event_id,
-                reaction=row.reaction,
-                client=row.client,
-                type=row.type,
-                seq=row.seq,
-                attempts=row.attempts,
-                next_attempt_at=utc(row.next_attempt_at) if row.next_attempt_at else None,
-                reason=row.reason,
-            )
-            for row in rows
-        ]
+        return [waiting(row) for row in rows]
 
     def backlog(self, reaction: str, event_types: Sequence[str] | None = None, *, client: str | None = None) -> int:
         """How many events a reaction has yet to answer, dead letters not counted.
@@ -295,8 +260,8 @@ class DeliveryStore(EventStore):
         event_types : what the reaction answers; by default what it has looked for so far
         """
         with self.reading() as connection:
-            reached = _reached(connection, reaction)
-            kinds = list(reached) if event_types is None else list(event_types)
+            looked = reached(connection, reaction)
+            kinds = list(looked) if event_types is None else list(event_types)
             queries = [
                 select(func.count())
                 .select_from(DELIVERIES)
@@ -305,14 +270,14 @@ class DeliveryStore(EventStore):
                     DELIVERIES.c.status == PENDING,
                     DELIVERIES.c.type.in_(kinds),
                     *([DELIVERIES.c.client == check_client_id(client)] if client is not None else []),
-                    ~_is_handled(DELIVERIES.c),
+                    ~is_handled(DELIVERIES.c),
                 )
             ]
             for kind in kinds:
-                unseen = select(func.count()).where(EVENTS.c.type == kind, EVENTS.c.seq > reached.get(kind, 0))
+                unseen = select(func.count()).where(EVENTS.c.type == kind, EVENTS.c.seq > looked.get(kind, 0))
                 if client is not None:
                     unseen = unseen.where(EVENTS.c.client == client)
-                queries.append(unseen.where(~_handled_by(reaction), ~_entered_by(reaction)))
+                queries.append(unseen.where(~handled_by(reaction), ~entered_by(reaction)))
             return sum(int(connection.scalar(query) or 0) for query in queries)
 
     # --- how an event becomes a delivery ---------------------------------------------------------------------
@@ -320,11 +285,11 @@ class DeliveryStore(EventStore):
         """Enter the events of these types that came since a reaction last looked."""
         with self.reading() as connection:
             last = newest(connection)
-            reached = _reached(connection, reaction)
-            behind = {kind: reached.get(kind, 0) for kind in kinds if reached.get(kind, 0) < last}
+            looked = reached(connection, reaction)
+            behind = {kind: looked.get(kind, 0) for kind in kinds if looked.get(kind, 0) < last}
             if not behind:
                 return
-            some = next((kind for kind, seq in behind.items() if _any_after(connection, kind, seq)), None)
+            some = next((kind for kind, seq in behind.items() if any_after(connection, kind, seq)), None)
             if some is None and last - min(behind.values()) < REACH_STEP:
                 return
         with self.writing() as connection:
@@ -352,7 +317,7 @@ class DeliveryStore(EventStore):
             EVENTS.c.correlation_id,
             literal(PENDING),
             literal(0),
-        ).where(chosen, ~_handled_by(reaction))
+        ).where(chosen, ~handled_by(reaction))
         columns = ["event_id", "reaction", "seq", "client", "type", "correlation_id", "status", "attempts"]
         entered = connection.execute(self.insert(DELIVERIES).from_select(columns, source).on_conflict_do_nothing())
         return max(int(entered.rowcount), 0)
@@ -360,97 +325,4 @@ class DeliveryStore(EventStore):
     def _bury(self, event_id: str, reaction: str, reason: str, moment: datetime) -> None:
         """Give up on a row that no attempt could read."""
         with self.writing() as connection:
-            connection.execute(_this(event_id, reaction).values(status=DEAD, reason=reason, failed_at=moment))
-
-
-def _this(event_id: str, reaction: str) -> Any:
-    return update(DELIVERIES).where(DELIVERIES.c.event_id == event_id, DELIVERIES.c.reaction == reaction)
-
-
-def _is_handled(delivery: Any) -> ColumnElement[bool]:
-    """Whether a delivery was handled by somebody who did not see it stand here."""
-    return exists().where(HANDLED.c.event_id == delivery.event_id, HANDLED.c.reaction == delivery.reaction)
-
-
-def _handled_by(reaction: str) -> ColumnElement[bool]:
-    return exists().where(HANDLED.c.event_id == EVENTS.c.event_id, HANDLED.c.reaction == reaction)
-
-
-def _entered_by(reaction: str) -> ColumnElement[bool]:
-    return exists().where(DELIVERIES.c.event_id == EVENTS.c.event_id, DELIVERIES.c.reaction == reaction)
-
-
-def _reached(connection: Connection, reaction: str) -> dict[str, int]:
-    return {row.type: int(row.seq) for row in connection.execute(_REACHED, {"reaction": reaction})}
-
-
-def _any_after(connection: Connection, kind: str, seq: int) -> bool:
-    return connection.execute(_ANY_AFTER, {"kind": kind, "after": seq}).first() is not None
-
-
-# Statements that drivers execute many times a second are built once: making one costs more than executing it.
-_REACHED = select(REACHES.c.type, REACHES.c.seq).where(REACHES.c.reaction == bindparam("reaction"))
-_HANDLED_AMONG = select(HANDLED.c.event_id).where(
-    HANDLED.c.reaction == bindparam("reaction"), HANDLED.c.event_id.in_(bindparam("ids", expanding=True))
-)
-_ANY_AFTER = select(EVENTS.c.seq).where(EVENTS.c.type == bindparam("kind"), EVENTS.c.seq > bindparam("after")).limit(1)
-
-
-def _due_statement() -> Any:
-    mine, earlier = DELIVERIES.alias("d"), DELIVERIES.alias("earlier")
-    reaction: Any = bindparam("reaction")
-    kinds: Any = bindparam("kinds", expanding=True)
-    now: Any = bindparam("now")
-    behind = exists().where(
-        earlier.c.reaction == reaction,
-        earlier.c.correlation_id == mine.c.correlation_id,
-        earlier.c.seq < mine.c.seq,
-        earlier.c.client == mine.c.client,
-        earlier.c.status == PENDING,
-        earlier.c.type.in_(kinds),
-        ~_is_handled(earlier.c),
-    )
-    return (
-        select(*AS_READ)
-        .select_from(mine.join(EVENTS, EVENTS.c.event_id == mine.c.event_id))
-        .where(
-            mine.c.reaction == reaction,
-            mine.c.status == PENDING,
-            mine.c.type.in_(kinds),
-            # A failure noted in the future means that the clock went back: nobody waits for it to catch up.
-            or_(mine.c.next_attempt_at.is_(None), mine.c.next_attempt_at <= now, mine.c.failed_at > now),
-            ~_is_handled(mine.c),
-            ~behind,
-        )
-        .order_by(mine.c.seq)
-        .limit(bindparam("most"))
-    )
-
-
-_DUE = _due_statement()
-
-
-def _dead_letter(row: Mapping[Any, Any]) -> DeadLetter:
-    return DeadLetter(
-        event_id=row["event_id"],
-        reaction=row["reaction"],
-        client=row["client"],
-        type=row["type"],
-        seq=row["seq"],
-        attempts=row["attempts"],
-        reason=row["reason"] or "unknown",
-        failed_at=utc(row["failed_at"]) if row["failed_at"] else None,
-    )
-
-
-def _stranger(row: Row[Any]) -> DeadLetter:
-    return DeadLetter(
-        event_id=row.event_id,
-        reaction=ANY_REACTION,
-        client=row.client,
-        type=row.type,
-        seq=row.seq,
-        attempts=0,
-        reason=why_unreadable(row) or "unknown",
-        failed_at=None,
-    )
+            connection.execute(this(event_id, reaction).values(status=DEAD, reason=reason, failed_at=moment))

@@ -171,6 +171,15 @@ class EventStore(Store):
             )
         return found[0]
 
+    def behind(self, connection: Connection, event_ids: Sequence[str], seq: int) -> set[str]:
+        """Which of these events stand behind a place in the log."""
+        found: set[str] = set()
+        for start in range(0, len(event_ids), CHUNK):
+            part = EVENTS.c.event_id.in_(event_ids[start : start + CHUNK])
+            query = select(EVENTS.c.event_id).where(part, EVENTS.c.seq > seq)
+            found.update(str(row.event_id) for row in connection.execute(query))
+        return found
+
     def find(self, client: str, event_type: str, cause_key: str) -> Event | None:
         """The event of a cause, if it was raised."""
         return self.event(_event_id(client, event_type, cause_key))

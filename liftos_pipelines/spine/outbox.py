@@ -17,6 +17,8 @@ from liftos_pipelines.spine.deliveries import DeliveryStore
 from liftos_pipelines.spine.events import NewEvent, values_of
 from liftos_pipelines.spine.payloads import Payload
 
+SPINE = "spine"
+"""Name of the resource that hands out the spine."""
 log = logging.getLogger(__name__)
 
 
@@ -39,12 +41,20 @@ class Tells(Protocol):
 class OutboxStore(DeliveryStore):
     """Events and handled marks in one transaction."""
 
-    def tell(self, events: Iterable[NewEvent], handled: Iterable[tuple[str, str]]) -> None:
-        """Append the events and note the (event id, reaction) pairs as handled: all of it or nothing."""
+    def tell(self, events: Iterable[NewEvent], handled: Iterable[tuple[str, str]], *, seen: int | None = None) -> None:
+        """Append the events and note the (event id, reaction) pairs as handled: all of it or nothing.
+
+        Parameters
+        ----------
+        seen : how far the log went when the inputs were read; an event behind it stays unanswered
+        """
         rows, pairs = [values_of(event) for event in events], list(handled)
         if not rows and not pairs:
             return
         with self.writing() as connection:
+            if pairs and seen is not None:
+                late = self.behind(connection, [event_id for event_id, _ in pairs], seen)
+                pairs = [pair for pair in pairs if pair[0] not in late]
             if rows:
                 self.append(connection, rows)
             if pairs:
@@ -54,8 +64,8 @@ class OutboxStore(DeliveryStore):
 class Outbox:
     """What one step has staged so far."""
 
-    def __init__(self, spine: OutboxStore) -> None:
-        self.spine = spine
+    def __init__(self, spine: OutboxStore, seen: int | None = None) -> None:
+        self.spine, self.seen = spine, seen
         self.events: list[NewEvent] = []
         self.handled: list[tuple[str, str]] = []
 
@@ -87,7 +97,7 @@ class Outbox:
     def commit(self) -> int:
         """Write what is staged in one transaction and begin anew; how much it was."""
         said = len(self.events) + len(self.handled)
-        self.spine.tell(self.events, self.handled)
+        self.spine.tell(self.events, self.handled, seen=self.seen)
         self.events, self.handled = [], []
         return said
 
@@ -118,6 +128,7 @@ class Direct:
 
 # By the step's own context, which is made anew for each attempt and gone when the step is over.
 _staged: WeakKeyDictionary[Any, Outbox] = WeakKeyDictionary()
+_seen: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
 def outbox(context: Any, spine: Any) -> Tells:
@@ -134,8 +145,21 @@ def outbox(context: Any, spine: Any) -> Tells:
         return Direct(opened)
     box = _staged.get(step)
     if box is None:
-        box = _staged[step] = Outbox(opened)
+        box = _staged[step] = Outbox(opened, _seen.get(step))
     return box
+
+
+def note_reading(context: Any) -> None:
+    """Remember how far the log goes before a step reads its first input; for IO managers.
+
+    An event that comes later speaks of rows that the step has not read: it must not count as answered by it.
+    """
+    step = _step_of(context)
+    if step is None or step in _seen or SPINE not in step.op_def.required_resource_keys:
+        return
+    resource = getattr(step.scoped_resources_builder.build({SPINE}), SPINE)
+    opened: OutboxStore = resource.get() if hasattr(resource, "get") else resource
+    _seen[step] = opened.newest_seq()
 
 
 def commit_staged(context: Any) -> int:

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from liftos_pipelines.assets.common import lift_asset, result
+from liftos_pipelines.clients import clients_partitions
 from liftos_pipelines.resources import lake as lake_room
 from liftos_pipelines.resources.lake import Lake, LakeIOManager
 from liftos_pipelines.resources.spine import SpineResource, open_spine
@@ -123,6 +124,37 @@ def test_a_table_that_cannot_be_stored_tells_nothing(
     monkeypatch.setenv("LIFTOS_LAKE_URI", "/proc/no/place")
     assert not materialise(instance)
     assert state(home)[1:] == ([], [])
+
+
+def test_an_event_that_came_after_the_inputs_were_read_stays_unanswered(
+    home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream = "sources/campaigns"
+    Lake(str(home / "lake")).write("acme", upstream, table(upstream).empty())
+    triggers = raised(2)
+
+    class Slow(LakeIOManager):
+        """Between reading an input and computing, another process raises an event."""
+
+        def load_input(self, context: dg.InputContext) -> pl.DataFrame:
+            found = super().load_input(context)
+            assert raised(3)[:2] == triggers
+            return found
+
+    @lift_asset(TABLE, ins={"campaigns": dg.AssetIn(key=upstream.split("/"))})
+    def reads(
+        context: dg.AssetExecutionContext, campaigns: pl.DataFrame, spine: SpineResource
+    ) -> dg.MaterializeResult[pl.DataFrame]:
+        for event in spine.get().events(context.partition_key, ["sentiment_drop_detected"]):
+            outbox(context, spine).mark_handled(event.event_id, REACTION)
+        return result(table(TABLE).empty())
+
+    instance.add_dynamic_partitions("clients", ["acme"])
+    resources = {"lake_io": Slow(), "spine": SpineResource()}
+    source = dg.AssetSpec(upstream.split("/"), partitions_def=clients_partitions).with_io_manager_key("lake_io")
+    done = dg.materialize([source, reads], partition_key="acme", instance=instance, resources=resources)
+    assert done.success
+    assert state(home)[2] == triggers
 
 
 def test_outside_of_a_run_everything_is_told_at_once(home: Path) -> None:
