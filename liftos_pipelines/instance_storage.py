@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from sqlalchemy.pool import NullPool
 
 FILES_HELD_OPEN = 8
 """Each run has a file of its own: those longest unused are closed."""
+PARTITION_KNOWN_SECONDS = 1.0
 
 
 class _Engines:
@@ -68,6 +70,8 @@ class KeptEventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines = _Engines()
         self._empty: tuple[bytes, str] | None = None
+        self._tables: set[str] = set()
+        self._partitions: dict[tuple[str, str], float] = {}
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -118,8 +122,30 @@ class KeptEventLog(SqliteEventLogStorage):
             engine.dispose()
             return file.read_bytes(), revision
 
+    # Dagster asks for each input of each step whether its partition exists, and for each answer whether the table does.
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has a table; a table once seen stays."""
+        if table_name not in self._tables and bool(super().has_table(table_name)):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Whether a partition is registered; one that was found is not looked for again within a second."""
+        key, now = (partitions_def_name, partition_key), time.monotonic()
+        if self._partitions.get(key, 0.0) > now:
+            return True
+        found = bool(super().has_dynamic_partition(partitions_def_name, partition_key))
+        if found:
+            self._partitions[key] = now + PARTITION_KNOWN_SECONDS
+        return found
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        self._partitions.clear()
+        super().delete_dynamic_partition(partitions_def_name, partition_key)
+
     def wipe(self) -> None:
         self._engines.close()
+        self._partitions.clear()
         super().wipe()
 
     def dispose(self) -> None:

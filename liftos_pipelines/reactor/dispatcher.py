@@ -76,7 +76,7 @@ class Dispatcher:
         self.boot, self.execute, self.say, self.batch = boot, execute, say, batch
         self.owner = f"reactor@{HOST}:{os.getpid()}"
         self.seen = -1
-        self.looked = 0.0
+        self.looked = self.beaten = 0.0
         self.answered: dict[tuple[str, str], str] = {}
         self.handed: dict[str, list[_Handed]] = {}
 
@@ -86,6 +86,7 @@ class Dispatcher:
         if newest == self.seen and time.monotonic() - self.looked < LOOK_AGAIN_SECONDS:
             return 0
         self.looked, runs = time.monotonic(), 0
+        self._beat()
         self.spine.beat(self.owner, datetime.now(UTC))
         while go_on():
             newest = self.spine.newest_seq()
@@ -95,6 +96,12 @@ class Dispatcher:
                 self.seen = newest
                 break
         return runs
+
+    def _beat(self) -> None:
+        """Tell the sensors now and then that fresh events are taken care of."""
+        if time.monotonic() - self.beaten > LOOK_AGAIN_SECONDS:
+            self.beaten = time.monotonic()
+            self.spine.beat(self.owner, datetime.now(UTC))
 
     # --- one reaction ------------------------------------------------------------------------------------
     def _answer(self, reaction: Reaction) -> int:
@@ -157,6 +164,13 @@ class Dispatcher:
         if not events:
             self.spine.release(reaction.name, client, self.owner)
             return 0
+        # Somebody may have answered between the look and the lease.
+        still_open = self.spine.open_among([event.event_id for event in events], reaction.name)
+        events = [event for event in events if event.event_id in still_open]
+        if not events:
+            self.spine.release(reaction.name, client, self.owner)
+            return 0
+        self._beat()
         if slow:
             self._hand_over(reaction, client, events)
             return 0

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ORPHAN_GRACE = 8.0
 """Seconds that a worker without a supervisor gives its run before it ends itself."""
 QUIET_SECONDS = 0.5
+POOL_RECYCLE_SECONDS = 600
 log = logging.getLogger("liftos.reactor")
 
 
@@ -87,6 +88,8 @@ class Worker:
             capture_interrupts(),
             dg.DagsterInstance.from_ref(deserialize_value(greeting["instance"], InstanceRef)) as instance,
         ):
+            # PostgreSQL: connections kept open instead of one a call; SQLite's are kept by its own storage.
+            instance.optimize_for_webserver(statement_timeout=0, pool_recycle=POOL_RECYCLE_SECONDS, max_overflow=8)
             dispatcher = self._load(greeting["module"], instance)
             self.say({"say": "ready"})
             if greeting["warm"]:

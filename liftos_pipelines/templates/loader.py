@@ -181,14 +181,25 @@ def load_template(industry: str | None = None, client_folder: Path | None = None
     TemplateError : unknown industry, unreadable YAML, a circular `extends`, or a field that breaks the model
     """
     name = industry or BASE
-    content, origin = _packaged(name), FOLDER / f"{name}.yaml"
     own = client_folder / CLIENT_FILE if client_folder else None
-    if own is not None and own.is_file():
-        override = _read(own)
-        parent = override.pop("extends", name)
-        content = _merge(_packaged(str(parent), own), override)
-        origin = own
-    return _validate(content, origin)
+    if own is None or not own.is_file():
+        return _of_industry(name)
+    found = own.stat()
+    return _overridden(name, own, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=64)
+def _of_industry(name: str) -> Template:
+    return _validate(_packaged(name), FOLDER / f"{name}.yaml")
+
+
+# By the file's stamp: every asset asks, and a file that has not changed is not read again.
+@lru_cache(maxsize=256)
+def _overridden(name: str, own: Path, _inode: int, _changed: int, _size: int) -> Template:
+    _packaged(name)  # an unknown industry is told also when the client's own file extends another
+    override = _read(own)
+    parent = override.pop("extends", name)
+    return _validate(_merge(_packaged(str(parent), own), override), own)
 
 
 def with_template(template: Template, client_causal: Mapping[str, Any]) -> dict[str, Any]:
