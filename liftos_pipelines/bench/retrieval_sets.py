@@ -172,8 +172,9 @@ def intents(folder: Path, a_class: int = 8, asked_a_class: int = 2) -> Retrieval
 
 
 def _documents(texts: dict[str, str]) -> pl.DataFrame:
+    """Notes a day apart: what stands beside another in the file must not count as said beside it."""
     rows = [
-        (key, _START + timedelta(hours=number), text, None, None, None)
+        (key, _START + timedelta(days=number), text, None, None, None)
         for number, (key, text) in enumerate(texts.items())
     ]
     return pl.DataFrame(rows, schema=NOTES, orient="row")
