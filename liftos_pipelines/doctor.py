@@ -76,7 +76,10 @@ def _instance() -> str:
 def _spine() -> str:
     from liftos_pipelines.resources.spine import open_spine
 
-    return f"{len(open_spine().events())} events at {settings.spine_url().split('@')[-1]}"
+    spine = open_spine()
+    dead = len(spine.dead_letters())
+    given_up = f", {dead} given up: see `liftos events dead`" if dead else ""
+    return f"{spine.newest_seq()} events at {settings.spine_url().split('@')[-1]}{given_up}"
 
 
 def _weights() -> str:

@@ -121,7 +121,8 @@ class Responder:
     def _propose(self, event: Event, situation: Situation) -> list[Proposal]:
         payload = event.payload
         if isinstance(payload, CausalImpactIdentified):
-            fields = payload.model_dump(exclude={"trigger_event_id"})
+            # What a later version says besides is not ours to judge by.
+            fields = payload.model_dump(include=set(CausalImpactIdentified.model_fields) - {"trigger_event_id"})
             return propose(Impact(event_id=event.event_id, **fields), situation)
         return [remedy(cause_of(event), situation, self.refittable)]
 
