@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from liftos_pipelines.modules.memory.recall.byte_vectors import WORTH_IT, ByteVectors
 from liftos_pipelines.modules.memory.recall.growing import Growing
 from liftos_pipelines.modules.memory.recall.query import FloatArray, RecallQuery, Vectors
 
 
 @dataclass(frozen=True, eq=False)
 class MeaningChannel:
-    """One exact float32 product over all vectors of the query's model. Vectors of other models are never met."""
+    """One product over all vectors of the query's model. Vectors of other models are never met.
+
+    Of many vectors the product goes over bytes, exact for the best (see `byte_vectors.py`); of few it is exact.
+    """
 
     n: int
     spaces: Mapping[str, tuple[Growing, Growing]]
     """By model id: vectors (n, d), zero where a row has none, and whether a row has one (n,)."""
+    small: Mapping[str, ByteVectors] = field(default_factory=dict)
+    """By model id, of those models that have many vectors."""
     name: str = "meaning"
 
     @classmethod
@@ -27,7 +33,9 @@ class MeaningChannel:
         for model, rows in vectors.items():
             if len(rows) != n:
                 raise ValueError(f"{n} items but {len(rows)} vectors" + (f" of {model}" if model else ""))
-        return cls(n, {model: _space(rows) for model, rows in vectors.items()})
+        spaces = {model: _space(rows) for model, rows in vectors.items()}
+        small = {model: ByteVectors.of(rows) for model, rows in vectors.items() if n >= WORTH_IT}
+        return cls(n, spaces, small)
 
     def vectors(self, model_id: str) -> NDArray[np.float32]:
         return self.spaces[model_id][0].view
@@ -43,7 +51,9 @@ class MeaningChannel:
                 f"a query vector of shape {query.vector.shape} does not meet vectors of shape "
                 f"{vectors.view.shape[1:]} of model {query.model_id!r}"
             )
-        cosine = vectors.view @ np.asarray(query.vector, dtype=np.float32)
+        asked = np.asarray(query.vector, dtype=np.float32)
+        small = self.small.get(query.model_id)
+        cosine = small.cosines(asked, vectors.view) if small is not None else vectors.view @ asked
         cosine += 1
         cosine *= has.view
         return np.maximum(cosine, 0, dtype=np.float64)
@@ -60,7 +70,7 @@ class MeaningChannel:
         return "" if cosine is None else f"cosine {cosine:.2f}"
 
     def extended(self, items: pl.DataFrame, vectors: Vectors) -> MeaningChannel:
-        added, spaces = items.height, {}
+        added, spaces, small = items.height, {}, {}
         for model in {**self.spaces, **vectors}:
             held = self.spaces.get(model)
             rows = vectors.get(model)
@@ -72,8 +82,13 @@ class MeaningChannel:
             if rows is None:
                 rows = np.zeros((added, held[0].view.shape[1]), dtype=np.float32)
             held_vectors, held_has = held
-            spaces[model] = (held_vectors.extended(np.asarray(rows, np.float32)), held_has.extended(_has(rows)))
-        return MeaningChannel(self.n + added, spaces)
+            rows = np.asarray(rows, np.float32)
+            spaces[model] = (held_vectors.extended(rows), held_has.extended(_has(rows)))
+            if model in self.small:
+                small[model] = self.small[model].extended(rows)
+            elif self.n + added >= WORTH_IT:
+                small[model] = ByteVectors.of(spaces[model][0].view)
+        return MeaningChannel(self.n + added, spaces, small)
 
 
 def _space(rows: NDArray[np.float32]) -> tuple[Growing, Growing]:
