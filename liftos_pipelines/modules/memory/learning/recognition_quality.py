@@ -34,7 +34,8 @@ class Recognised:
 
 
 def recognised(evidence: Evidence, texts: Sequence[str]) -> Recognised | None:
-    """Recognise each context's topic from those of other campaigns; None with fewer than `LEAST` contexts or one topic.
+    """Recognise each context's topic from those of other campaigns, where these know the topic at all; None with fewer
+    than `LEAST` contexts or one topic.
 
     texts : (n,) the contexts as they were encoded
     """
@@ -46,24 +47,27 @@ def recognised(evidence: Evidence, texts: Sequence[str]) -> Recognised | None:
     asked = [texts[int(row)] for row in kept]
     vectors = evidence.contexts[kept]
     part = parts % min(PARTS, names.size)
-    right, sure, nearest = np.zeros(kept.size), np.zeros(kept.size), np.zeros(kept.size)
+    right, sure, nearest = np.full(kept.size, np.nan), np.zeros(kept.size), np.zeros(kept.size)
     for number in range(int(part.max()) + 1):
-        held = part == number
-        if held.all():
+        known = np.flatnonzero(part != number)
+        held = (part == number) & np.isin(topics, topics[known])
+        if not held.any():
             continue
-        known = np.flatnonzero(~held)
         taught = Recogniser.of([asked[row] for row in known], vectors[known], topics[known].tolist())
         said = taught.recognise([asked[row] for row in np.flatnonzero(held)], vectors[held])
         right[held], sure[held] = said.best == topics[held], said.sure
         closest = topics[known][(vectors[held] @ vectors[known].T).argmax(axis=1)]
         nearest[held] = closest == topics[held]
+    asked_about = np.isfinite(right)
+    if asked_about.sum() < LEAST:
+        return None
     whole = Recogniser.of(asked, vectors, topics.tolist())
-    _, counts = np.unique(topics, return_counts=True)
+    _, counts = np.unique(topics[asked_about], return_counts=True)
     return Recognised(
-        right=right,
-        sure=sure,
-        nearest=nearest,
-        groups=groups,
+        right=right[asked_about],
+        sure=sure[asked_about],
+        nearest=nearest[asked_about],
+        groups=groups[asked_about],
         commonest=float(counts.max() / counts.sum()),
         oos_auroc=whole.familiarity.auroc,
     )
