@@ -56,7 +56,8 @@ def stops(
         if failed:
             # The stops hold; the run fails so that telling of them is tried again.
             raise ActionFailed(f"{len(failed)} agent(s) are stopped, but it could not be told: {failed[0]}")
-    state = state_of(log, client.client)
+    # Asked anew: a stop holds from the moment at which it was written down.
+    state, now = state_of(log, client.client), datetime.now(UTC)
     frame = stops_table(state, now)
     return result(frame, stopped_now=len(state.stopped(now)), agents=", ".join(state.stopped(now)) or "none")
 

@@ -47,7 +47,7 @@ def items(
     lake_version = tables.version(client, "memory/items")
     restored = 0 if store.count() else store.restore(item.with_extra(tables.read(client, "memory/items")))
     before = read_progress(store.folder).confirmed(lake_version)
-    versions = {name: tables.version(client, name) for name in READ}
+    versions = {name: tables.version(client, name) for name in kinds.WATCHED}
     events = _events_of(log, client, waiting)
     newest = max((event.seq for event in events), default=0)
     fresh = {event.event_id for event in events if event.seq > before.event} | {event.event_id for event in waiting}

@@ -34,6 +34,7 @@ SCHEMA: dict[str, pl.DataType] = CONTRACT.columns | {
     "campaign_id": TEXT,
     "action": TEXT,
     "key": TEXT,
+    "kind": TEXT,
 }
 OPEN, KNOWN, OVERDUE = "open", "known", "overdue"
 
@@ -150,7 +151,7 @@ def of_campaigns(outlook: pl.DataFrame) -> list[Prediction]:
                 **about,
                 kind="kpi",
                 what=f"outcome from {since} to {row['last_week'] + timedelta(days=6)}",
-                key=f"{since}|{row['last_week']}|campaign|{row['campaign_id']}",
+                key=f"{since}|{row['last_week']}|{_joined(row['geos'])}|campaign|{row['campaign_id']}",
                 predicted=row["outcome"],
                 low=row["outcome_low"],
                 high=row["outcome_high"],
@@ -186,13 +187,14 @@ def of_plan(plan: pl.DataFrame, now: datetime) -> list[Prediction]:
 
 def of_forecasts(weeks: pl.DataFrame, now: datetime) -> list[Prediction]:
     """Each week of each scenario, all geos together, as long as it lies ahead of the data it was made from."""
+    geos = _joined(weeks.filter(pl.col("geo") != ALL)["geo"].unique().to_list())
     return [
         Prediction(
             module="causal",
             kind="kpi",
             subject=row["scenario"],
             what=f"outcome of the week of {row['date']} under scenario {row['scenario']}",
-            key=f"{row['date']}|{row['date']}|scenario|{row['scenario']}|{row['outcome']:.4g}",
+            key=f"{row['date']}|{row['date']}|{geos}|scenario|{row['scenario']}|{row['outcome']:.4g}",
             made_at=now,
             due_at=midnight(row["date"] + timedelta(weeks=1)),
             predicted=row["outcome"],
@@ -226,9 +228,7 @@ def follow(
         if said.prediction_id in known:
             continue
         values = {name: value for name, value in asdict(said).items() if name in SCHEMA}
-        known[said.prediction_id] = (
-            dict.fromkeys(SCHEMA) | values | {"prediction_id": said.prediction_id, "key": f"{said.kind}|{said.key}"}
-        )
+        known[said.prediction_id] = dict.fromkeys(SCHEMA) | values | {"prediction_id": said.prediction_id}
     ledger = Outcomes.of(outcomes)
     weekly = _weekly(kpi)
     rows = [_judged(row, _measure(row, ledger, weekly), direction, now) for row in known.values()]
@@ -292,8 +292,8 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(), tzinfo=UTC)
 
 
-def _measure(row: dict[str, Any], outcomes: Outcomes, weekly: dict[date, float]) -> Measured | None:
-    kind, _, key = row["key"].partition("|")
+def _measure(row: dict[str, Any], outcomes: Outcomes, weekly: dict[str, dict[date, float]]) -> Measured | None:
+    kind, key = row["kind"], row["key"]
     if kind in ("effect", "success"):
         # What was decided before a prediction was made cannot be its outcome.
         start = row["made_at"] - (timedelta(days=1) if kind == "effect" else timedelta())
@@ -309,10 +309,12 @@ def _measure(row: dict[str, Any], outcomes: Outcomes, weekly: dict[date, float])
             metric=found["metric"],
         )
     if kind == "kpi":
-        first, last = (date.fromisoformat(text) for text in key.split("|")[:2])
+        since, until, geos = key.split("|")[:3]
+        first, last = date.fromisoformat(since), date.fromisoformat(until)
+        wanted = set(geos.split(";")) & set(weekly) or set(weekly)
         weeks = [first + timedelta(weeks=i) for i in range((last - first).days // 7 + 1)]
-        if all(week in weekly for week in weeks):
-            total = sum(weekly[week] for week in weeks)
+        if wanted and all(week in weekly[geo] for geo in wanted for week in weeks):
+            total = sum(weekly[geo][week] for geo in wanted for week in weeks)
             return Measured(value=total, at=midnight(last + timedelta(weeks=1)), by="sources/marketing_outcome")
     return None
 
@@ -324,7 +326,7 @@ def _judged(
         return row  # an outcome that was known stays; the source may no longer hold it
     if measured is None:
         return row | {"status": OVERDUE if now > row["due_at"] else OPEN}
-    kind, predicted = row["key"].partition("|")[0], row["predicted"]
+    kind, predicted = row["kind"], row["predicted"]
     value, inside, hit = measured.value, None, None
     if kind == "success":
         sign = direction(measured.metric)
@@ -364,22 +366,26 @@ def _chance(effect: float, std_error: float | None) -> float:
     return 0.5 if effect == 0 else float(effect > 0)
 
 
-def _weekly(kpi: pl.DataFrame) -> dict[date, float]:
-    """The KPI by the first day of its week, all geos together; only weeks that every geo has whole."""
+def _weekly(kpi: pl.DataFrame) -> dict[str, dict[date, float]]:
+    """The KPI by geo and first day of its week; only whole weeks without a gap."""
     if kpi.is_empty():
         return {}
-    days = kpi["date"].unique().sort()
-    gap = days.diff().drop_nulls()
-    step = int(gap.dt.total_days().min() or 7) if gap.len() else 7  # type: ignore[arg-type]
-    per_week = 7 // step if step < 7 else 1
-    weeks = kpi["date"].dt.truncate("1w") if step < 7 else kpi["date"]
+    gaps = kpi["date"].unique().sort().diff().drop_nulls().dt.total_days()
+    step = int(str(gaps.min())) if gaps.len() else 7
+    weeks = pl.col("date").dt.truncate("1w") if step < 7 else pl.col("date")
     summed = (
-        kpi.with_columns(weeks.alias("_week"))
-        .group_by("_week")
+        kpi.group_by("geo", weeks.alias("week"))
         .agg(pl.col("outcome").sum(), pl.len().alias("n"), pl.col("outcome").null_count().alias("missing"))
-        .filter(pl.col("n") >= per_week * kpi["geo"].n_unique(), pl.col("missing") == 0)
+        .filter(pl.col("n") >= (7 // step if step < 7 else 1), pl.col("missing") == 0)
     )
-    return dict(summed.select("_week", "outcome").iter_rows())
+    found: dict[str, dict[date, float]] = {}
+    for geo, week, outcome in summed.select("geo", "week", "outcome").iter_rows():
+        found.setdefault(geo, {})[week] = outcome
+    return found
+
+
+def _joined(geos: Iterable[str] | None) -> str:
+    return ";".join(sorted(geos or ()))
 
 
 def _share(hits: int, n: int) -> tuple[float | None, float | None, float | None]:

@@ -31,7 +31,7 @@ class Expectation:
     """Gain of the money over the current plan and the outcome of the weeks, each with its 90 % interval.
 
     `unit` is that of the gain (revenue where known, else outcome); the outcome is in units of the KPI, of all weeks
-    from `outcome_from` to the last.
+    from `outcome_from` to the last, in the model's `geos`.
     """
 
     outcome_from: date
@@ -45,6 +45,7 @@ class Expectation:
     outcome: float
     outcome_low: float
     outcome_high: float
+    geos: tuple[str, ...]
     beyond_observed: bool
     conditions: tuple[str, ...]
 
@@ -119,6 +120,7 @@ def expect(
         outcome=all_of_them["outcome"],
         outcome_low=all_of_them["outcome_low"],
         outcome_high=all_of_them["outcome_high"],
+        geos=fitted.design.geos,
         beyond_observed=bool(row["beyond_observed"]),
         conditions=(*conditions, *found.notes),
     )

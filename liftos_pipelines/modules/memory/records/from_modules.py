@@ -326,7 +326,10 @@ def llm_experiments(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def patterns(
-    events: Sequence[Mapping[str, Any]], said: Said | None = None, fresh: Collection[str] | None = None
+    events: Sequence[Mapping[str, Any]],
+    said: Said | None = None,
+    fresh: Collection[str] | None = None,
+    outcomes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> pl.DataFrame:
     """What an agent did about what happened: context, impact and action of each `agent_action_initiated`.
 
@@ -334,14 +337,19 @@ def patterns(
     ----------
     events : mappings with event_id, type, occurred_at, causation_id and payload (a mapping); causes that are
         among them are followed to the impact and the drop that led to the action
-    fresh : ids of the events to build patterns of; all where None
+    fresh : ids of the events to build patterns of, beside those whose outcome is known; all where None
+    outcomes : by action id, what was measured of it: effect, std_error and metric
     """
     by_id = {event["event_id"]: event for event in events}
-    rows = []
+    rows, known = [], outcomes or {}
     for event in events:
-        if event["type"] != "agent_action_initiated" or (fresh is not None and event["event_id"] not in fresh):
+        if event["type"] != "agent_action_initiated":
+            continue
+        came = known.get(event["payload"]["action_id"])
+        if fresh is not None and came is None and event["event_id"] not in fresh:
             continue
         payload, chain = event["payload"], _chain(event, by_id)
+        measured = None if came is None else effect_words(came["metric"], came["effect"], came["std_error"])
         impact = next((cause for cause in chain if cause["type"] == "causal_impact_identified"), None)
         campaign = next((c["payload"]["campaign_id"] for c in chain if c["payload"].get("campaign_id")), None)
         quotes, effect = (said or {}).get(event["event_id"]), None
@@ -357,9 +365,12 @@ def patterns(
                     ("Impact", effect),
                     ("Action", f"{payload['action']} by {payload['agent_id']}"),
                     ("Status", f"{payload['decision']}, {payload['status']}"),
+                    ("Outcome", measured),
                 ),
                 "domain": "agentic",
                 "valid_from": event["occurred_at"],
+                "outcome": measured,
+                **(came or {}),
                 "context": quotes or payload["context"],
                 "action": payload["action"],
                 "campaign_id": one_campaign(campaign),

@@ -14,6 +14,7 @@ from liftos_pipelines.modules.memory.records.items import combine
 
 CAMPAIGNS, ALERTS = "sources/campaigns", "sentiment/alerts"
 MENTIONS, SCORES = "sources/mentions", "sentiment/mention_scores"
+PREDICTIONS = "eval/predictions"
 EVENTS = "spine/events"
 """Stands for the event log where a kind is made of it."""
 
@@ -39,6 +40,20 @@ class Material:
     def names(self) -> dict[str, str]:
         """Names of campaigns by id."""
         return dict(self.table(CAMPAIGNS).select("campaign_id", "name").iter_rows())
+
+    @cached_property
+    def outcomes(self) -> dict[str, dict[str, Any]]:
+        """What was measured of actions, by action id, as far as it is known."""
+        table = self.table(PREDICTIONS)
+        if not {"kind", "metric", "outcome_std_error"} <= set(table.columns):
+            return {}
+        known = table.filter(pl.col("status") == "known", pl.col("kind") == "effect")
+        return {
+            subject: {"effect": effect, "std_error": std_error, "metric": metric}
+            for subject, effect, std_error, metric in known.select(
+                "subject", "outcome", "outcome_std_error", "metric"
+            ).iter_rows()
+        }
 
     @cached_property
     def triggers(self) -> dict[str, Mapping[str, Any]]:
@@ -139,11 +154,18 @@ KINDS = (
         complete=True,
         build=lambda m: from_modules.llm_experiments(m.table("llm/experiments")),
     ),
-    Kind(name="pattern", table=EVENTS, build=lambda m: from_modules.patterns(m.events, m.said, m.fresh)),
+    Kind(
+        name="pattern",
+        table=EVENTS,
+        needs=(PREDICTIONS,),
+        build=lambda m: from_modules.patterns(m.events, m.said, m.fresh, m.outcomes),
+    ),
 )
-_TABLES = [name for kind in KINDS for name in (kind.table, *kind.needs) if name != EVENTS]
+_TABLES = [name for kind in KINDS for name in (kind.table, *kind.needs) if name not in (EVENTS, PREDICTIONS)]
 READ = tuple(dict.fromkeys([*_TABLES, MENTIONS, SCORES]))
 """Tables that memory is made of."""
+WATCHED = (*READ, PREDICTIONS)
+"""And those that are made from memory in turn: read as they were last, since nothing may wait for itself."""
 
 
 def touched(changed: Collection[str]) -> list[Kind]:
