@@ -75,6 +75,15 @@ class Store:
             yield connection
             connection.commit()
 
+    def transaction(self, work: Callable[[Connection], Outcome]) -> Outcome:
+        """`work` in one transaction; tried again when the database refused it for the sake of another one's."""
+
+        def attempt() -> Outcome:
+            with self.writing() as connection:
+                return work(connection)
+
+        return retry(attempt)
+
     @contextmanager
     def _session(self) -> Iterator[Session]:
         with self._explained(), Session(self.engine, expire_on_commit=False) as session:

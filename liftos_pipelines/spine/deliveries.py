@@ -80,34 +80,48 @@ class DeliveryStore(EventStore):
         meanwhile are left alone.
         """
         wanted, moment = sorted(set(event_ids)), utc(now)
+        return self.transaction(lambda connection: self._count(connection, wanted, reaction, reason, moment, run_id))
+
+    def _count(
+        self,
+        connection: Connection,
+        wanted: Sequence[str],
+        reaction: str,
+        reason: str,
+        moment: datetime,
+        run_id: str | None,
+    ) -> list[DeadLetter]:
         dead: list[DeadLetter] = []
-        with self.writing() as connection:
-            for start in range(0, len(wanted), CHUNK):
-                ids = wanted[start : start + CHUNK]
-                self._enter(connection, reaction, EVENTS.c.event_id.in_(ids))
-                open_ones = select(DELIVERIES).where(
+        for start in range(0, len(wanted), CHUNK):
+            ids = wanted[start : start + CHUNK]
+            self._enter(connection, reaction, EVENTS.c.event_id.in_(ids))
+            open_ones = (
+                select(DELIVERIES)
+                .where(
                     DELIVERIES.c.reaction == reaction,
                     DELIVERIES.c.event_id.in_(ids),
                     DELIVERIES.c.status == PENDING,
                     ~is_handled(DELIVERIES.c),
                 )
-                for row in connection.execute(open_ones).all():
-                    if run_id is not None and row.last_run == run_id:
-                        continue
-                    attempts = row.attempts + 1
-                    gone = attempts >= ATTEMPTS
-                    wait = BACKOFF[min(attempts, len(BACKOFF)) - 1]
-                    values = {
-                        "attempts": attempts,
-                        "status": DEAD if gone else PENDING,
-                        "failed_at": moment,
-                        "next_attempt_at": None if gone else moment + wait,
-                        "reason": reason,
-                        "last_run": run_id,
-                    }
-                    connection.execute(this(row.event_id, reaction).values(**values))
-                    if gone:
-                        dead.append(dead_letter(dict(row._mapping) | values))
+                .order_by(DELIVERIES.c.event_id)
+                .with_for_update()
+            )
+            for row in connection.execute(open_ones).all():
+                if run_id is not None and row.last_run == run_id:
+                    continue
+                attempts = row.attempts + 1
+                gone = attempts >= ATTEMPTS
+                values = {
+                    "attempts": attempts,
+                    "status": DEAD if gone else PENDING,
+                    "failed_at": moment,
+                    "next_attempt_at": None if gone else moment + BACKOFF[min(attempts, len(BACKOFF)) - 1],
+                    "reason": reason,
+                    "last_run": run_id,
+                }
+                connection.execute(this(row.event_id, reaction).values(**values))
+                if gone:
+                    dead.append(dead_letter(dict(row._mapping) | values))
         return dead
 
     def dead_letters(self, client: str | None = None, reaction: str | None = None) -> list[DeadLetter]:
@@ -184,16 +198,12 @@ class DeliveryStore(EventStore):
 
     def mark_handled(self, event_id: str, reaction: str) -> bool:
         """Note that a reaction has dealt with an event; False when it was noted before."""
-        with self.writing() as connection:
-            return self.settle(connection, [(event_id, reaction)]) > 0
+        return self.transaction(lambda connection: self.settle(connection, [(event_id, reaction)])) > 0
 
     def dismiss(self, event_ids: Iterable[str], reaction: str) -> int:
         """Note at once that a reaction has nothing to do about these events; how many were still open."""
         pairs = [(event_id, reaction) for event_id in event_ids]
-        if not pairs:
-            return 0
-        with self.writing() as connection:
-            return self.settle(connection, pairs)
+        return self.transaction(lambda connection: self.settle(connection, pairs)) if pairs else 0
 
     def settle(self, connection: Connection, pairs: Iterable[tuple[str, str]]) -> int:
         """Note (event id, reaction) pairs as handled in a transaction that is under way; how many are new."""

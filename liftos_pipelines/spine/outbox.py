@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+from sqlalchemy.engine import Connection
+
 from liftos_pipelines.spine.deliveries import DeliveryStore
 from liftos_pipelines.spine.events import NewEvent, values_of
 from liftos_pipelines.spine.payloads import Payload
@@ -51,14 +53,14 @@ class OutboxStore(DeliveryStore):
         rows, pairs = [values_of(event) for event in events], list(handled)
         if not rows and not pairs:
             return
-        with self.writing() as connection:
-            if pairs and seen is not None:
-                late = self.behind(connection, [event_id for event_id, _ in pairs], seen)
-                pairs = [pair for pair in pairs if pair[0] not in late]
+
+        def write(connection: Connection) -> None:
+            late = self.behind(connection, [event_id for event_id, _ in pairs], seen) if seen is not None else set()
             if rows:
                 self.append(connection, rows)
-            if pairs:
-                self.settle(connection, pairs)
+            self.settle(connection, [pair for pair in pairs if pair[0] not in late])
+
+        self.transaction(write)
 
 
 class Outbox:

@@ -134,6 +134,53 @@ def test_writers_on_two_connections_raise_each_event_once(url: str) -> None:
         spine.engine.dispose()
 
 
+def test_failures_and_answers_noted_side_by_side_never_stop_one_another(spine: Spine) -> None:
+    ids = [event.event_id for event in spine.raise_events(new(30))]
+    spine.due(R, TYPES, now=NOW)
+
+    def work(turn: int) -> None:
+        for _ in range(10):
+            if turn % 2:
+                spine.note_failure(ids, R, "x", now=NOW, run_id="one run")
+            else:
+                spine.dismiss(ids[turn::3], R)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(8)))
+    left = spine.pending("acme", R)
+    assert all(waiting.attempts == 1 for waiting in left)
+    handled = sum(spine.is_handled(event_id, R) for event_id in ids)
+    assert len(left) + handled == len(ids)
+
+
+def test_a_database_of_the_version_before_keeps_what_was_handled(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+
+    import liftos_pipelines.spine as room
+
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    config = Config()
+    config.set_main_option("script_location", str(Path(room.__file__).parent / "migrations"))
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for number in range(2):
+            connection.exec_driver_sql(
+                "INSERT INTO events (event_id, client, type, occurred_at, recorded_at, payload, correlation_id) "
+                "VALUES (?, 'acme', 'campaign_started', '2025-01-01 00:00:00', '2025-01-01 00:00:00', ?, 'c')",
+                (f"e{number}", started(f"c{number}").model_dump_json()),
+            )
+        connection.exec_driver_sql("INSERT INTO handled VALUES ('e0', ?, '2025-01-02 00:00:00')", (R,))
+        connection.commit()
+    engine.dispose()
+    spine = Spine(url)
+    assert [event.event_id for event in spine.due(R, TYPES, now=NOW)] == ["e1"]
+    assert spine.raise_event("acme", started("c2"), occurred_at=NOW).seq == 3
+
+
 def test_what_is_told_together_stands_together(spine: Spine) -> None:
     event = spine.raise_event("acme", started("a"), occurred_at=NOW)
     spine.tell(new(3), [(event.event_id, R), (event.event_id, R)])
