@@ -22,7 +22,7 @@ def benchmark_data() -> Path:
 
 
 def _benchmarks() -> dict[str, Callable[[Path], Iterator[Figure]]]:
-    from liftos_pipelines.bench import causal, causal_truth, ingestion, memory, reactions, sentiment, surfacing
+    from liftos_pipelines.bench import causal, causal_truth, ingestion, memory, reactions, sentiment, surfacing, tracing
 
     return {
         "ingestion": ingestion.measure,
@@ -32,12 +32,8 @@ def _benchmarks() -> dict[str, Callable[[Path], Iterator[Figure]]]:
         "causal-truth": causal_truth.measure,
         "memory": memory.measure,
         "reactions": reactions.measure,
-        "tracing": _tracing,
+        "tracing": tracing.measure,
     }
-
-
-def _tracing(_: Path) -> Iterator[Figure]:
-    yield unmeasured("tracing", "observability overhead", "ms", "steps are not traced yet; nothing to measure")
 
 
 def run_benchmarks(name: str | None, console: Console) -> list[Figure]:
