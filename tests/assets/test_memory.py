@@ -70,6 +70,7 @@ def lake(home: Path) -> Lake:
     (folder / "client.yaml").write_text(f"client: {CLIENT}\n")
     lake = LakeResource().get()
     lake.write(CLIENT, "sources/outcomes", outcomes())
+    lake.write(CLIENT, "agentic/proposals", table("agentic/proposals").empty())
     lake.write(
         CLIENT,
         "sources/campaigns",
@@ -118,12 +119,18 @@ def run(instance: dg.DagsterInstance, *chosen: str) -> dg.ExecuteInProcessResult
     instance.add_dynamic_partitions("clients", [CLIENT])
     everything = [
         assets.items, learning.patterns, learning.insights, learning.quality,
+        learning.insight_outcomes, learning.insight_calibration,
         checks.one_current_version_a_memory, checks.store_holds_the_items,
         checks.every_memory_is_embedded, learning_checks.fusion_not_below_words_alone,
+        learning_checks.patterns_not_below_the_base_rate, learning_checks.chances_are_calibrated,
+        learning_checks.unknown_topics_are_noticed, learning_checks.patterns_say_what_they_know,
     ]  # fmt: skip
-    campaigns = dg.AssetSpec(["sources", "campaigns"], partitions_def=assets.items.partitions_def)
+    given = [
+        dg.AssetSpec(name.split("/"), partitions_def=assets.items.partitions_def).with_io_manager_key("lake_io")
+        for name in ("sources/campaigns", "agentic/proposals")
+    ]
     return dg.materialize(
-        [*everything, campaigns.with_io_manager_key("lake_io")],
+        [*everything, *given],
         instance=instance,
         partition_key=CLIENT,
         selection=[dg.AssetKey(name.split("/")) for name in chosen] if chosen else None,
@@ -138,7 +145,7 @@ def test_memory_answers_what_worked_in_a_context_like_the_alert(lake: Lake, inst
     done = run(instance)
     assert done.success
     assert all(check.passed for check in done.get_asset_check_evaluations())
-    assert len(done.get_asset_check_evaluations()) == 4
+    assert len(done.get_asset_check_evaluations()) == 8
 
     patterns = lake.read(CLIENT, "memory/patterns").filter(pl.col("query_kind") == "alert")
     best = patterns.row(0, named=True)
@@ -151,7 +158,15 @@ def test_memory_answers_what_worked_in_a_context_like_the_alert(lake: Lake, inst
     assert insights.filter(pl.col("recommendation") == "Do: apologise publicly and refund shipping").height == 1
     assert insights["validated"].null_count() == insights.height  # nothing causal says anything of refunds
 
+    outcomes = lake.read(CLIENT, "memory/insight_outcomes")
+    assert outcomes.height == insights.height
+    assert outcomes["effect"].null_count() == outcomes.height  # nothing was done about this alert yet
+    calibration = lake.read(CLIENT, "memory/insight_calibration")
+    assert calibration["n"].sum() > 0
+    assert set(calibration["source"]) == {"replayed"}
+
     quality = lake.read(CLIENT, "memory/retrieval_quality")
+    assert {"recogniser", "nearest", "pattern", "base_rate"} <= set(quality["method"])
     assert {"bm25", "vector", "hybrid", "rrf", "hybrid-bm25"} <= set(quality["method"])
     assert quality.filter(pl.col("value") > quality["high"])["metric"].to_list() == []
 
@@ -242,9 +257,10 @@ def test_a_client_with_nothing_is_skipped_not_invented(home: Path, instance: dg.
     folder = home / "clients" / CLIENT
     folder.mkdir(parents=True)
     (folder / "client.yaml").write_text(f"client: {CLIENT}\n")
-    LakeResource().get().write(CLIENT, "sources/campaigns", table("sources/campaigns").empty())
+    for name in ("sources/campaigns", "agentic/proposals"):
+        LakeResource().get().write(CLIENT, name, table(name).empty())
     done = run(instance)
     assert done.success
-    for name in ("items", "patterns", "insights", "retrieval_quality"):
+    for name in ("items", "patterns", "insights", "insight_outcomes", "insight_calibration", "retrieval_quality"):
         assert LakeResource().get().read(CLIENT, f"memory/{name}").is_empty()
         assert LakeResource().get().status(CLIENT, f"memory/{name}").startswith("skipped")

@@ -305,4 +305,4 @@ def _error_by_chance(said: FloatArray, seed: int, replicates: int) -> dict[str, 
     drawn = rng.random((replicates, said.size)) < said
     errors = np.array([expected_calibration_error(said, row.astype(float)) for row in drawn])
     low, high = percentile_interval(errors)
-    return {"value": float(errors.mean()), "low": low, "high": high, "n": int(said.size)}
+    return {"value": float(np.median(errors)), "low": low, "high": high, "n": int(said.size)}
