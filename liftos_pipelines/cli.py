@@ -19,6 +19,7 @@ from liftos_pipelines import settings
 
 settings.ease_imports()
 
+from liftos_pipelines.agents_cli import agents_app  # noqa: E402
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
 from liftos_pipelines.events_cli import events_app  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
@@ -44,6 +45,7 @@ app.add_typer(experiment_app, name="experiment")
 app.command("plan")(plan)
 app.command("trace")(trace)
 app.command("metrics")(metrics)
+app.add_typer(agents_app, name="agents")
 app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(ledger_app, name="ledger")
