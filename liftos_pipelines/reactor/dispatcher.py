@@ -87,7 +87,6 @@ class Dispatcher:
             return 0
         self.looked, runs = time.monotonic(), 0
         self._beat()
-        self.spine.beat(self.owner, datetime.now(UTC))
         while go_on():
             newest = self.spine.newest_seq()
             ran = sum(self._answer(reaction) for reaction in self.reactions if go_on())
@@ -157,12 +156,6 @@ class Dispatcher:
         if slow and (not self.batch or any(each.client == client for each in self.handed.get(reaction.name, ()))):
             return 0
         if not self._claim(reaction.name, client, BATCH_LEASE_SECONDS if slow else LEASE_SECONDS):
-            return 0
-        # Between the look and the lease somebody else may have answered.
-        still = self.spine.open_among([event.event_id for event in events], reaction.name)
-        events = [event for event in events if event.event_id in still]
-        if not events:
-            self.spine.release(reaction.name, client, self.owner)
             return 0
         # Somebody may have answered between the look and the lease.
         still_open = self.spine.open_among([event.event_id for event in events], reaction.name)
