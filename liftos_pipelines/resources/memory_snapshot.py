@@ -107,6 +107,20 @@ class Snapshot:
         places |= {place for name in memory_ids for place in self._facts.get(name, ())}
         return self._rows(sorted(places))
 
+    def row(self, memory_id: str) -> dict[str, Any] | None:
+        """The current version of a memory."""
+        place = self._current.get(memory_id)
+        return None if place is None else self._row_at(place)
+
+    def said_before(self, memory_id: str, content_hash: str) -> bool:
+        """Whether a fact ever said this."""
+        return any(self._row_at(place)["content_hash"] == content_hash for place in self._facts.get(memory_id, ()))
+
+    def _row_at(self, place: int) -> dict[str, Any]:
+        if place >= self._base.height:
+            return self._tail[place - self._base.height]
+        return self._base.row(place, named=True)
+
     def ids(self, kinds: Collection[str]) -> set[str]:
         """Current memories of these kinds."""
         return set().union(*(self._of_kind.get(kind, set()) for kind in kinds))
@@ -114,6 +128,12 @@ class Snapshot:
     def same(self, memory_id: str, content_hash: str) -> bool:
         """Whether this memory already says this."""
         return self._hashes.get(memory_id) == content_hash
+
+    def is_forgotten(self, row: Mapping[str, Any]) -> bool:
+        """Whether this was erased, under this id or as what it says."""
+        if not self.forgotten:
+            return False
+        return row["memory_id"] in self.forgotten or identity(row) in self.forgotten_identities
 
     def is_current(self, memory_id: str) -> bool:
         return memory_id in self._current
@@ -285,16 +305,21 @@ class Snapshot:
 
 def write_record(changes: Changes, aliases: Sequence[Alias] = ()) -> dict[str, Any]:
     """A decided write as the journal holds it: new versions whole, closings by version, moments in microseconds."""
+    closed = dict(changes.closed.select("version_id", "superseded_at").iter_rows())
+    return rows_record(changes.added.iter_rows(named=True), closed, aliases)
+
+
+def rows_record(
+    added: Iterable[Mapping[str, Any]], closed: Mapping[str, datetime], aliases: Sequence[Alias] = ()
+) -> dict[str, Any]:
+    """The same from rows."""
     return {
         "what": "write",
         "rows": [
             {name: _microseconds(told) if name in _MOMENTS else told for name, told in row.items() if told is not None}
-            for row in changes.added.iter_rows(named=True)
+            for row in added
         ],
-        "closed": {
-            version: _microseconds(at)
-            for version, at in changes.closed.select("version_id", "superseded_at").iter_rows()
-        },
+        "closed": {version: _microseconds(at) for version, at in closed.items()},
         "aliases": [dict(alias.__dict__) for alias in aliases],
     }
 

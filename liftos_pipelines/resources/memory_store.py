@@ -27,12 +27,12 @@ from liftos_pipelines.modules.memory.recall.index import Hit, RecallIndex
 from liftos_pipelines.modules.memory.recall.texts import searchable
 from liftos_pipelines.modules.memory.records import history as versions
 from liftos_pipelines.modules.memory.records.items import SCHEMA, empty_items, identity
-from liftos_pipelines.modules.memory.records.sameness import split_aliases
+from liftos_pipelines.modules.memory.records.sameness import Alias, aliases_among, split_aliases
 from liftos_pipelines.resources.embedder import DIMENSIONS, Embedder, WeightsMissing, open_embedder
 from liftos_pipelines.resources.memory_flusher import Flusher
 from liftos_pipelines.resources.memory_index import IndexMaker
 from liftos_pipelines.resources.memory_journal import Behind, MemoryJournal, Place, locked_file
-from liftos_pipelines.resources.memory_snapshot import Snapshot, forget_record, versions_in, write_record
+from liftos_pipelines.resources.memory_snapshot import Snapshot, forget_record, rows_record, versions_in, write_record
 from liftos_pipelines.resources.memory_table import (
     ALIASES,
     FORGOTTEN,
@@ -41,11 +41,14 @@ from liftos_pipelines.resources.memory_table import (
     Shape,
 )
 from liftos_pipelines.resources.query_encoder import Choice, QueryEncoder
+from liftos_pipelines.resources.recall_weights import RecallWeights
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 """An acknowledged write stands in LanceDB after at most this and the time of one batch."""
+FEW = 64
+"""Rows of a write that are decided without a data frame."""
 FLUSH_ROWS = 256
 """A batch this large is flushed at once."""
 FLUSH_WAIT = timedelta(minutes=10)
@@ -117,6 +120,7 @@ class MemoryStore:
         self._space = f"{embedder.model_id}/searchable-1" if embedder is not None else NO_MODEL
         self._encode = embedder.encode if embedder is not None else None
         self._maker = IndexMaker(client, embedder)
+        self.weights = RecallWeights(self.folder)
         self._missing = missing
         self._threads = threading.RLock()
         self._snapshot: Snapshot | None = None
@@ -138,7 +142,10 @@ class MemoryStore:
         """
         done = Remembered(added=0, closed=0, unchanged=0, aliases=0, recorded_at=None)
         for layer in versions.layers(items):
-            done = _together(done, self._remember(layer, now or datetime.now(UTC), complete_kinds))
+            few = layer.height <= FEW and not complete_kinds
+            moment = now or datetime.now(UTC)
+            said = self._remember_few(layer, moment) if few else self._remember(layer, moment, complete_kinds)
+            done = _together(done, said)
         if done.added + done.closed >= FLUSH_ROWS:
             self.flush()
         return done
@@ -166,12 +173,27 @@ class MemoryStore:
                 recorded_at=changes.recorded_at,
             )
 
-    def _allowed(self, snapshot: Snapshot, items: pl.DataFrame) -> tuple[pl.DataFrame, list]:
+    def _remember_few(self, items: pl.DataFrame, now: datetime) -> Remembered:
+        rows = items.select(list(SCHEMA)).rows(named=True)
+        with self._writing() as snapshot:
+            rows = [row for row in rows if not snapshot.is_forgotten(row)]
+            drop, aliases = aliases_among(rows, snapshot.holder, snapshot.is_current)
+            rows = [row for number, row in enumerate(rows) if number not in set(drop)]
+            added, closed = versions.remember_few(rows, snapshot.row, snapshot.said_before, now, snapshot.latest)
+            fresh = [alias for alias in aliases if snapshot.aliases.get(alias.alias_id) != alias.memory_id]
+            if added or closed or fresh:
+                self._write(snapshot, rows_record(added, closed, fresh))
+            return Remembered(
+                added=len(added),
+                closed=len(closed),
+                unchanged=len({row["memory_id"] for row in rows}) - len(added),
+                aliases=len(aliases),
+                recorded_at=added[0]["recorded_at"] if added else None,
+            )
+
+    def _allowed(self, snapshot: Snapshot, items: pl.DataFrame) -> tuple[pl.DataFrame, list[Alias]]:
         if snapshot.forgotten:
-            items = items.filter(~pl.col("memory_id").is_in(list(snapshot.forgotten)))
-        if snapshot.forgotten_identities:
-            said = pl.Series([identity(row) for row in items.iter_rows(named=True)], dtype=pl.String)
-            items = items.filter(~said.is_in(list(snapshot.forgotten_identities)).fill_null(False))
+            items = items.filter([not snapshot.is_forgotten(row) for row in items.iter_rows(named=True)])
         return split_aliases(items, snapshot.holder, snapshot.is_current)
 
     def restore(self, history: pl.DataFrame) -> int:
@@ -371,7 +393,9 @@ class MemoryStore:
     def index(self) -> RecallIndex:
         """The search index over all that is acknowledged."""
         with self._threads:
-            return self._read().index(self._encode, self._maker)
+            held = self._read().index(self._encode, self._maker)
+        weights = self.weights.settings
+        return held if held.settings is weights else held.with_settings(weights)
 
     def recall(
         self,

@@ -8,9 +8,10 @@ and predicate. So any past answer of the memory can be replayed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -89,6 +90,43 @@ def remember(
         pl.lit(stamp).dt.cast_time_unit("us").alias("superseded_at")
     )
     return Changes(added=typed(added), closed=typed(closed))
+
+
+def remember_few(
+    rows: Sequence[dict[str, Any]],
+    held: Callable[[str], Mapping[str, Any] | None],
+    said_before: Callable[[str, str], bool],
+    now: datetime,
+    latest: datetime | None,
+) -> tuple[list[dict[str, Any]], dict[str, datetime]]:
+    """What `remember` decides, for a few rows and without a data frame, which costs more than the decision.
+
+    Parameters
+    ----------
+    rows : item rows; of two of one memory the last wins
+    held : the current version of a memory id; said_before : whether a memory ever had a content hash
+
+    Returns
+    -------
+    Rows to add, complete, and by version id the moment at which old versions are closed
+    """
+    stamp = now if latest is None else max(now, latest + timedelta(microseconds=1))
+    added: list[dict[str, Any]] = []
+    closed: dict[str, datetime] = {}
+    for name, row in {row[_KEY]: row for row in rows}.items():
+        before = held(name)
+        if before is not None and before["content_hash"] == row["content_hash"]:
+            continue
+        fact = row["kind"] == "fact"
+        if fact and said_before(name, row["content_hash"]):
+            continue
+        since, held_since = row["valid_from"], before["valid_from"] if before is not None else None
+        late = fact and since is not None and held_since is not None and since < held_since
+        version = f"{name}@{stamp.isoformat(timespec='microseconds')}"
+        added.append(row | {"recorded_at": stamp, "superseded_at": stamp if late else None, "version_id": version})
+        if before is not None and not late:
+            closed[before["version_id"]] = stamp
+    return added, closed
 
 
 def layers(items: pl.DataFrame) -> list[pl.DataFrame]:

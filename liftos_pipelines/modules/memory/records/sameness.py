@@ -6,8 +6,9 @@ predicate, is the same (see `items.identity`). The second id is kept as an alias
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -39,10 +40,20 @@ def split_aliases(
     """
     if not items["kind"].is_in(list(NAMED_TWICE)).any():
         return items, []
+    drop, aliases = aliases_among(items.iter_rows(named=True), holder, is_current)
+    if not drop:
+        return items, []
+    return items.with_row_index("_n").filter(~pl.col("_n").is_in(drop)).drop("_n"), aliases
+
+
+def aliases_among(
+    rows: Iterable[Mapping[str, Any]], holder: Callable[[str], str | None], is_current: Callable[[str], bool]
+) -> tuple[list[int], list[Alias]]:
+    """Numbers of the rows that another memory already says, and these as aliases of it."""
     aliases: list[Alias] = []
     drop: list[int] = []
     said_here: dict[str, str] = {}
-    for number, row in enumerate(items.iter_rows(named=True)):
+    for number, row in enumerate(rows):
         said = identity(row)
         if said is None:
             continue
@@ -52,6 +63,4 @@ def split_aliases(
                 Alias(alias_id=row["memory_id"], memory_id=known, source=row["source"], source_key=row["source_key"])
             )
             drop.append(number)
-    if not drop:
-        return items, []
-    return items.with_row_index("_n").filter(~pl.col("_n").is_in(drop)).drop("_n"), aliases
+    return drop, aliases

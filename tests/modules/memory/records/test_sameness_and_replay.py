@@ -157,3 +157,24 @@ def test_as_of_is_the_replay_of_the_journal(steps: list[tuple[int, list[tuple[in
         found = history.as_of(past, moment, strict=True)
         assert dict(found.select("source_key", "text").iter_rows()) == state
     assert history.as_of(past, NOW - 99 * DAY, strict=True).is_empty()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(-5, 5), st.booleans()), min_size=1, max_size=8)
+)
+def test_a_few_rows_are_decided_as_many_are(said: list[tuple[int, int, int, bool]]) -> None:
+    past = items.empty_items()
+    for key, value, days, is_fact in said:
+        since = NOW + days * DAY
+        row = fact(f"s{key}", "p", f"text {value}", since) if is_fact else note(f"n{key}", f"text {value}", at=since)
+        many = history.remember(past, row, NOW)
+        held = {one["memory_id"]: one for one in history.current(past).iter_rows(named=True)}
+        told_before = set(past.select("memory_id", "content_hash").iter_rows())
+        stamps = [moment for name in ("recorded_at", "superseded_at") if (moment := past[name].max()) is not None]
+        added, closed = history.remember_few(
+            row.rows(named=True), held.get, lambda *pair, told=told_before: pair in told, NOW, max(stamps, default=None)
+        )
+        assert pl.DataFrame(added, schema=items.SCHEMA).equals(many.added)
+        assert closed == dict(many.closed.select("version_id", "superseded_at").iter_rows())
+        past = history.apply(past, many)
