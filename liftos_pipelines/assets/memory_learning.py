@@ -27,13 +27,17 @@ from liftos_pipelines.modules.memory.learning.patterns import (
     find_patterns,
     queries_from_campaigns,
     queries_from_items,
+    topics_taught,
 )
+from liftos_pipelines.modules.memory.learning.recogniser import Recogniser
 from liftos_pipelines.modules.memory.learning.recognition_quality import Recognised, recognised
 from liftos_pipelines.modules.memory.learning.scope import Scope, calibrate
 from liftos_pipelines.modules.memory.learning.validation import Conditions, conditions_of
+from liftos_pipelines.modules.memory.recall.fit import Fitted, Labelled, fit
+from liftos_pipelines.modules.memory.recall.query import Filters, RecallQuery
 from liftos_pipelines.resources.embedder import Embedder, EmbedderResource
 from liftos_pipelines.resources.lake import Lake, LakeResource
-from liftos_pipelines.resources.memory_store import MemoryStoreResource
+from liftos_pipelines.resources.memory_store import MemoryStore, MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.outbox import outbox
 from liftos_pipelines.text import Name, NameFinder
@@ -51,6 +55,7 @@ class _Held:
     fingerprint: str
     evidence: Evidence
     scope: Scope
+    recogniser: Recogniser | None
     known: Known | None = None
 
 
@@ -80,7 +85,9 @@ def patterns(
         return skipped(PATTERNS, "no alert, impact, proposal or campaign to look up")
     client, reader, names = client_of(context), embedder.get(), _names(client_of(context), campaigns)
     kept = _knowledge(client.client, held, reader, names, lake.get())
-    found = find_patterns(asked, kept.evidence, reader.encode, names, scope=kept.scope, known=kept.known)
+    found = find_patterns(
+        asked, kept.evidence, reader.encode, names, scope=kept.scope, recogniser=kept.recogniser, known=kept.known
+    )
     repeated = sum(mark in (kept.known or {}) for mark in found["fingerprint"].unique())
     kept.known = answered(found)
     said = found.filter(~pl.col("abstained"))
@@ -101,7 +108,12 @@ def _knowledge(client: str, held: pl.DataFrame, reader: Embedder, names: NameFin
     kept = _held.get(client)
     if kept is None or kept.fingerprint != mark:
         gathered = evidences.gather(held, reader.encode, names, reader.model_id)
-        kept = _Held(fingerprint=mark, evidence=gathered, scope=calibrate(gathered))
+        kept = _Held(
+            fingerprint=mark,
+            evidence=gathered,
+            scope=calibrate(gathered),
+            recogniser=topics_taught(gathered, _contexts(held), names),
+        )
     if kept.known is None:
         kept.known = answered(lake.read(client, PATTERNS))
     _held[client] = kept
@@ -263,7 +275,9 @@ def quality(
     evidence = evidences.gather(held, encode, names, reader.model_id)
     if not asked and not len(evidence):
         return skipped("memory/retrieval_quality", "outcomes")
-    index, contexts = memory.get(context.partition_key).index(), _contexts(held)
+    store, contexts = memory.get(context.partition_key), _contexts(held)
+    weights = _fit_weights(store, asked, encode)
+    index = store.index()
     told = qualities.replay(evidence, contexts, encode, names)
     texts = [evidences.situation(contexts[str(name)], names) for name in evidence.ids]
     topics = recognised(evidence, texts)
@@ -280,7 +294,36 @@ def quality(
         for method, metric, value in measured.select("method", "metric", "value").iter_rows()
         if not metric.startswith("recall@5") and not method.endswith("-bm25")
     }
-    return result(measured, questions=len(asked), **numbers, **_picture(told, topics))
+    return result(
+        measured,
+        questions=len(asked),
+        recall_weights=weights.chosen,
+        recall_weights_reason=weights.reason,
+        **numbers,
+        **_picture(told, topics),
+    )
+
+
+def _fit_weights(store: MemoryStore, asked: list[qualities.Question], encode: evidences.Encoder) -> Fitted:
+    """The recall weights that the client's outcome links speak for, kept beside its memory."""
+    index = store.index()
+    vectors = encode([question.text for question in asked])
+    labelled = [
+        Labelled(
+            query=RecallQuery(
+                text=question.text,
+                vector=vector,
+                model_id=index.model_id,
+                filters=Filters(exclude=frozenset({question.memory_id})),
+            ),
+            relevant=question.relevant,
+            group=question.group,
+        )
+        for question, vector in zip(asked, vectors, strict=True)
+    ]
+    fitted = fit(index, labelled, seed=SEED)
+    store.weights.write(fitted)
+    return fitted
 
 
 def _picture(told: qualities.Replay, topics: Recognised | None) -> dict[str, dg.MetadataValue]:

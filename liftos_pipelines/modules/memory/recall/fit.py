@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from liftos_pipelines.modules.memory.recall.fusion import PRIOR, SPREADING, Settings
 from liftos_pipelines.modules.memory.recall.index import RecallIndex
@@ -145,21 +144,21 @@ def learn(
     asked: Sequence[Example], names: Sequence[str], prior: Settings, neighbours: Neighbours, pull: float
 ) -> Settings:
     """The weights with least loss plus `pull` times the squared distance to the prior; the spread is the prior's."""
+    from scipy.optimize import minimize
+
     towards = np.array([prior.weights.get(name, 0.0) for name in names])
     rivals = [_rivals(one, towards, names, prior.spread, neighbours) for one in asked]
 
     def loss(theta: FloatArray) -> tuple[float, FloatArray]:
         total, slope = 0.0, np.zeros_like(theta)
         for good, bad in rivals:
-            scores = bad @ theta
-            for row in good:
-                away = np.append(scores, row @ theta)
-                top = away.max()
-                share = np.exp(away - top)
-                whole = share.sum()
-                total += (top + np.log(whole) - away[-1]) / len(good)
-                share /= whole
-                slope += (share[:-1] @ bad + (share[-1] - 1) * row) / len(good)
+            won, lost = good @ theta, bad @ theta
+            top = max(won.max(), lost.max(initial=-np.inf))
+            shares, others = np.exp(won - top), np.exp(lost - top)
+            whole = shares + others.sum()
+            total += float((top + np.log(whole) - won).mean())
+            pulled = (others @ bad) * (1 / whole).sum() + (shares / whole) @ good - good.sum(axis=0)
+            slope += pulled / len(good)
         return total, slope
 
     # First how sharp the prior's scores are, then the weights, drawn to the prior at that sharpness.
@@ -190,7 +189,7 @@ def ranks(one: Example, names: Sequence[str], settings: Settings, neighbours: Ne
     scores = fused(one.parts, names, settings, neighbours)
     among = scores[one.rows]
     good = np.sort(scores[one.relevant])[::-1]
-    return np.array([int((among >= value).sum()) for value in good])
+    return np.asarray(among.size - np.searchsorted(np.sort(among), good, side="left"), dtype=np.int64)
 
 
 def utility(one: Example, names: Sequence[str], settings: Settings, neighbours: Neighbours) -> float:
