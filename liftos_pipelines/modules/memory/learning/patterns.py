@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from liftos_pipelines.modules.memory.learning.effects import Posterior, posterior, prior_sd
 from liftos_pipelines.modules.memory.learning.evidence import Encoder, Evidence, situation
+from liftos_pipelines.modules.memory.learning.recogniser import Recogniser
 from liftos_pipelines.modules.memory.learning.scope import ALPHA, Scope, calibrate, reach, similar_actions
 from liftos_pipelines.modules.memory.records.items import parts_of
 from liftos_pipelines.tables import table
@@ -41,9 +42,11 @@ SCHEMA: dict[str, pl.DataType] = table("memory/patterns").columns | {
     "expected_effect": pl.Float64(),
     "expected_low": pl.Float64(),
     "expected_high": pl.Float64(),
+    "topic": pl.String(),
+    "topic_probability": pl.Float64(),
     "fingerprint": pl.String(),
 }
-METHOD = "2"
+METHOD = "3"
 """Part of every fingerprint: rows answered by another method are answered again."""
 
 
@@ -113,6 +116,7 @@ def find_patterns(
     names: NameFinder,
     *,
     scope: Scope | None = None,
+    recogniser: Recogniser | None = None,
     known: Known | None = None,
 ) -> pl.DataFrame:
     """For each context what similar past actions achieved, best supported first, or a row that abstains.
@@ -123,6 +127,7 @@ def find_patterns(
     evidence : past actions with measured effects
     encode : texts to unit vectors; names : campaigns and brands, as in `gather`
     scope : of the evidence, when it has been read off before
+    recogniser : names the topic of each context that is like a known one, with its probability; see `topics_taught`
     known : answers of before by fingerprint, see `answered`; the same question on the same evidence is not asked again
 
     Returns
@@ -136,6 +141,7 @@ def find_patterns(
     marks = [query_fingerprint(query, evidence) for query in asked]
     new = [query for query, mark in zip(asked, marks, strict=True) if mark not in (known or {})]
     vectors = dict(zip((query.context for query in new), _vectors(new, encode, names), strict=True))
+    topics = _topics(new, vectors, recogniser, names)
     own = list(dict.fromkeys(query.action for query in new if query.action))
     own_vectors = dict(zip(own, encode(own), strict=True)) if own else {}
     rows: list[dict[str, Any]] = []
@@ -144,8 +150,41 @@ def find_patterns(
             rows.extend(known[mark])
             continue
         found = _answer(query, vectors[query.context], own_vectors.get(query.action or ""), evidence, scope)
-        rows.extend(row | {"fingerprint": mark} for row in found)
+        about = topics.get(query.context, {})
+        rows.extend(row | about | {"fingerprint": mark} for row in found)
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def topics_taught(evidence: Evidence, contexts: Mapping[str, str], names: NameFinder) -> Recogniser | None:
+    """A recogniser of the evidence's topics; None where these are clusters without a name, or only one.
+
+    contexts : context of each memory by its id
+    """
+    kept = np.flatnonzero(evidence.topics != "")
+    topics = [str(evidence.topics[row]) for row in kept]
+    if len(set(topics)) < 2 or all(topic.isdigit() for topic in topics):
+        return None
+    texts = [situation(contexts[str(evidence.ids[row])], names) for row in kept]
+    return Recogniser.of(texts, evidence.contexts[kept], topics)
+
+
+def _topics(
+    queries: Sequence[Query],
+    vectors: Mapping[str, NDArray[np.float32]],
+    recogniser: Recogniser | None,
+    names: NameFinder,
+) -> dict[str, dict[str, Any]]:
+    """Topic of each context that is like a known one; nothing is said of the others."""
+    asked = list(dict.fromkeys(query.context for query in queries))
+    if recogniser is None or not asked:
+        return {}
+    texts = [" ".join(situation(part, names) for part in parts_of(context)) for context in asked]
+    found = recogniser.recognise(texts, np.stack([vectors[context] for context in asked]))
+    return {
+        context: {"topic": str(topic), "topic_probability": float(sure)}
+        for context, topic, sure, like in zip(asked, found.best, found.sure, found.known, strict=True)
+        if like
+    }
 
 
 def query_fingerprint(query: Query, evidence: Evidence) -> str:

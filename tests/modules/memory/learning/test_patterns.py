@@ -10,7 +10,7 @@ import pytest
 
 from liftos_pipelines.modules.memory.learning.evidence import direction, gather, situation, success_probability
 from liftos_pipelines.modules.memory.learning.insights import find_insights
-from liftos_pipelines.modules.memory.learning.patterns import Query, answered, find_patterns
+from liftos_pipelines.modules.memory.learning.patterns import Query, answered, find_patterns, topics_taught
 from liftos_pipelines.modules.memory.learning.quality import (
     abstention_quality,
     pattern_quality,
@@ -156,6 +156,22 @@ def test_what_was_answered_before_is_not_asked_again_unless_the_evidence_changed
     grown = gather(held.head(held.height - 1), encode, NOBODY)
     find_patterns(asked, grown, counting, NOBODY, known=answered(first))
     assert len(encoded) == 7
+
+
+def test_the_topic_of_a_known_context_is_named_and_of_an_unknown_one_is_not() -> None:
+    held = world(tries=12)
+    evidence = gather(held, encode, NOBODY)
+    taught = topics_taught(evidence, dict(held.select("memory_id", "context").iter_rows()), NOBODY)
+    asked = [
+        Query(query_id="1", kind="alert", context="delivery trouble today"),
+        Query(query_id="2", kind="alert", context="soup is burnt"),
+    ]
+    found = find_patterns(asked, evidence, encode, NOBODY, recogniser=taught)
+    by = {row["query_id"]: row for row in found.iter_rows(named=True)}
+    assert by["1"]["topic"] == "delivery"
+    assert by["1"]["topic_probability"] > 0.9
+    assert by["2"]["topic"] is None
+    assert topics_taught(gather(world(domains=False), encode, NOBODY), {}, NOBODY) is None
 
 
 def test_names_do_not_make_contexts_alike() -> None:

@@ -159,7 +159,7 @@ def test_validation_stops_wrong_insights_and_lets_right_ones_through() -> None:
     """Beside the two dummies: validate all stops nothing, validate none lets nothing through."""
     rng = np.random.default_rng(11)
     stopped, through, wrong, right = 0, 0, 0, 0
-    for _ in range(300):
+    for _ in range(120):
         slope = float(np.exp(rng.normal(0, 0.7)))
         measured = slope * float(np.exp(rng.normal(0, 0.12)))
         known = conditions({"search": truth(measured, error=0.12)})
