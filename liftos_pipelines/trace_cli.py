@@ -165,27 +165,14 @@ def metrics(
 
 
 def with_present(records: list[MetricRecord]) -> list[MetricRecord]:
-    """The stored series, and what the spine says now: how many events wait for each reaction."""
-    import time
-
+    """The stored series, and what the spine says of events, decisions and what waits, exact as of now."""
     from liftos_pipelines.resources.spine import open_spine
     from liftos_pipelines.sensors.reactions import REACTIONS
+    from liftos_pipelines.spine.totals import spine_totals
 
-    spine, now = open_spine(), time.time_ns()
-    kept = [each for each in records if each.name != "liftos.reactions.backlog"]
-    for reaction in REACTIONS:
-        waiting = float(spine.backlog(reaction.name, reaction.event_types))
-        kept.append(
-            MetricRecord(
-                name="liftos.reactions.backlog",
-                kind="gauge",
-                unit="{event}",
-                labels={"reaction": reaction.name},
-                at_ns=now,
-                value=waiting,
-            )
-        )
-    return kept
+    told = spine_totals(open_spine(), {reaction.name: reaction.event_types for reaction in REACTIONS})
+    exact = {each.name for each in told}
+    return [each for each in records if each.name not in exact] + told
 
 
 def metrics_table(records: Iterable[MetricRecord]) -> Table:

@@ -28,6 +28,7 @@ from liftos_pipelines.reactor.runs import QUIET, create_run
 from liftos_pipelines.reactor.workers import is_worker
 from liftos_pipelines.sensors.reactions import Reaction
 from liftos_pipelines.spine.database import Event, Spine
+from liftos_pipelines.spine.metrics import counter, histogram
 from liftos_pipelines.spine.tracing import span
 
 LEASE_SECONDS = 600.0
@@ -193,6 +194,10 @@ class Dispatcher:
             self.spine.release(reaction.name, client, self.owner)
             self.say({"say": "ended", "run_id": run_id})
         now = datetime.now(UTC)
+        counter("liftos.runs").add(1, {"reaction": reaction.name})
+        for event in events:
+            waited = (now - event.recorded_at).total_seconds()
+            histogram("liftos.reaction.duration").record(waited, {"reaction": reaction.name})
         self.say(
             {
                 "say": "reacted",

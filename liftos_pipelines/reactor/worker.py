@@ -24,6 +24,7 @@ settings.ease_imports()
 
 from liftos_pipelines.reactor.protocol import Lines, Message, encode, set_up_log  # noqa: E402
 from liftos_pipelines.reactor.workers import REACTIONS  # noqa: E402
+from liftos_pipelines.spine import telemetry  # noqa: E402
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -190,6 +191,7 @@ def main() -> None:
     threading.Thread(target=worker.listen, daemon=True, name="listener").start()
     sys.path.insert(0, str(Path.cwd()))
     worker.run()
+    telemetry.shutdown()
     logging.shutdown()
     # Nothing is left to write, and taking a thousand modules apart takes more than a second.
     os._exit(0)
