@@ -264,3 +264,104 @@ def test_a_client_with_nothing_is_skipped_not_invented(home: Path, instance: dg.
     for name in ("items", "patterns", "insights", "insight_outcomes", "insight_calibration", "retrieval_quality"):
         assert LakeResource().get().read(CLIENT, f"memory/{name}").is_empty()
         assert LakeResource().get().status(CLIENT, f"memory/{name}").startswith("skipped")
+
+
+def notes_table(*texts: str) -> pl.DataFrame:
+    rows = [
+        {"note_id": f"n{i}", "at": datetime(2024, 3, 1 + i, tzinfo=UTC), "text": text} for i, text in enumerate(texts)
+    ]
+    return frame("sources/notes", rows)
+
+
+def test_only_what_changed_is_read_and_written(
+    lake: Lake, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(instance, "memory/items")
+    version = lake.version(CLIENT, "memory/items")
+    read: list[str] = []
+    whole = Lake.read
+    monkeypatch.setattr(
+        Lake, "read", lambda self, client, name, **more: read.append(name) or whole(self, client, name, **more)
+    )
+    run(instance, "memory/items")
+    assert set(read) <= {"memory/items"}  # the checks look at all of it
+    assert lake.version(CLIENT, "memory/items") == version
+    lake.write(CLIENT, "sources/notes", notes_table("The depot flooded."))
+    done = run(instance, "memory/items")
+    assert set(read) - {"memory/items"} == {"sources/notes"}
+    materialized = done.get_asset_materialization_events()[0].step_materialization_data.materialization.metadata
+    assert materialized["rows_inserted"].value == 1
+    assert materialized["dagster/partition_row_count"].value == open_memory(CLIENT).count()
+
+
+def test_changes_that_the_lake_missed_are_handed_over_again(
+    lake: Lake, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(instance, "memory/items")
+    lake.write(CLIENT, "sources/notes", notes_table("The depot flooded."))
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Lake, "write", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            run(instance, "memory/items")
+    assert open_memory(CLIENT).recall("depot flooded", kinds=["note"])[0].text == "The depot flooded."
+    run(instance, "memory/items")
+    held = lake.read(CLIENT, "memory/items")
+    assert held.filter(pl.col("text") == "The depot flooded.").height == 1
+    assert held.height == open_memory(CLIENT).count()
+
+
+def test_what_is_forgotten_leaves_the_lake_and_does_not_return(lake: Lake, instance: dg.DagsterInstance) -> None:
+    run(instance, "memory/items")
+    store = open_memory(CLIENT)
+    note = store.current(["note"])["memory_id"][0]
+    store.forget(note)
+    for _ in range(2):
+        run(instance, "memory/items")
+        assert note not in lake.read(CLIENT, "memory/items")["memory_id"].to_list()
+    same = lake.read(CLIENT, "sources/notes").with_columns(note_id=pl.lit("exported-again"))
+    lake.write(CLIENT, "sources/notes", same)
+    run(instance, "memory/items")
+    assert store.current(["note"]).is_empty()
+    version = lake.version(CLIENT, "memory/items")
+    run(instance, "memory/items")
+    assert lake.version(CLIENT, "memory/items") == version
+
+
+def test_upkeep_removes_the_lakes_files_that_hold_what_was_forgotten(
+    lake: Lake, instance: dg.DagsterInstance, home: Path
+) -> None:
+    from liftos_pipelines.assets.memory_upkeep import upkeep
+
+    run(instance, "memory/items")
+    store = open_memory(CLIENT)
+    store.forget(store.current(["note"])["memory_id"][0])
+    run(instance, "memory/items")
+    resources = {"lake_io": LakeIOManager(), "lake": LakeResource(), "memory": MemoryStoreResource()}
+    files = (home / "lake" / CLIENT / "memory" / "items").glob("*.parquet")
+    assert any("lost parcels" in " ".join(pl.read_parquet(file)["text"]) for file in files)
+    dg.materialize([upkeep], instance=instance, partition_key=CLIENT, resources=resources)
+    files = (home / "lake" / CLIENT / "memory" / "items").glob("*.parquet")
+    assert not any("lost parcels" in " ".join(pl.read_parquet(file)["text"]) for file in files)
+    assert lake.read(CLIENT, "memory/items").height == store.count()
+
+
+def test_upkeep_loses_nothing_and_keeps_what_is_cited(lake: Lake, instance: dg.DagsterInstance) -> None:
+    from liftos_pipelines.assets.memory_upkeep import upkeep
+
+    run(instance, "memory/items")
+    store = open_memory(CLIENT)
+    store.tag("act-1:decision")
+    done = dg.materialize(
+        [upkeep, checks.upkeep_loses_nothing, checks.upkeep_keeps_the_table_small],
+        instance=instance,
+        partition_key=CLIENT,
+        resources={"lake_io": LakeIOManager(), "lake": LakeResource(), "memory": MemoryStoreResource()},
+    )
+    assert [check.passed for check in done.get_asset_check_evaluations()] == [True, True]
+    after = dict(lake.read(CLIENT, "memory/upkeep").select("measure", "after").iter_rows())
+    assert after["rows"] == after["acknowledged"] == store.count()
+    assert (after["pinned"], after["pinned_readable"], after["unindexed"]) == (1, 1, 0)
