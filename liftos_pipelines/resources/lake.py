@@ -19,9 +19,10 @@ import polars as pl
 
 from liftos_pipelines import settings
 from liftos_pipelines.clients import check_client_id
-from liftos_pipelines.resources.lake_cache import FRAMES, status_in_commit
+from liftos_pipelines.resources.lake_cache import FRAMES, newest_version, status_in_commit
 from liftos_pipelines.resources.table_locks import unlock_step
 from liftos_pipelines.spine.outbox import commit_staged, note_reading
+from liftos_pipelines.spine.tracing import span, step_of
 from liftos_pipelines.tables import SOURCES, ContractError, Table, table
 
 WRITE_ATTEMPTS = 8
@@ -108,6 +109,9 @@ class Lake:
         ------
         TableAbsent : it was never materialised for this client
         """
+        held = FRAMES.frame(self.path(client, name))
+        if held is not None:
+            return held
         if not self.exists(client, name):
             raise TableAbsent(
                 f"{name} has not been materialised for client {client}. "
@@ -288,7 +292,10 @@ class Lake:
             storage_options=self.storage_options or None,
             commit_properties=CommitProperties(custom_metadata={"liftos_status": status}),
         )
-        return DeltaTable(path, storage_options=self.storage_options or None).version()
+        local = newest_version(path)
+        if local is not None:
+            return local
+        return int(DeltaTable(path, storage_options=self.storage_options or None).version())
 
 
 def _module_names() -> Sequence[str]:
@@ -371,7 +378,9 @@ class LakeIOManager(dg.ConfigurableIOManager):
         removes = (context.output_metadata or {}).get("removes_where")
         delete_where = str(removes.value) if isinstance(removes, dg.TextMetadataValue) else None
         lake = self._lake()
-        report = lake.write(context.partition_key, name, obj, status=text, delete_where=delete_where)
+        about = {"db.system.name": "deltalake", "db.collection.name": name, "liftos.client": context.partition_key}
+        with span("store table", step=step_of(context, name), attributes=about):
+            report = lake.write(context.partition_key, name, obj, status=text, delete_where=delete_where)
         commit_staged(context)  # events and handled marks, now that the table that they speak of is stored
         unlock_step()
         context.add_output_metadata(

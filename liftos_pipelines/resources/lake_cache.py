@@ -99,6 +99,18 @@ def _stamp(path: str, version: int) -> Stamp | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
+def newest_version(path: str) -> int | None:
+    """A local table's newest commit, by the names in its log; None when it is not local or has none."""
+    if "://" in path:
+        return None
+    try:
+        names = os.listdir(Path(path) / "_delta_log")
+    except OSError:
+        return None
+    numbers = [int(name[:20]) for name in names if name.endswith(".json") and name[:20].isdigit() and len(name) == 25]
+    return max(numbers, default=None)
+
+
 def status_in_commit(path: str, version: int, read: Callable[[str], object]) -> str | None:
     """The status that one commit of a local table carries; None when it carries none or cannot be read."""
     try:
