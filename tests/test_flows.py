@@ -36,13 +36,16 @@ from liftos_pipelines.tables import table
 
 CLIENT, GEO = "demo", "north"
 # A short fit of one geo: what is tested is that the flows use a posterior, not its last digit.
-SHORT_FIT = {"chains": 2, "draws": 200, "tune": 250}
+SHORT_FIT = {"chains": 2, "draws": 600, "tune": 400}
 SOURCES = (
     "sources/marketing_outcome,sources/marketing_media,sources/marketing_controls,sources/experiments,"
     "sources/campaigns,sources/outcomes,sources/notes,sources/agents,sources/agent_steps,sources/mentions"
 )
 PREPARED = f"{SOURCES},agentic/policy_decisions,agentic/stops"
-MODEL = "causal/panel,causal/mmm_posterior,causal/validation,causal/champion,causal/channel_results,causal/budget_plan"
+MODEL = (
+    "causal/panel,causal/mmm_posterior,causal/validation,causal/champion,causal/channel_results,causal/budget_plan,"
+    "causal/response_curves,causal/fit_history"
+)
 SOURCE = Path(__file__).resolve().parents[1] / "liftos_pipelines"
 DESIGN = {
     "sentiment_drop_detected": {"causal/impact"},
@@ -188,7 +191,7 @@ def one_geo(folder: Path) -> None:
 
 
 def learned(folder: Path) -> None:
-    """Past decisions in situations like the campaign that has just begun: more money on social helped, each time."""
+    """Past decisions in situations like the campaign that has just begun: more money on search helped, each time."""
     file = folder / "data" / "outcomes.csv"
     with file.open(encoding="utf-8", newline="") as source:
         columns = next(csv.reader(source))
@@ -200,7 +203,7 @@ def learned(folder: Path) -> None:
                     "outcome_id": f"planted-{i}",
                     "decided_at": (datetime(2024, 3, 4, 9, tzinfo=UTC) + timedelta(weeks=6 * i)).isoformat(),
                     "context": f"Trail starts number {i} starts: a campaign on social for consideration",
-                    "action": "raise the budget on social",
+                    "action": "raise the budget on search",
                     "metric": "conversions_share",
                     "effect": 0.05,
                     "std_error": 0.01,
@@ -302,7 +305,8 @@ def test_a_campaign_that_begins_gets_history_advice_budgets_an_outlook_and_a_wat
     (recalled,) = world.of("insights_recalled", started.event_id)
     assert recalled.correlation_id == started.correlation_id
     said: Any = recalled.payload
-    assert said.validated >= 1
+    judged = world.table("memory/insights").filter(pl.col("campaign_id") == "c26-newyear")
+    assert said.validated >= 1, judged.select("recommendation", "confidence", "validated", "validation").to_dicts()
     insights = world.table("memory/insights").filter(
         pl.col("campaign_id") == "c26-newyear", pl.col("validated").fill_null(False)
     )
@@ -319,9 +323,9 @@ def test_a_campaign_that_begins_gets_history_advice_budgets_an_outlook_and_a_wat
     assert over["status"].startswith("unknown")
     assert over["expected"] is None
     suggested = world.table("causal/budget_suggestions").filter(pl.col("campaign_id") == "c26-newyear")
-    assert suggested["channel"].to_list() == ["social"]
+    assert suggested["channel"].to_list() == ["search"]
     assert suggested["insight_id"][0] in set(insights["insight_id"])
-    plan = world.table("causal/budget_plan").filter(pl.col("channel") == "social").row(0, named=True)
+    plan = world.table("causal/budget_plan").filter(pl.col("channel") == "search").row(0, named=True)
     assert (suggested["amount"][0] > 0) == (plan["spend_planned"] > plan["spend_current"])
     watched = world.table("eval/predictions").filter(
         pl.col("module") == "causal", pl.col("subject") == "c26-newyear", pl.col("what").str.starts_with("outcome")

@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
-from liftos_pipelines.modules.memory.learning.insights import direction_of
+from liftos_pipelines.modules.memory.learning.validation import direction_of
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.outbox import outbox
