@@ -22,6 +22,8 @@ from rich.table import Table
 from liftos_pipelines import helper
 from liftos_pipelines.clients import load_client
 from liftos_pipelines.resources.lake import PLATFORM_WIDE
+from liftos_pipelines.spine.metrics import counter
+from liftos_pipelines.spine.tracing import flush, span
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
@@ -140,7 +142,11 @@ def _execute(
         helper.foresee(prepare=[helper.TRACKING], imports=IMPORTED)
     job = defs.resolve_implicit_global_asset_job_def()
     began = time.monotonic()
-    with _progress(instance, run_id, len(keys), console, report.client):
+    about = {"liftos.client": partition, "dagster.run.id": run_id, "liftos.trigger": "cli", "liftos.assets": len(keys)}
+    with (
+        _progress(instance, run_id, len(keys), console, report.client),
+        span("run", correlation_id=run_id, attributes=about) as spanned,
+    ):
         outcome = job.execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -150,6 +156,10 @@ def _execute(
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags={"liftos/trigger": "cli"},
         )
+        if not outcome.success:
+            spanned.fail("the run failed")
+    counter("liftos.runs").add(1, {"reaction": "cli"})
+    flush()
     report.run_id = report.run_id or run_id
     report.success = report.success and outcome.success
     report.seconds += time.monotonic() - began

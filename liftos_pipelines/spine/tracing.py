@@ -228,6 +228,14 @@ def remember_step(run_id: str, step: str) -> None:
             _steps.popitem(last=False)
 
 
+def step_of(context: Any, asset: str) -> tuple[str, str] | None:
+    """The step whose table an IO manager is about to store; None outside of a run."""
+    try:
+        return context.run_id, asset
+    except Exception:  # Dagster's contexts refuse, each with an error of its own
+        return None
+
+
 def event_attributes(client: str, event_type: str, event_id: str, correlation: str, **extra: Any) -> dict[str, Any]:
     """Attributes of a span about one event, by the messaging conventions."""
     return {
@@ -253,6 +261,7 @@ __all__ = [
     "remember_step",
     "run_tags",
     "span",
+    "step_of",
     "traced",
     "traceparent",
 ]
