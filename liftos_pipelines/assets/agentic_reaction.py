@@ -36,6 +36,7 @@ from liftos_pipelines.spine.payloads import (
     RemediationOrdered,
     RootCauseIdentified,
 )
+from liftos_pipelines.spine.tracing import event_attributes, span
 from liftos_pipelines.tables import table
 
 REACTION, DRIFT_REACTION = "agentic/proposals", "agentic/drift"
@@ -104,13 +105,15 @@ class Responder:
         answers: list[tuple[Event, str, list[str]]] = []
         notes = []
         for event, reaction in events:
-            proposed = self._propose(event, situation)
-            answers.append((event, reaction, [proposal.action_id for proposal in proposed]))
-            notes += [
-                _decide(proposal, event, engine, shared, versions, self.now)
-                for proposal in proposed
-                if proposal.action_id not in state.decided
-            ]
+            about = event_attributes(self.client, event.type, event.event_id, event.correlation_id)
+            with span("decision", correlation_id=event.correlation_id, attributes=about):
+                proposed = self._propose(event, situation)
+                answers.append((event, reaction, [proposal.action_id for proposal in proposed]))
+                notes += [
+                    _decide(proposal, event, engine, shared, versions, self.now)
+                    for proposal in proposed
+                    if proposal.action_id not in state.decided
+                ]
         self._write(state, notes)
         self._carry_out(state, [key for _, _, keys in answers for key in keys if key in state.open])
         for event, reaction, keys in answers:
@@ -142,7 +145,9 @@ class Responder:
             if verdict != "go":
                 note = _note(row, "denied", verdict, key="closed")
             else:
-                note = _executed(self.client, row, self.folder, webhook, outbox, self.now)
+                about = {"gen_ai.agent.id": row["agent_id"], "liftos.action_id": row["action_id"]}
+                with span(f"action {row['action']}", correlation_id=row.get("correlation_id"), attributes=about):
+                    note = _executed(self.client, row, self.folder, webhook, outbox, self.now)
             notes.append(note)
         self._write(state, notes)
         for note in notes:

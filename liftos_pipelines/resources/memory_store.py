@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ from liftos_pipelines.resources.memory_table import (
 )
 from liftos_pipelines.resources.query_encoder import Choice, QueryEncoder
 from liftos_pipelines.resources.recall_weights import RecallWeights
+from liftos_pipelines.spine.metrics import counter, histogram
+from liftos_pipelines.spine.tracing import span
 
 log = logging.getLogger(__name__)
 
@@ -141,11 +144,15 @@ class MemoryStore:
         JournalError : the journal is locked or cannot be written; nothing was stored
         """
         done = Remembered(added=0, closed=0, unchanged=0, aliases=0, recorded_at=None)
-        for layer in versions.layers(items):
-            few = layer.height <= FEW and not complete_kinds
-            moment = now or datetime.now(UTC)
-            said = self._remember_few(layer, moment) if few else self._remember(layer, moment, complete_kinds)
-            done = _together(done, said)
+        began = time.perf_counter()
+        with span("memory write", attributes={"liftos.client": self.client, "liftos.rows": items.height}):
+            for layer in versions.layers(items):
+                few = layer.height <= FEW and not complete_kinds
+                moment = now or datetime.now(UTC)
+                said = self._remember_few(layer, moment) if few else self._remember(layer, moment, complete_kinds)
+                done = _together(done, said)
+        histogram("liftos.remember.duration").record(time.perf_counter() - began)
+        counter("liftos.memories.written").add(done.added)
         if done.added + done.closed >= FLUSH_ROWS:
             self.flush()
         return done
@@ -424,10 +431,11 @@ class MemoryStore:
         if not len(index):
             return []
         moment = as_of.replace(tzinfo=UTC) if as_of is not None and as_of.tzinfo is None else as_of
+        began = time.perf_counter()
         asked = self._asks.query(text, encoder)
         if asked.path == "static" and self.embedder is not None:
             self._flusher.wake()  # which computes the full vector in an idle moment
-        return index.search(
+        hits = index.search(
             text,
             asked.vector,
             k,
@@ -437,6 +445,9 @@ class MemoryStore:
             domains=domains,
             model_id=asked.model_id,
         )
+        histogram("liftos.recall.duration").record(time.perf_counter() - began, {"encoder": asked.path})
+        counter("liftos.recalls").add(1, {"encoder": asked.path})
+        return hits
 
     @cached_property
     def _asks(self) -> QueryEncoder:
