@@ -89,6 +89,8 @@ def instance_of(home: Path, kind: str, postgres: str | None = None) -> Iterator[
         values["DAGSTER_PG_URL"] = database(postgres, "dagster", "postgresql")
         values["LIFTOS_SPINE_URL"] = database(postgres, "spine", "postgresql+psycopg2")
     with environment(values), dg.DagsterInstance.get() as instance:
+        # Who watches must not take the machine from those who work by opening a connection a look.
+        instance.optimize_for_webserver(statement_timeout=0, pool_recycle=600, max_overflow=4)
         yield instance
 
 

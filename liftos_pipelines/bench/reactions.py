@@ -30,7 +30,7 @@ from liftos_pipelines.bench.reaction_house import (
 )
 
 EVENTS, PEER_EVENTS, BURST, LAUNCHES, PEER_LAUNCHES = 24, 3, 1000, 10, 3
-EVENT_SECONDS, PEER_SECONDS, BURST_SECONDS = 30.0, 90.0, 150.0
+EVENT_SECONDS, PEER_SECONDS, BURST_SECONDS = 30.0, 150.0, 150.0
 ASSETS = ("causal/impact", "agentic/proposals", "memory/items", "memory/patterns")
 LAUNCHED = "agentic/registry"
 WINDOWS = 14
@@ -45,7 +45,7 @@ def measure(_: Path) -> Iterator[Figure]:
             launched = [_launch(instance) for _ in range(LAUNCHES)]
             burst = _burst()
         with instance_of(home, "stock") as instance, stock_services(home) as workspace:
-            peer = _chain(instance, PEER_EVENTS, "stock", PEER_SECONDS)
+            peer = _patiently(instance)
             stock = [_launch(instance, workspace) for _ in range(PEER_LAUNCHES)]
         yield from _chain_figures("SQLite", taken, "< 2,000 ms", peer)
         yield from _burst_figures(burst)
@@ -81,7 +81,7 @@ def _chain(instance: dg.DagsterInstance, number: int, name: str, patience: float
         _quiet(instance)
         event = _raise([_drop(f"{name}-{count}", count)])[0]
         accepted = time.time()
-        until(partial(_is_answered, event), patience, pause=0.002)
+        until(partial(_is_answered, event), patience, pause=0.01)
         seen = time.time()
         run_ids = until(partial(_finished, instance, event), patience, pause=0.02)
         stored = [_stored_at(instance, asset, run_ids) for asset in ASSETS]
@@ -89,6 +89,14 @@ def _chain(instance: dg.DagsterInstance, number: int, name: str, patience: float
             raise RuntimeError(f"{event.event_id}: not in Dagster's log: {dict(zip(ASSETS, stored, strict=True))}")
         seconds.append(max(seen, *(moment for moment in stored if moment is not None)) - accepted)
     return seconds[1:]
+
+
+def _patiently(instance: dg.DagsterInstance) -> list[float]:
+    """The peer's times; none when a loaded machine does not come to an end with it."""
+    try:
+        return _chain(instance, PEER_EVENTS, "stock", PEER_SECONDS)
+    except TimeoutError:
+        return []
 
 
 def _drop(name: str, count: int) -> Any:
@@ -225,7 +233,7 @@ def _end(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus | Non
 def _chain_figures(storage: str, seconds: list[float], goal: str, peer: list[float]) -> Iterator[Figure]:
     value, low, high = p95_interval(np.array(seconds) * 1000)
     method = f"reactor on {storage}, demo world, one event at a time, {len(ASSETS)} assets checked in Dagster's log"
-    baseline = f"stock sensors and launcher, median, n = {len(peer)}" if peer else None
+    baseline = f"stock sensors and launcher, median, n = {len(peer)}" if storage == "SQLite" else None
     yield Figure(
         benchmark="reactions",
         name=f"event to pattern stored, {storage}, p95",
