@@ -12,6 +12,7 @@ import polars as pl
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.modules.memory.learning.validation import direction_of
 from liftos_pipelines.resources.lake import LakeResource
+from liftos_pipelines.resources.posterior_io import ABSENT, UNKNOWN
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.outbox import outbox
 from liftos_pipelines.tables import table
@@ -19,7 +20,8 @@ from liftos_pipelines.text import Name, NameFinder
 
 OUTLOOK, SUGGESTIONS = "causal/campaign_outlook", "causal/budget_suggestions"
 REACTION = "causal/campaigns"
-SERVED = inputs("causal/panel", "causal/champion")
+# Asked each day, also before a new client's first weekly fit.
+SERVED = inputs("causal/panel") | {"champion": dg.AssetIn(key=["causal", "champion"], metadata={ABSENT: UNKNOWN})}
 
 
 @lift_asset(
