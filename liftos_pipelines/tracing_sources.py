@@ -184,8 +184,15 @@ def _of_memory(wanted: str) -> tuple[MemoryNote | None, list[tuple[str, str]]]:
     return None, []
 
 
-def _spans_of(store: TelemetryStore, wanted: str) -> list[SpanRecord]:
-    return store.spans(run_id=wanted) or store.spans(trace_id=f"{trace_id_of(wanted):032x}")
+def _spans_of(store: TelemetryStore, run_id: str) -> list[SpanRecord]:
+    """A run's spans with all below them, oldest first."""
+    found = {each.span_id: each for each in store.spans(run_id=run_id)}
+    for trace_id in {each.trace_id for each in found.values()} or {f"{trace_id_of(run_id):032x}"}:
+        # A parent begins before its children, so one pass in that order finds them all.
+        for each in store.spans(trace_id=trace_id):
+            if each.parent_id in found or each.correlation_id == run_id:
+                found[each.span_id] = each
+    return sorted(found.values(), key=lambda each: each.start_ns)
 
 
 def _of_run(found: Found, run_id: str) -> list[tuple[str, str]]:

@@ -122,3 +122,12 @@ def test_metrics_in_words_and_for_prometheus(correlation: str) -> None:
     assert "static 4" in text
     assert "events waiting for an answer" in text
     assert 'liftos_reactions_backlog{reaction="causal/impact"} 1' in _printed("metrics", "--prometheus")
+
+
+def test_a_run_is_shown_with_everything_below_it(correlation: str) -> None:
+    run_id = "5bc921c8-d5fd-4b5d-9702-e954a007dc34"
+    with span("run", correlation_id=run_id, attributes={"dagster.run.id": run_id}), span("asset"), span("memory write"):
+        pass
+    text = _printed("trace", run_id)
+    assert "3 span(s)" in text
+    assert text.index("run") < text.index("asset") < text.index("memory write")
