@@ -33,11 +33,13 @@ PRIOR_WEIGHTS: Mapping[str, float] = MappingProxyType(
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How a collection's evidence is fused. `weights` by channel: any scale, brought to a sum of 1; a channel that is
-    not named counts nothing. `spread` is the share of the better neighbour's score that a turn gains, in 0..1.
+    not named counts nothing. `spread` is the share of the better neighbour's score that a turn gains, in 0..1; `linked`
+    that of the best score which the graph brings to a memory, where the graph has a weight.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: PRIOR_WEIGHTS)
     spread: float = 0.3
+    linked: float = 0.3
 
     def __post_init__(self) -> None:
         bad = {name: value for name, value in self.weights.items() if not (np.isfinite(value) and value >= 0)}
@@ -46,6 +48,8 @@ class Settings:
             raise ValueError(f"weights are not negative and not all 0; these are not fit: {bad or dict(self.weights)}")
         if not 0 <= self.spread <= 1:
             raise ValueError(f"spread is a share in 0..1, not {self.spread}")
+        if not 0 <= self.linked <= 1:
+            raise ValueError(f"linked is a share in 0..1, not {self.linked}")
         scaled = {name: float(value) / total for name, value in self.weights.items()}
         object.__setattr__(self, "weights", MappingProxyType(scaled))
 

@@ -62,6 +62,17 @@ class GraphChannel:
         self._hop(np.asarray(scores, dtype=np.float64), query, out, np.array([], dtype=np.int64), share)
         return out
 
+    def explain_spread(self, scores: FloatArray, query: RecallQuery, row: int) -> str:
+        """Over which node most of `spread` reaches a memory, such as `shares chain e1 with a better match`."""
+        visible, degree, best = self.times.visible(query.at, query.strict), self.incidence.degree(), (0.0, -1)
+        for one, weight in self.incidence.of_item(row):
+            if degree[one] <= HUB:
+                others = self.incidence.of_node(one)
+                others = others[visible[others] & (others != row)]
+                reached = float(scores[others].max(initial=0.0)) * weight * float(self.incidence.special[one])
+                best = max(best, (reached, one))
+        return f"shares {self._readable(best[1])} with a better match" if best[1] >= 0 else ""
+
     def explain(self, query: RecallQuery, row: int) -> str:
         """What links query and memory: `both campaign spring`, or `event 302f89 shared with a memory of channel tv`."""
         seeds = self._seeds(query)

@@ -8,7 +8,7 @@ the k best: explanations cost nothing for the rest.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -25,7 +25,9 @@ from liftos_pipelines.modules.memory.recall.fusion import (
     Settings,
     fuse,
     normalised,
+    over_max,
 )
+from liftos_pipelines.modules.memory.recall.graph import GraphChannel
 from liftos_pipelines.modules.memory.recall.growing import Names
 from liftos_pipelines.modules.memory.recall.lexical import WordsChannel
 from liftos_pipelines.modules.memory.recall.meaning import MeaningChannel
@@ -81,7 +83,13 @@ class _Scored:
     """What reaches the turns beside."""
     beside: FloatArray
     share: float
-    """What a row's own evidence is multiplied by; the rest is the neighbour's."""
+    """What a row's own evidence is multiplied by."""
+    beside_share: float
+    """What the better neighbour's is multiplied by."""
+    linked: FloatArray | None = None
+    """What the graph brings to each row from the best of the others, weighted; None without a graph."""
+    fused: FloatArray | None = None
+    """The scores that it was brought from."""
 
 
 class RecallIndex:
@@ -169,7 +177,9 @@ class RecallIndex:
         grown._words = self._words.extended(items, spaces)
         grown._meaning = self._meaning.extended(items, spaces)
         grown._neighbours = self._neighbours.extended(items, start, tuple(ended))
-        grown._further = tuple(channel.extended(items, spaces) for channel in self._further)
+        closing = {row: moment_of(moment) for row, moment in ended.items()}
+        before = (one.closing(closing) if closing and isinstance(one, GraphChannel) else one for one in self._further)
+        grown._further = tuple(channel.extended(items, spaces) for channel in before)
         return grown
 
     def with_settings(self, settings: Settings) -> RecallIndex:
@@ -325,7 +335,32 @@ class RecallIndex:
         beside = self._neighbours.best(spreading)
         share = 1 / (1 + spread)
         fused = share * (total + spread * beside)
-        return _Scored(total=fused, parts=parts, spreading=spreading, beside=beside, share=share)
+        scored = _Scored(
+            total=fused, parts=parts, spreading=spreading, beside=beside, share=share, beside_share=share * spread
+        )
+        graph = self._graph()
+        return scored if graph is None else self._linked(query, rows, scored, graph)
+
+    def _graph(self) -> GraphChannel | None:
+        """The graph, where it counts at all."""
+        if not (self.settings.linked and self.settings.weights.get("graph")):
+            return None
+        return next((channel for channel in self._further if isinstance(channel, GraphChannel)), None)
+
+    def _linked(self, query: RecallQuery, rows: Rows, scored: _Scored, graph: GraphChannel) -> _Scored:
+        """With what is linked to the best: an action says nothing of the complaint that it answered."""
+        kept = 1 / (1 + self.settings.linked)
+        linked = np.zeros(len(self))
+        carried = graph.spread(scored.total, query)[rows]
+        linked[rows] = (1 - kept) * scored.total.max(initial=0.0) * over_max(carried)
+        return replace(
+            scored,
+            total=kept * scored.total + linked,
+            share=kept * scored.share,
+            beside_share=kept * scored.beside_share,
+            linked=linked,
+            fused=scored.total,
+        )
 
     def _compared(self, query: RecallQuery, rows: Rows, method: Method) -> FloatArray:
         lexical = self._words.scores(query)[rows]
@@ -365,10 +400,14 @@ class RecallIndex:
             found.append(
                 Evidence(
                     channel="neighbour",
-                    share=float((1 - scored.share) * scored.beside[row]),
+                    share=float(scored.beside_share * scored.beside[row]),
                     detail=f"the turn {side}" + (f": {words}" if words else ""),
                 )
             )
+        graph = self._graph()
+        if scored.linked is not None and scored.fused is not None and graph is not None and scored.linked[row] > 0:
+            detail = graph.explain_spread(scored.fused, query, row)
+            found.append(Evidence(channel="linked", share=float(scored.linked[row]), detail=detail))
         return tuple(found)
 
     def _hits(self, query: RecallQuery, best: list[tuple[int, float]], scored: _Scored | None) -> list[Hit]:
