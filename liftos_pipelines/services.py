@@ -112,7 +112,8 @@ def run_services(host: str, port: int, mlflow_port: int, console: Console, stop_
             if service.url:
                 state = "ready" if _wait(service.url, child) else f"not answering yet, see {logs}"
                 console.print(f"{service.name}: {service.url} ({state})", highlight=False)
-        console.print(f"{REACTOR}: {_reactor_state()}", highlight=False)
+        reactor = next(child for service, child in children if service.name == REACTOR)
+        console.print(f"{REACTOR}: {_reactor_state(reactor)}", highlight=False)
         console.print(f"Sensors and schedules run in the daemon. Logs: {logs}. Stop with Ctrl-C.", highlight=False)
         while stop_after is None or time.monotonic() - began < stop_after:
             dead = [service.name for service, child in children if child.poll() is not None and service.needed]
@@ -166,12 +167,12 @@ def _wait(url: str, child: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _reactor_state() -> str:
+def _reactor_state(child: subprocess.Popen[bytes]) -> str:
     """In words, what the reactor says of itself once its workers are ready."""
     from liftos_pipelines.reactor.protocol import ReactorUnreachable, ask
 
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and child.poll() is None:
         try:
             workers = ask({"do": "status"})["workers"]
         except ReactorUnreachable:
@@ -181,7 +182,7 @@ def _reactor_state() -> str:
             kinds = [f"{sum(each['kind'] == kind for each in ready)} for {kind}" for kind in ("reactions", "batch")]
             return f"{len(ready)} warm workers ({', '.join(kinds)}); `liftos reactor status` says what they do"
         time.sleep(0.3)
-    return "not answering yet; events are answered by sensors, runs get processes"
+    return "not answering; events are answered by sensors, runs get processes"
 
 
 def _is_taken(host: str, port: int) -> bool:
