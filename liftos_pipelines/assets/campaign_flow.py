@@ -95,8 +95,8 @@ def campaign_outlook(
 
 @lift_asset(
     SUGGESTIONS,
-    ins=SERVED | inputs("sources/campaigns", "memory/insights", "causal/budget_plan"),
-    deps=[OUTLOOK.split("/")],
+    ins=SERVED | inputs("sources/campaigns", "memory/insights"),
+    deps=[OUTLOOK.split("/"), ["causal", "budget_plan"]],
     kinds={"arviz"},
     code_version="1",
 )
@@ -106,7 +106,6 @@ def budget_suggestions(
     champion: Any,
     campaigns: pl.DataFrame,
     insights: pl.DataFrame,
-    budget_plan: pl.DataFrame,
     lake: LakeResource,
     spine: SpineResource,
 ) -> dg.MaterializeResult[pl.DataFrame]:
@@ -126,7 +125,7 @@ def budget_suggestions(
     fitted, spec = reading.read_fitted(champion, panel), reading.spec_of(champion)
     plan = [
         {name: row.get(name) for name in ("channel", "spend_current", "spend_planned", "weeks")}
-        for row in budget_plan.iter_rows(named=True)
+        for row in lake.get().read(client.client, "causal/budget_plan").iter_rows(named=True)
     ]
     earlier = {row["suggestion_id"]: row for row in lake.get().read(client.client, SUGGESTIONS).iter_rows(named=True)}
     now, rows = datetime.now(UTC), []
