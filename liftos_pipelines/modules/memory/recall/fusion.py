@@ -39,7 +39,7 @@ class Settings:
 
     weights: Mapping[str, float] = field(default_factory=lambda: PRIOR_WEIGHTS)
     spread: float = 0.3
-    linked: float = 0.3
+    linked: float = 0.0
 
     def __post_init__(self) -> None:
         bad = {name: value for name, value in self.weights.items() if not (np.isfinite(value) and value >= 0)}

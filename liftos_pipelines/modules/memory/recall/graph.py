@@ -27,6 +27,8 @@ FRONTIER = 256
 """Items that a further hop starts from, best first: bounds its cost."""
 HUB = 2_000
 """Nodes with more items than this are not gone through in a further hop."""
+STRONG = 0.5
+"""Evidence of other channels spreads from memories that have at least this share of the best score."""
 NEARLY = 0.5
 """A misspelt name counts so much; looked for only where no name is exact."""
 
@@ -59,15 +61,17 @@ class GraphChannel:
         For a query that names nothing: what is found by words or meaning leads to what it caused.
         """
         out = np.zeros(self.incidence.items)
-        self._hop(np.asarray(scores, dtype=np.float64), query, out, np.array([], dtype=np.int64), share)
+        # Less than half as good as the best is no place to start from, and most rows are.
+        strong = np.where(scores >= STRONG * scores.max(initial=0.0), scores, 0.0)
+        self._hop(strong, query, out, np.array([], dtype=np.int64), share)
         return out
 
     def explain_spread(self, scores: FloatArray, query: RecallQuery, row: int) -> str:
         """Over which node most of `spread` reaches a memory, such as `shares chain e1 with a better match`."""
-        visible, degree, best = self.times.visible(query.at, query.strict), self.incidence.degree(), (0.0, -1)
+        visible, best = self.times.visible(query.at, query.strict), (0.0, -1)
         for one, weight in self.incidence.of_item(row):
-            if degree[one] <= HUB:
-                others = self.incidence.of_node(one)
+            others = self.incidence.of_node(one)
+            if others.size <= HUB:
                 others = others[visible[others] & (others != row)]
                 reached = float(scores[others].max(initial=0.0)) * weight * float(self.incidence.special[one])
                 best = max(best, (reached, one))
@@ -146,8 +150,10 @@ class GraphChannel:
         starts = np.flatnonzero(reached > 0)
         starts = starts[self.times.visible(query.at, query.strict)[starts]]
         if starts.size > FRONTIER:
-            order = np.lexsort((starts, -reached[starts]))
-            starts = starts[order[:FRONTIER]]
+            # Rows above the last place, then as many at it as there is room for, in order: no sorting of all rows.
+            cut = np.partition(reached[starts], starts.size - FRONTIER)[starts.size - FRONTIER]
+            above = starts[reached[starts] > cut]
+            starts = np.concatenate([above, starts[reached[starts] == cut][: FRONTIER - above.size]])
         if not starts.size:
             return passed
         over = self.incidence.to_nodes(starts, reached[starts])
