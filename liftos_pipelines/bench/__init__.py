@@ -22,7 +22,17 @@ def benchmark_data() -> Path:
 
 
 def _benchmarks() -> dict[str, Callable[[Path], Iterator[Figure]]]:
-    from liftos_pipelines.bench import causal, causal_truth, ingestion, memory, reactions, sentiment, surfacing, tracing
+    from liftos_pipelines.bench import (
+        causal,
+        causal_truth,
+        events,
+        ingestion,
+        memory,
+        reactions,
+        sentiment,
+        surfacing,
+        tracing,
+    )
 
     return {
         "ingestion": ingestion.measure,
@@ -31,6 +41,7 @@ def _benchmarks() -> dict[str, Callable[[Path], Iterator[Figure]]]:
         "causal": causal.measure,
         "causal-truth": causal_truth.measure,
         "memory": memory.measure,
+        "events": events.measure,
         "reactions": reactions.measure,
         "tracing": tracing.measure,
     }
