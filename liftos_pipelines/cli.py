@@ -24,9 +24,11 @@ from liftos_pipelines.clients import ClientError, list_clients, load_client  # n
 from liftos_pipelines.events_cli import events_app  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
 from liftos_pipelines.plan_cli import plan  # noqa: E402
-from liftos_pipelines.sentiment_cli import sentiment_app, train_app  # noqa: E402
+from liftos_pipelines.reactor_cli import reactor_app  # noqa: E402
+from liftos_pipelines.sentiment_cli import sentiment_app  # noqa: E402
 from liftos_pipelines.surfacing_cli import surfacing_app  # noqa: E402
 from liftos_pipelines.trace_cli import metrics, trace  # noqa: E402
+from liftos_pipelines.train_cli import train_app  # noqa: E402
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -41,6 +43,7 @@ app.add_typer(client_app, name="client")
 app.add_typer(sentiment_app, name="sentiment")
 app.add_typer(surfacing_app, name="surfacing")
 app.add_typer(train_app, name="train")
+app.add_typer(reactor_app, name="reactor")
 app.add_typer(experiment_app, name="experiment")
 app.command("plan")(plan)
 app.command("trace")(trace)
