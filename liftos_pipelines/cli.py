@@ -174,10 +174,17 @@ def recall(
     text: Annotated[str | None, typer.Argument(help="What to look for")] = None,
     k: Annotated[int, typer.Option("-k", help="How many memories")] = 10,
     queries: Annotated[
-        Path | None, typer.Option(help="JSONL with query_id, text and, if wanted, as_of, kinds, domains")
+        Path | None,
+        typer.Option(
+            help="JSONL with query_id, text and, if wanted, kinds, domains, subjects, campaigns, since, until, as_of"
+        ),
     ] = None,
     kinds: Annotated[str | None, typer.Option(help="Only these kinds of memory, with commas: note,alert")] = None,
     domains: Annotated[str | None, typer.Option(help="Only these domains, with commas")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only these subjects, with commas: channel:tv")] = None,
+    campaign: Annotated[str | None, typer.Option(help="Only these campaigns, with commas")] = None,
+    since: Annotated[str | None, typer.Option(help="Only what was so from then on, ISO date or time")] = None,
+    until: Annotated[str | None, typer.Option(help="Only what was so up to then, ISO date or time")] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="The memory as it was then, ISO date or time")] = None,
     encoder: Annotated[
         str, typer.Option(help="Vector of the question: full (MiniLM), static (at once), auto (full where known)")
@@ -192,7 +199,17 @@ def recall(
     load_client(client)
     if (text is None) == (queries is None):
         raise ValueError('give either a text ("...") or --queries FILE.jsonl')
-    asked = questions_of(text, queries, as_of=as_of, kinds=kinds, domains=domains)
+    asked = questions_of(
+        text,
+        queries,
+        as_of=as_of,
+        kinds=kinds,
+        domains=domains,
+        subjects=subject,
+        campaigns=campaign,
+        since=since,
+        until=until,
+    )
     answer(client, asked, k=k, encoder=encoder, as_json=as_json, console=console)
 
 

@@ -1,4 +1,11 @@
-"""`liftos recall`: questions from the command line or a file, answered and explained."""
+"""`liftos recall`: questions from the command line or a file, answered and explained.
+
+With --json a line a hit: `query_id` (of the file's line, else null), `rank` from 1, and the fields of
+`recall.index.Hit`: memory_id, kind, text, domain, score (0..1, fused), bm25 and cosine (raw; cosine null without a
+vector), matched (shared words), explanation, valid_from, valid_to, recorded_at, superseded_at, source, outcome, effect,
+std_error, provenance, source_key, subject, author, campaign_id, evidence (list of channel, share, detail; the shares
+sum to the score). Moments are ISO texts. A question that nothing passes gives no line.
+"""
 
 from __future__ import annotations
 
@@ -13,30 +20,45 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-_FIELDS = ("query_id", "text", "as_of", "kinds", "domains")
+_NAMES = ("kinds", "domains", "subjects", "campaigns")
+_MOMENTS = ("as_of", "since", "until")
+_FIELDS = ("query_id", "text", *_MOMENTS, *_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question; kinds and domains None let everything pass."""
+    """One question; a filter that is None lets everything pass. `since` and `until` bound the world time."""
 
     query_id: str | None
     text: str
     as_of: datetime | None
+    since: datetime | None
+    until: datetime | None
     kinds: frozenset[str] | None
     domains: frozenset[str] | None
+    subjects: frozenset[str] | None
+    campaigns: frozenset[str] | None
+
+    @property
+    def filtered(self) -> bool:
+        return any(getattr(self, name) is not None for name in (*_MOMENTS, *_NAMES))
 
 
-def questions_of(
-    text: str | None, file: Path | None, *, as_of: str | None, kinds: str | None, domains: str | None
-) -> list[Question]:
+def questions_of(text: str | None, file: Path | None, **options: str | None) -> list[Question]:
     """The text as one question, or those of a JSONL file; what a line says for itself goes before the options.
+
+    Parameters
+    ----------
+    options : kinds, domains, subjects, campaigns (names with commas), as_of, since, until (ISO dates or times)
 
     Raises
     ------
     ValueError : a line is no question, naming file, line and field
     """
-    common: dict[str, Any] = {"as_of": as_of, "kinds": kinds, "domains": domains}
+    unknown = set(options) - set(_FIELDS)
+    if unknown:
+        raise TypeError(f"no such filter of a question: {', '.join(sorted(unknown))}")
+    common: dict[str, Any] = dict.fromkeys((*_MOMENTS, *_NAMES)) | options
     if file is None:
         return [_question(common | {"query_id": None, "text": text}, "recall")]
     found = []
@@ -59,20 +81,27 @@ def _question(told: dict[str, Any], where: str) -> Question:
     text = told.get("text")
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{where}: text is missing or empty: say what to look for")
-    try:
-        moment = datetime.fromisoformat(told["as_of"]) if told["as_of"] else None
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{where}: as_of {told['as_of']!r} is not an ISO date or time, such as 2026-03-01T12:00"
-        ) from None
     query_id = told.get("query_id")
     return Question(
         query_id=None if query_id is None else str(query_id),
         text=text,
-        as_of=moment,
+        as_of=_moment(told["as_of"], f"{where}: as_of"),
+        since=_moment(told["since"], f"{where}: since"),
+        until=_moment(told["until"], f"{where}: until"),
         kinds=_names(told["kinds"], f"{where}: kinds"),
         domains=_names(told["domains"], f"{where}: domains"),
+        subjects=_names(told["subjects"], f"{where}: subjects"),
+        campaigns=_names(told["campaigns"], f"{where}: campaigns"),
     )
+
+
+def _moment(told: Any, where: str) -> datetime | None:
+    if told is None:
+        return None
+    try:
+        return datetime.fromisoformat(told)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where} {told!r} is not an ISO date or time, such as 2026-03-01T12:00") from None
 
 
 def _names(told: Any, where: str) -> frozenset[str] | None:
@@ -106,9 +135,7 @@ def answer(client: str, asked: Sequence[Question], *, k: int, encoder: str, as_j
         hits = memory.recall(
             question.text,
             k,
-            as_of=question.as_of,
-            kinds=question.kinds,
-            domains=question.domains,
+            **{name: getattr(question, name) for name in (*_MOMENTS, *_NAMES)},
             encoder=choice,
         )
         for rank, hit in enumerate(hits, start=1):
@@ -121,10 +148,9 @@ def answer(client: str, asked: Sequence[Question], *, k: int, encoder: str, as_j
                     markup=False,
                 )
         if not hits and not as_json:
-            filtered = question.kinds is not None or question.domains is not None or question.as_of is not None
             console.print(
                 "nothing that this client remembers passes these filters"
-                if filtered
+                if question.filtered
                 else f"{client} has no memory yet: run `liftos run {client} --select +memory/items`",
                 highlight=False,
             )

@@ -28,6 +28,8 @@ def test_a_line_speaks_for_itself_and_the_options_for_the_rest(tmp_path: Path) -
         ('{"text": " "}', "line 1: text is missing or empty"),
         ('{"text": "a", "as_of": "soon"}', "line 1: as_of 'soon' is not an ISO date"),
         ('{"text": "a", "kinds": 3}', "line 1: kinds: a list of names"),
+        ('{"text": "a", "since": 3}', "line 1: since 3 is not an ISO date"),
+        ('{"text": "a", "subjects": [3]}', "line 1: subjects: a list of names"),
     ],
 )
 def test_a_line_that_is_no_question_is_refused_with_its_place(tmp_path: Path, line: str, told: str) -> None:
@@ -35,3 +37,13 @@ def test_a_line_that_is_no_question_is_refused_with_its_place(tmp_path: Path, li
     file.write_text(line)
     with pytest.raises(ValueError, match=told):
         questions_of(None, file, as_of=None, kinds=None, domains=None)
+
+
+def test_subjects_campaigns_and_a_period_come_from_options_or_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"text": "price"}\n{"text": "late", "campaigns": ["c2"], "until": "2026-01-02"}\n')
+    first, second = questions_of(None, file, subjects="channel:tv, brand:b", campaigns="c1", since="2025-12-01")
+    assert first.subjects == second.subjects == frozenset({"channel:tv", "brand:b"})
+    assert (first.campaigns, second.campaigns) == (frozenset({"c1"}), frozenset({"c2"}))
+    assert (first.since, first.until, second.until) == (datetime(2025, 12, 1), None, datetime(2026, 1, 2))
+    assert (first.filtered, questions_of("late", None)[0].filtered) == (True, False)

@@ -7,7 +7,7 @@ versions and the search index are brought up to date when they are asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from liftos_pipelines.modules.memory.recall.index import RecallIndex
 from liftos_pipelines.modules.memory.recall.query import Vectors
 from liftos_pipelines.modules.memory.recall.texts import searchable
-from liftos_pipelines.modules.memory.records.history import Changes
 from liftos_pipelines.modules.memory.records.items import NAMED_TWICE, SCHEMA, identity
-from liftos_pipelines.modules.memory.records.sameness import Alias
+from liftos_pipelines.resources.memory_record import moment_of, row_of
 
 
 class Makes(Protocol):
@@ -32,9 +31,6 @@ class Makes(Protocol):
 
 Encode = Callable[[list[str]], NDArray[np.float32]] | None
 """None where the model's weights are missing: rows then wait for their vector, a row of zeros stands for it."""
-_MOMENTS = tuple(name for name, dtype in SCHEMA.items() if isinstance(dtype, pl.Datetime))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Snapshot:
@@ -154,9 +150,9 @@ class Snapshot:
             self._erase(set(record["ids"]))
             return
         for version, at in record["closed"].items():
-            self._close(version, _moment(at))
+            self._close(version, moment_of(at))
         for told in record["rows"]:
-            self._add(_row(told))
+            self._add(row_of(told))
         for alias in record["aliases"]:
             self.aliases[alias["alias_id"]] = alias["memory_id"]
 
@@ -303,55 +299,5 @@ class Snapshot:
             self._vectors = grown
 
 
-def write_record(changes: Changes, aliases: Sequence[Alias] = ()) -> dict[str, Any]:
-    """A decided write as the journal holds it: new versions whole, closings by version, moments in microseconds."""
-    closed = dict(changes.closed.select("version_id", "superseded_at").iter_rows())
-    return rows_record(changes.added.iter_rows(named=True), closed, aliases)
-
-
-def rows_record(
-    added: Iterable[Mapping[str, Any]], closed: Mapping[str, datetime], aliases: Sequence[Alias] = ()
-) -> dict[str, Any]:
-    """The same from rows."""
-    return {
-        "what": "write",
-        "rows": [
-            {name: _microseconds(told) if name in _MOMENTS else told for name, told in row.items() if told is not None}
-            for row in added
-        ],
-        "closed": {version: _microseconds(at) for version, at in closed.items()},
-        "aliases": [dict(alias.__dict__) for alias in aliases],
-    }
-
-
-def forget_record(ids: Collection[str], identities: Collection[str], at: datetime) -> dict[str, Any]:
-    return {"what": "forget", "ids": sorted(ids), "identities": sorted(identities), "at": _microseconds(at)}
-
-
-def versions_in(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Versions that records added or closed, each once."""
-    touched: dict[str, None] = {}
-    for record in records:
-        if record["what"] == "write":
-            touched |= dict.fromkeys([*(row["version_id"] for row in record["rows"]), *record["closed"]])
-    return list(touched)
-
-
-def _row(told: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {name: told.get(name) for name in SCHEMA}
-    for name in _MOMENTS:
-        if row[name] is not None:
-            row[name] = _moment(row[name])
-    return row
-
-
 def _framed(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=SCHEMA, orient="row")
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCH + microseconds * _MICROSECOND

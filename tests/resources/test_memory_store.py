@@ -107,6 +107,25 @@ def test_a_changed_memory_is_found_in_its_new_words_and_as_of_then_in_its_old(st
     assert history.current(store.history()).height == 1
 
 
+def test_filters_let_through_what_they_name_and_nothing_where_they_name_nothing(store: MemoryStore) -> None:
+    mine = notes(PARCELS, BUDGET).with_columns(
+        subject=pl.Series(["topic:parcels", "channel:tv"]), campaign_id=pl.Series([None, "spring"], dtype=pl.String)
+    )
+    store.remember(mine, NOW)
+    dated = mine["valid_from"][0]
+
+    def found(**filters: object) -> list[str]:
+        return [hit.text for hit in store.recall("parcels and the budget", **filters)]  # type: ignore[arg-type]
+
+    assert found(subjects={"channel:tv"}) == found(campaigns=["spring"]) == [BUDGET]
+    assert (len(found(since=dated, until=dated)), found(until=dated)) == (1, [PARCELS])
+    assert found(since=dated + timedelta(days=1)) == found(until=dated - timedelta(days=1)) == []
+    assert found(subjects=["channel:radio"]) == found(campaigns=[]) == []
+    for wrong in ({"subjects": "channel:tv"}, {"campaigns": [3]}, {"since": "2026"}, {"since": NOW, "until": dated}):
+        with pytest.raises(MemoryRefused):
+            found(**wrong)
+
+
 def test_eight_threads_saying_the_same_leave_no_duplicates(tmp_path: Path, embedder: Embedder) -> None:
     said = notes(*[f"note number {i}" for i in range(25)])
     embedder.encode(said["text"].to_list())

@@ -6,9 +6,9 @@ normalisation, weights and neighbours are the index's business. So a channel can
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -43,10 +43,34 @@ class Filters:
     def __post_init__(self) -> None:
         for name in ("kinds", "domains", "campaigns", "subjects", "exclude"):
             value = getattr(self, name)
-            if isinstance(value, str):
-                raise UnknownFilter(f"{name} is a set of names, not the text {value!r}: write {{{value!r}}}")
             if value is not None and not isinstance(value, frozenset):
-                object.__setattr__(self, name, frozenset(value))
+                object.__setattr__(self, name, self.names(name, value))
+        for name in ("since", "until"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, datetime):
+                raise UnknownFilter(f"{name} is a moment, not {value!r}")
+        if self.since is not None and self.until is not None and _utc(self.since) > _utc(self.until):
+            raise UnknownFilter(
+                f"since {self.since.isoformat()} is after until {self.until.isoformat()}: nothing passes"
+            )
+
+    @staticmethod
+    def names(name: str, told: object) -> frozenset[str]:
+        """Names from any collection of texts.
+
+        Raises
+        ------
+        UnknownFilter : one text, or something else than texts
+        """
+        if isinstance(told, str):
+            raise UnknownFilter(f"{name} are collections of names, not one text: write {{{told!r}}}")
+        if not isinstance(told, Collection) or not all(isinstance(one, str) for one in told):
+            raise UnknownFilter(f"{name} are collections of names, not {told!r}")
+        return frozenset(told)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
