@@ -6,6 +6,7 @@ The run stands in the same Dagster instance as every other run: the UI shows its
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
 import uuid
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from liftos_pipelines import helper
+from liftos_pipelines import helper, settings
 from liftos_pipelines.clients import load_client
 from liftos_pipelines.resources.lake import PLATFORM_WIDE
 from liftos_pipelines.spine.metrics import counter
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from dagster import EventLogEntry
 
 
+SERVED = "liftos_pipelines.definitions"
+TAGS = {"liftos/trigger": "cli"}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 POSTERIOR = "causal/mmm_posterior"
 IMPORTED = ("arviz", "nutpie", "matplotlib.figure", "liftos_pipelines.modules.causal.engine.native")
 """What the posterior imports, for the time in which this process waits for its helper."""
@@ -140,28 +144,20 @@ def _execute(
     run_id = str(uuid.uuid4())
     if dg.AssetKey(POSTERIOR.split("/")) in keys:
         helper.foresee(prepare=[helper.TRACKING], imports=IMPORTED)
-    job = defs.resolve_implicit_global_asset_job_def()
     began = time.monotonic()
     about = {"liftos.client": partition, "dagster.run.id": run_id, "liftos.trigger": "cli", "liftos.assets": len(keys)}
     with (
         _progress(instance, run_id, len(keys), console, report.client),
         span("run", correlation_id=run_id, attributes=about) as spanned,
     ):
-        outcome = job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            partition_key=partition,
-            asset_selection=keys,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"liftos/trigger": "cli"},
-        )
-        if not outcome.success:
+        run = _execute_linked if _is_served(defs) else _execute_unlinked
+        succeeded = run(defs, instance, keys, partition, run_id)
+        if not succeeded:
             spanned.fail("the run failed")
     counter("liftos.runs").add(1, {"reaction": "cli"})
     flush()
     report.run_id = report.run_id or run_id
-    report.success = report.success and outcome.success
+    report.success = report.success and succeeded
     report.seconds += time.monotonic() - began
     _collect(report, instance.all_logs(run_id))
     ran = {entry.asset for entry in report.assets}
@@ -170,6 +166,42 @@ def _execute(
         for name in sorted("/".join(key.path) for key in keys)
         if name not in ran
     ]
+
+
+def _is_served(defs: dg.Definitions) -> bool:
+    """Whether these are the definitions that `liftos up` serves, so that the UI can link a run to them."""
+    module = sys.modules.get(SERVED)
+    return module is not None and defs is getattr(module, "defs", None)
+
+
+def _execute_linked(
+    _: dg.Definitions, instance: dg.DagsterInstance, keys: list[dg.AssetKey], partition: str | None, run_id: str
+) -> bool:
+    """As a run from the UI is made: with the origins of its code, then executed here."""
+    from dagster._core.execution.api import execute_run
+
+    from liftos_pipelines.reactor.jobs import asset_job
+    from liftos_pipelines.reactor.runs import create_run
+
+    job = asset_job(SERVED, "defs", str(settings.PROJECT))
+    run = create_run(instance, job, keys, run_id=run_id, partition=partition, run_config=QUIET, tags=TAGS)
+    return bool(execute_run(job, run, instance, raise_on_error=False).success)
+
+
+def _execute_unlinked(
+    defs: dg.Definitions, instance: dg.DagsterInstance, keys: list[dg.AssetKey], partition: str | None, run_id: str
+) -> bool:
+    """Definitions made in this process cannot be found again by another one: a run without a link."""
+    outcome = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        partition_key=partition,
+        asset_selection=keys,
+        raise_on_error=False,
+        run_config=QUIET,
+        tags=TAGS,
+    )
+    return bool(outcome.success)
 
 
 def _collect(report: RunReport, logs: Sequence[EventLogEntry]) -> None:

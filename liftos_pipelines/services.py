@@ -97,6 +97,8 @@ def run_services(host: str, port: int, mlflow_port: int, console: Console, stop_
     Path(settings.home() / "mlflow").mkdir(parents=True, exist_ok=True)
     # MLflow's job runner would start five idle processes for features that need an LLM.
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    # Where `liftos trace` and pages written by assets link to.
+    environment.setdefault("LIFTOS_DAGSTER_URL", f"http://{host}:{port}")
     children: list[tuple[Service, subprocess.Popen[bytes]]] = []
     signal.signal(signal.SIGTERM, _interrupt)
     began, code = time.monotonic(), 0

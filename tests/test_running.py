@@ -81,6 +81,27 @@ def test_a_failing_source_is_told_in_words_and_the_others_go_on(home: Path, inst
     assert "1 failed (sources/outcomes)" in text
 
 
+def test_a_run_links_to_the_code_location_that_is_served_and_one_of_other_definitions_does_not(
+    home: Path, instance: dg.DagsterInstance
+) -> None:
+    from liftos_pipelines.definitions import build_defs, defs
+
+    acme(home)
+    linked, unlinked = (
+        instance.get_run_by_id(
+            run_client("acme", "sources/notes", defs=each, instance=instance, console=Console(quiet=True)).run_id
+        )
+        for each in (defs, build_defs())
+    )
+    assert linked is not None and unlinked is not None
+    assert linked.remote_job_origin is not None and linked.job_code_origin is not None
+    assert linked.remote_job_origin.location_name == "liftos_pipelines"
+    assert linked.tags["dagster/partition"] == "acme"
+    assert linked.tags["liftos/trigger"] == "cli"
+    assert linked.status is dg.DagsterRunStatus.SUCCESS
+    assert unlinked.remote_job_origin is None
+
+
 def test_a_selection_of_nothing_names_the_assets(home: Path, instance: dg.DagsterInstance) -> None:
     from liftos_pipelines.definitions import defs
 

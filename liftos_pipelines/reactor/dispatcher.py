@@ -29,7 +29,7 @@ from liftos_pipelines.reactor.workers import is_worker
 from liftos_pipelines.sensors.reactions import Reaction
 from liftos_pipelines.spine.database import Event, Spine
 from liftos_pipelines.spine.metrics import counter, histogram
-from liftos_pipelines.spine.tracing import span
+from liftos_pipelines.spine.tracing import run_tags, span
 
 LEASE_SECONDS = 600.0
 """Longer than a reaction takes; one whose worker died is taken over at once, see `_claim`."""
@@ -223,13 +223,13 @@ class Dispatcher:
             tags={
                 "liftos/reaction": reaction.name,
                 "liftos/event": newest.event_id,
-                "liftos/correlation": newest.correlation_id,
                 "liftos/trigger": "event",
                 "dagster/priority": PRIORITY,
                 # What the sensor looks for before it asks for a run of its own.
                 "dagster/run_key": newest.event_id,
                 "dagster/sensor_name": reaction.sensor_name,
                 REACTOR_TAG: self.boot,
+                **run_tags(newest.correlation_id),
             },
         )
 
