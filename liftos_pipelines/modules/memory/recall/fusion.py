@@ -4,7 +4,8 @@ Each channel is first brought to 0..1 within the query: what counts evidence fro
 divided by its best; words by what the question's words could be worth at most, so that a question whose rare words
 nobody used is answered by meaning; cosines, which are never near 0, are scaled between their lowest and highest. The
 weights are not negative and sum to 1, so a score lies in 0..1 and its parts say what carried it. Reciprocal rank
-fusion, which throws the distances away, is kept to compare with: it is measurably worse (docs/modules/memory.md).
+fusion, which throws the distances away, is kept to compare with: it is measurably worse, see
+docs/modules/memory-recall.md.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SPREADING = frozenset({"words", "meaning", "dimensions", "graph"})
 PRIOR_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {"words": 0.55, "meaning": 0.25, "author": 0.15, "dimensions": 0.0, "graph": 0.05}
 )
-"""The packaged prior; see docs/modules/memory.md for what it was chosen on."""
+"""The packaged prior; see docs/modules/memory-recall.md for what it was chosen on."""
 
 
 @dataclass(frozen=True, kw_only=True)
