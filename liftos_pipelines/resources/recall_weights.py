@@ -45,6 +45,7 @@ class RecallWeights:
         told = {
             "weights": dict(fitted.settings.weights),
             "spread": fitted.settings.spread,
+            "linked": fitted.settings.linked,
             "chosen": fitted.chosen,
             "reason": fitted.reason,
             "questions": fitted.questions,
@@ -58,7 +59,8 @@ class RecallWeights:
     def _read(self) -> Settings:
         try:
             told = json.loads(self.file.read_text(encoding="utf-8"))
-            return Settings(weights=dict(told["weights"]), spread=float(told["spread"]))
+            linked = float(told.get("linked", PRIOR.linked))
+            return Settings(weights=dict(told["weights"]), spread=float(told["spread"]), linked=linked)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as wrong:
             log.warning(
                 "%s cannot be used (%s), packaged weights serve: remove it, or materialise memory/retrieval_quality",

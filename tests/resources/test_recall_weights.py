@@ -13,7 +13,7 @@ from liftos_pipelines.resources.recall_weights import RecallWeights
 
 
 def fitted(chosen: str, words: float = 0.9) -> Fitted:
-    settings = Settings(weights={"words": words, "meaning": 1 - words}, spread=0.1)
+    settings = Settings(weights={"words": words, "meaning": 1 - words}, spread=0.1, linked=0.2)
     return Fitted(settings=settings, chosen=chosen, reason="r", questions=30, groups=5)
 
 
@@ -22,7 +22,7 @@ def test_what_one_wrote_another_reads_and_the_prior_comes_back_when_it_is_chosen
     assert reader.settings is PRIOR
     writer.write(fitted("fitted"))
     assert reader.settings.weights["words"] == pytest.approx(0.9)
-    assert reader.settings.spread == 0.1
+    assert (reader.settings.spread, reader.settings.linked) == (0.1, 0.2)
     writer.write(fitted("fitted", 0.2))
     os.utime(writer.file, ns=(1, 1))  # whatever the clock says: another time than before
     assert reader.settings.weights["words"] == pytest.approx(0.2)

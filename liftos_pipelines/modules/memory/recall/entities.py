@@ -100,7 +100,9 @@ def item_entities(items: pl.DataFrame) -> list[Entity]:
     needed = ("kind", "campaign_id", "attributes")
     if any(name not in items.columns for name in needed):
         return []
-    for _, campaign, attributes in items.select(needed).filter(pl.col("kind") == "campaign").iter_rows():
+    for kind, campaign, attributes in zip(*(items[name].to_list() for name in needed), strict=True):
+        if kind != "campaign":
+            continue
         title = _read(attributes).get("name")
         if campaign and isinstance(title, str) and title.strip():
             found.append(Entity(node=node("campaign", campaign), names=(title,)))

@@ -20,6 +20,7 @@ from liftos_pipelines.modules.memory.recall.fusion import PRIOR, SPREADING, Sett
 from liftos_pipelines.modules.memory.recall.index import RecallIndex
 from liftos_pipelines.modules.memory.recall.neighbours import Neighbours
 from liftos_pipelines.modules.memory.recall.query import FloatArray, RecallQuery
+from liftos_pipelines.modules.memory.recall.scoring import Carried, scored
 from liftos_pipelines.stats import cluster_bootstrap, percentile_interval
 
 WORDS_ALONE = Settings(weights={"words": 1.0}, spread=0.0)
@@ -66,6 +67,8 @@ class Example:
     rows: NDArray[np.int64]
     relevant: NDArray[np.int64]
     group: str
+    carried: Carried | None = None
+    """What the graph carries, see `scoring.scored`."""
 
 
 def examples(index: RecallIndex, labelled: Sequence[Labelled]) -> tuple[tuple[str, ...], list[Example]]:
@@ -78,7 +81,8 @@ def examples(index: RecallIndex, labelled: Sequence[Labelled]) -> tuple[tuple[st
         relevant = rows[np.isin(ids, list(one.relevant))]
         if relevant.size:
             stacked = np.stack([parts[name] for name in names]).astype(np.float32)
-            found.append(Example(parts=stacked, rows=rows, relevant=relevant, group=one.group))
+            carried = index.carried(one.query, rows)
+            found.append(Example(parts=stacked, rows=rows, relevant=relevant, group=one.group, carried=carried))
     return names, found
 
 
@@ -143,7 +147,10 @@ def fit(index: RecallIndex, labelled: Sequence[Labelled], *, prior: Settings = P
 def learn(
     asked: Sequence[Example], names: Sequence[str], prior: Settings, neighbours: Neighbours, pull: float
 ) -> Settings:
-    """The weights with least loss plus `pull` times the squared distance to the prior; the spread is the prior's."""
+    """The weights with least loss plus `pull` times the squared distance to the prior; the rest is the prior's.
+
+    What is linked, which is no sum of channels, is left out of the loss; the choice between weights counts it.
+    """
     from scipy.optimize import minimize
 
     towards = np.array([prior.weights.get(name, 0.0) for name in names])
@@ -176,17 +183,16 @@ def learn(
     return replace(prior, weights=dict(zip(names, found / found.sum(), strict=True)))
 
 
-def fused(parts: NDArray[np.float32], names: Sequence[str], settings: Settings, neighbours: Neighbours) -> FloatArray:
-    """(n,) scores of one question under settings, in the order that the index ranks by."""
-    weights = np.array([settings.weights.get(name, 0.0) for name in names])
-    spreading = np.array([name in SPREADING for name in names])
-    beside = neighbours.best(np.asarray((weights * spreading) @ parts, dtype=np.float64))
-    return np.asarray(weights @ parts + settings.spread * beside, dtype=np.float64)
+def fused(one: Example, names: Sequence[str], settings: Settings, neighbours: Neighbours) -> FloatArray:
+    """(n,) the scores that the index serves for one question under settings, by the same function."""
+    weights = ((name, settings.weights.get(name, 0.0)) for name in names)
+    parts = {name: weight * part.astype(np.float64) for (name, weight), part in zip(weights, one.parts, strict=True)}
+    return scored(parts, settings, neighbours, one.carried).total
 
 
 def ranks(one: Example, names: Sequence[str], settings: Settings, neighbours: Neighbours) -> NDArray[np.int64]:
     """Places of the relevant rows, from 1, best first; of equal scores they come last: nothing is won by ties."""
-    scores = fused(one.parts, names, settings, neighbours)
+    scores = fused(one, names, settings, neighbours)
     among = scores[one.rows]
     good = np.sort(scores[one.relevant])[::-1]
     return np.asarray(among.size - np.searchsorted(np.sort(among), good, side="left"), dtype=np.int64)

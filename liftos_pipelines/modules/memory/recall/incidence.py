@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from liftos_pipelines.modules.memory.recall.moments import microseconds
 from liftos_pipelines.modules.memory.recall.query import FloatArray
 
 Ints = NDArray[np.int64]
@@ -140,12 +141,9 @@ class Times:
 
     @classmethod
     def of(cls, items: pl.DataFrame) -> Times:
-
         def micros(name: str, absent: int) -> Ints:
-            if name not in items.columns:
-                return np.full(items.height, absent)
-            stamps = items[name].cast(pl.Datetime("us", "UTC")).dt.timestamp("us")
-            return stamps.fill_null(absent).to_numpy().astype(np.int64)
+            known = name in items.columns and items[name].dtype != pl.Null
+            return microseconds(items, name, absent) if known else np.full(items.height, absent)
 
         return cls(
             valid_from=micros("valid_from", _NEVER),

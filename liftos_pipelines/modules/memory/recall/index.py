@@ -8,7 +8,7 @@ the k best: explanations cost nothing for the rest.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -20,12 +20,10 @@ from liftos_pipelines.modules.memory.recall.explain import Evidence, carried_by
 from liftos_pipelines.modules.memory.recall.fusion import (
     METHODS,
     PRIOR,
-    SPREADING,
     Method,
     Settings,
     fuse,
     normalised,
-    over_max,
 )
 from liftos_pipelines.modules.memory.recall.graph import GraphChannel
 from liftos_pipelines.modules.memory.recall.growing import Names
@@ -34,6 +32,7 @@ from liftos_pipelines.modules.memory.recall.meaning import MeaningChannel
 from liftos_pipelines.modules.memory.recall.moments import NEVER, UNKNOWN, Moments, micros, moment_of
 from liftos_pipelines.modules.memory.recall.neighbours import Neighbours
 from liftos_pipelines.modules.memory.recall.query import Channel, Filters, FloatArray, RecallQuery, Vectors
+from liftos_pipelines.modules.memory.recall.scoring import Carried, Scored, links_count, scored
 
 __all__ = ["METHODS", "Hit", "Method", "RecallIndex", "fuse"]
 
@@ -70,26 +69,6 @@ class Hit:
     author: str | None = None
     campaign_id: str | None = None
     evidence: tuple[Evidence, ...] = field(default=())
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Scored:
-    """The fused scores of one query over all rows, and what they are made of."""
-
-    total: FloatArray
-    parts: Mapping[str, FloatArray]
-    """By channel: weighted, normalised, 0 outside the filters."""
-    spreading: FloatArray
-    """What reaches the turns beside."""
-    beside: FloatArray
-    share: float
-    """What a row's own evidence is multiplied by."""
-    beside_share: float
-    """What the better neighbour's is multiplied by."""
-    linked: FloatArray | None = None
-    """What the graph brings to each row from the best of the others, weighted; None without a graph."""
-    fused: FloatArray | None = None
-    """The scores that it was brought from."""
 
 
 class RecallIndex:
@@ -166,8 +145,7 @@ class RecallIndex:
         ended = {row: micros((closed or {})[name]) for name, row in known.items()}
         grown = RecallIndex.__new__(RecallIndex)
         grown.model_id, grown.settings = self.model_id, self.settings
-        columns = self._items.columns
-        grown._items = pl.concat([self._items, items.select(columns)], rechunk=False) if items.height else self._items
+        grown._items = _appended(self._items, items) if items.height else self._items
         grown._moments = self._moments.extended(items, ended)
         grown._names = {column: held.extended(_values(items, column)) for column, held in self._names.items()}
         # Shared with the shorter versions: they look no further than their own length.
@@ -252,10 +230,10 @@ class RecallIndex:
         if method != "hybrid":
             score = self._compared(query, rows, method)
             return self._hits(query, [(int(rows[i]), float(score[i])) for i in self._top(score, rows, k)], None)
-        scored = self._scored(query, rows)
-        score = scored.total[rows]
+        made = self._scored(query, rows)
+        score = made.total[rows]
         best = [(int(rows[i]), float(score[i])) for i in self._top(score, rows, k)]
-        return self._hits(query, best, scored)
+        return self._hits(query, best, made)
 
     def ranking(
         self, text: str, vector: NDArray[np.float32] | None, method: Method, exclude: Collection[str] = ()
@@ -274,6 +252,19 @@ class RecallIndex:
         """
         rows = np.flatnonzero(self.allowed(query))
         return rows, self._parts(query, rows, dict.fromkeys((channel.name for channel in self.channels), 1.0))
+
+    def carried(self, query: RecallQuery, rows: Rows) -> Carried | None:
+        """How the graph carries scores to the rows that may answer; None without a graph."""
+        graph = self._graph()
+        if graph is None:
+            return None
+
+        def over_links(scores: FloatArray) -> FloatArray:
+            reached = np.zeros(len(self))
+            reached[rows] = graph.spread(scores, query)[rows]
+            return reached
+
+        return over_links
 
     @property
     def neighbours(self) -> Neighbours:
@@ -324,43 +315,13 @@ class RecallIndex:
                 parts[channel.name] = part
         return parts
 
-    def _scored(self, query: RecallQuery, rows: Rows) -> _Scored:
+    def _scored(self, query: RecallQuery, rows: Rows) -> Scored:
         parts = self._parts(query, rows, self.settings.weights)
-        total, spreading = np.zeros(len(self)), np.zeros(len(self))
-        for name, part in parts.items():
-            total += part
-            if name in SPREADING:
-                spreading += part
-        spread = self.settings.spread
-        beside = self._neighbours.best(spreading)
-        share = 1 / (1 + spread)
-        fused = share * (total + spread * beside)
-        scored = _Scored(
-            total=fused, parts=parts, spreading=spreading, beside=beside, share=share, beside_share=share * spread
-        )
-        graph = self._graph()
-        return scored if graph is None else self._linked(query, rows, scored, graph)
+        carried = self.carried(query, rows) if links_count(self.settings) else None
+        return scored(parts, self.settings, self._neighbours, carried)
 
     def _graph(self) -> GraphChannel | None:
-        """The graph, where it counts at all."""
-        if not (self.settings.linked and self.settings.weights.get("graph")):
-            return None
         return next((channel for channel in self._further if isinstance(channel, GraphChannel)), None)
-
-    def _linked(self, query: RecallQuery, rows: Rows, scored: _Scored, graph: GraphChannel) -> _Scored:
-        """With what is linked to the best: an action says nothing of the complaint that it answered."""
-        kept = 1 / (1 + self.settings.linked)
-        linked = np.zeros(len(self))
-        carried = graph.spread(scored.total, query)[rows]
-        linked[rows] = (1 - kept) * scored.total.max(initial=0.0) * over_max(carried)
-        return replace(
-            scored,
-            total=kept * scored.total + linked,
-            share=kept * scored.share,
-            beside_share=kept * scored.beside_share,
-            linked=linked,
-            fused=scored.total,
-        )
 
     def _compared(self, query: RecallQuery, rows: Rows, method: Method) -> FloatArray:
         lexical = self._words.scores(query)[rows]
@@ -386,34 +347,34 @@ class RecallIndex:
     def _ids(self, rows: Rows) -> NDArray[np.str_]:
         return self._items["memory_id"].gather(rows).to_numpy().astype(np.str_)
 
-    def _evidence(self, query: RecallQuery, row: int, scored: _Scored) -> tuple[Evidence, ...]:
+    def _evidence(self, query: RecallQuery, row: int, made: Scored) -> tuple[Evidence, ...]:
         found = []
         for channel in self.channels:
-            part = scored.parts.get(channel.name)
+            part = made.parts.get(channel.name)
             if part is not None and part[row] > 0:
                 detail = channel.explain(query, row)
-                found.append(Evidence(channel=channel.name, share=float(scored.share * part[row]), detail=detail))
-        if scored.beside[row] > 0:
-            beside = self._neighbours.best_row(scored.spreading, row)
+                found.append(Evidence(channel=channel.name, share=float(made.share * part[row]), detail=detail))
+        if made.beside[row] > 0:
+            beside = self._neighbours.best_row(made.spreading, row)
             side = "before" if beside == self._neighbours.before[row] else "after"
             words = self._words.explain(query, beside)
             found.append(
                 Evidence(
                     channel="neighbour",
-                    share=float(scored.beside_share * scored.beside[row]),
+                    share=float(made.beside_share * made.beside[row]),
                     detail=f"the turn {side}" + (f": {words}" if words else ""),
                 )
             )
         graph = self._graph()
-        if scored.linked is not None and scored.fused is not None and graph is not None and scored.linked[row] > 0:
-            detail = graph.explain_spread(scored.fused, query, row)
-            found.append(Evidence(channel="linked", share=float(scored.linked[row]), detail=detail))
+        if made.linked is not None and made.fused is not None and graph is not None and made.linked[row] > 0:
+            detail = graph.explain_spread(made.fused, query, row)
+            found.append(Evidence(channel="linked", share=float(made.linked[row]), detail=detail))
         return tuple(found)
 
-    def _hits(self, query: RecallQuery, best: list[tuple[int, float]], scored: _Scored | None) -> list[Hit]:
+    def _hits(self, query: RecallQuery, best: list[tuple[int, float]], made: Scored | None) -> list[Hit]:
         # Row by row: for ten rows of many columns ten times as fast as gathering them as a frame.
         return [
-            self._hit(query, row, score, () if scored is None else self._evidence(query, row, scored))
+            self._hit(query, row, score, () if made is None else self._evidence(query, row, made))
             for row, score in best
         ]
 
@@ -454,6 +415,18 @@ class RecallIndex:
 
 _FILTERED = ("kind", "domain", "campaign_id", "subject")
 _TIES = 20
+_PIECES = 16
+"""More pieces of a frame are made one, all but the first."""
+
+
+def _appended(held: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Rows behind rows, nothing copied but what was appended lately: a frame of many pieces is slow to read."""
+    pieces = held["memory_id"].chunk_lengths()
+    parts = [held]
+    if len(pieces) > _PIECES:
+        parts = [held[: pieces[0]], held[pieces[0] :].rechunk()]
+    same = items.columns == held.columns
+    return pl.concat([*parts, items if same else items.select(held.columns)], rechunk=False)
 
 
 def _values(items: pl.DataFrame, column: str) -> list[str | None]:

@@ -16,11 +16,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from liftos_pipelines.modules.memory.recall.moments import UNKNOWN, microseconds
 from liftos_pipelines.modules.memory.recall.query import FloatArray
 
 SILENCE_HOURS, SILENCE_HOURS_WITHOUT_SUBJECT = 6.0, 1.0
 """Turns further apart are of two conversations, even under one subject."""
 _DIGITS = re.compile(r"(\d+)")
+_TOLD = ("kind", "superseded_at", "subject", "source_key", "provenance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,20 +90,14 @@ class Neighbours:
 def _turns(items: pl.DataFrame, start: int) -> list[tuple[str, tuple[int, tuple[object, ...], int]]]:
     if "subject" not in items.columns:
         return []
-    said = (
-        items.with_row_index("_row")
-        .filter(
-            pl.col("kind") == "note",
-            pl.col("superseded_at").is_null(),
-            pl.col("valid_from").is_not_null(),
-        )
-        .select(
-            "_row", pl.col("subject").fill_null(""), pl.col("valid_from").dt.epoch("us"), "source_key", "provenance"
-        )
-    )
+    from_then = microseconds(items, "valid_from", UNKNOWN).tolist()
+    columns = [items[name].to_list() if name in items.columns else [None] * items.height for name in _TOLD]
     return [
-        (subject, (moment, _natural(key or _key(provenance)), row + start))
-        for row, subject, moment, key, provenance in said.iter_rows()
+        (subject or "", (moment, _natural(key or _key(provenance)), row))
+        for row, (moment, kind, ended, subject, key, provenance) in enumerate(
+            zip(from_then, *columns, strict=True), start=start
+        )
+        if kind == "note" and ended is None and moment != UNKNOWN
     ]
 
 

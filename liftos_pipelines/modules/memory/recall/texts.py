@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 import polars as pl
 
@@ -19,15 +18,15 @@ _LABEL = re.compile(r"\d")
 
 def searchable(items: pl.DataFrame) -> list[str]:
     """(n) texts to index and to embed, one an item; `text` itself for all but notes with an author."""
-    present = [name for name in COLUMNS if name in items.columns]
-    return [_searchable(row) for row in items.select(present).iter_rows(named=True)]
+    columns = [items[name].to_list() if name in items.columns else [None] * items.height for name in COLUMNS]
+    return [_searchable(*row) for row in zip(*columns, strict=True)]
 
 
-def _searchable(row: dict[str, Any]) -> str:
-    author, said = row.get("author"), row.get("context")
-    if row["kind"] != "note" or not author or not said:
-        return str(row["text"])
-    subject = row.get("subject")
+def _searchable(
+    kind: str, text: str, said: str | None, author: str | None, subject: str | None, attributes: str | None
+) -> str:
+    if kind != "note" or not author or not said:
+        return str(text)
     title = f"{subject}: " if subject and not _LABEL.search(subject) else ""
-    tags = json.loads(row.get("attributes") or "{}").get("tags") or []
+    tags = json.loads(attributes or "{}").get("tags") or []
     return f"{author}: {title}{said}" + (f" (tags: {', '.join(tags)})" if tags else "")

@@ -126,7 +126,7 @@ def test_filters_bound_time_and_subject_and_a_text_is_no_set() -> None:
     assert texts(subjects=["talk 1"], until=START + timedelta(minutes=30)) == 1
     assert texts(since=START + timedelta(minutes=5), until=START + timedelta(minutes=5)) == 1
     assert texts(since=START + timedelta(days=9)) == 0
-    with pytest.raises(UnknownFilter, match="not the text"):
+    with pytest.raises(UnknownFilter, match="not one text"):
         Filters(kinds="note")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not the text"):
         index.search("sale", asked, 9, kinds="note")
@@ -238,3 +238,16 @@ def test_stems_are_porters() -> None:
     }  # fmt: skip
     assert {word: stem(word) for word in published} == published
     assert [stem(word) for word in ("größe", "4711", "is")] == ["größe", "4711", "is"]
+
+
+def test_an_index_that_grew_row_by_row_answers_as_one_that_was_built_at_once() -> None:
+    held, vectors = crowd(60), random_vectors(60)
+    grown = RecallIndex(held[:5], vectors[:5])
+    for row in range(5, held.height):
+        grown = grown.extended(held[row : row + 1], vectors[row : row + 1])
+    assert grown.items.equals(held)
+    assert grown.items["memory_id"].n_chunks() <= 18
+    built = RecallIndex(held, vectors)
+    for row in (7, 50):
+        asked = held["text"][row]
+        assert grown.search(asked, vectors[row], 20) == built.search(asked, vectors[row], 20)

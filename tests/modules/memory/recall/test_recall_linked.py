@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from liftos_pipelines.modules.memory.recall import fit
 from liftos_pipelines.modules.memory.recall.fusion import Settings
 from liftos_pipelines.modules.memory.recall.graph import graph_channel
 from liftos_pipelines.modules.memory.recall.index import RecallIndex
+from liftos_pipelines.modules.memory.recall.query import RecallQuery
 from liftos_pipelines.resources.static_embedder import packaged_static
 from liftos_pipelines.simulate.linked_memories import linked_world
 
@@ -72,3 +74,24 @@ def test_evidence_of_now_does_not_pass_through_a_closed_memory(world_and_index) 
     parts = [part for hit in hits if hit.memory_id == answer for part in hit.evidence]
     assert all(part.channel != "graph" for part in parts), "only the alert led there"
     assert not any(hit.memory_id.startswith("m-alert") for hit in hits)
+
+
+@pytest.mark.parametrize("linked", [0.0, 0.8])
+def test_weights_are_fitted_on_the_very_scores_that_are_served(world_and_index, linked: float) -> None:  # type: ignore[no-untyped-def]
+    world, index = world_and_index
+    settings = Settings(weights=WEIGHTS | {"author": 0.2}, linked=linked)
+    served = index.with_settings(settings)
+    asked = [
+        RecallQuery(text=one.text, vector=packaged_static().encode([one.text])[0], model_id=index.model_id)
+        for one in world.questions[:8]
+    ]
+    labelled = [
+        fit.Labelled(query=query, relevant=frozenset(one.answers), group="g")
+        for query, one in zip(asked, world.questions, strict=False)
+    ]
+    names, examples = fit.examples(index, labelled)
+    assert len(examples) == 8
+    for query, example in zip(asked, examples, strict=True):
+        scores = fit.fused(example, names, settings, index.neighbours)
+        best = np.sort(scores[example.rows])[::-1][:15]
+        assert [hit.score for hit in served.find(query, 15)] == pytest.approx(best.tolist(), abs=1e-6)
