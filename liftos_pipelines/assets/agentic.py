@@ -1,6 +1,5 @@
 """Lift Agentic's assets: who acts, within which authority, how well, and the responses to what happened."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -142,16 +141,15 @@ def proposals(
     or denied; an agent that was stopped decides nothing."""
     client, store, log = client_of(context), lake.get(), spine.get()
 
-    def situation(stopped: Mapping[str, str]) -> Situation:
+    def situation() -> Situation:
         return Situation.of(
             agents=registered.with_responder(store.read(client.client, "sources/agents"), package_version()),
             campaigns=store.read(client.client, "sources/campaigns"),
             plan=store.read(client.client, "causal/budget_plan"),
             currency=client.currency,
-            stopped=stopped,
         )
 
-    answered = Responder(
+    responder = Responder(
         client=client.client,
         spine=log,
         told=outbox(context, log),
@@ -161,10 +159,17 @@ def proposals(
         versions=lambda: {name: store.version(client.client, name) for name in PROPOSED_FROM},
         refittable=refittable(client),
         now=datetime.now(UTC),
-    ).answer()
+        run_id=context.run_id,
+    )
+    answered = responder.answer()
     count = dict(answered["status"].value_counts().iter_rows())
     names = ("executed", "awaiting_approval", "denied", "failed")
-    return result(answered, proposals=answered.height, **{name: count.get(name, 0) for name in names})
+    return result(
+        answered,
+        proposals=answered.height,
+        unanswered="; ".join(responder.unanswered[:5]) or "none",
+        **{name: count.get(name, 0) for name in names},
+    )
 
 
 def refittable(client: ClientConfig) -> frozenset[str]:

@@ -58,7 +58,8 @@ def stop_agent(spine: Spine, client: str, agent_id: str, *, by: str, reason: str
 
 def resume_agent(spine: Spine, client: str, agent_id: str, *, by: str, reason: str, now: datetime) -> bool:
     """A person's word that ends all stops of an agent; False when it was not stopped. Said twice, it is one entry."""
-    stops = [stop for stop in state_of(spine, client).stops_of().get(agent_id, ()) if stop.holds(now)]
+    state = state_of(spine, client)
+    stops = [stop for stop in state.stops_of().get(agent_id, ()) if stop.holds(state.moment(now))]
     if not stops:
         return False
     identity = hashlib.sha256("|".join(sorted(stop.event_id for stop in stops)).encode()).hexdigest()[:32]

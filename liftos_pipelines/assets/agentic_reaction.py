@@ -8,8 +8,9 @@ half-way, or a lost table, is made good by the next run, and nothing is done twi
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ from typing import Any
 import polars as pl
 
 from liftos_pipelines.assets.agentic_ledger import state_of
-from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, RunHistory
-from liftos_pipelines.modules.agentic.ledger_state import ACTION, DECISION, LedgerState
+from liftos_pipelines.assets.agentic_notes import action_note, carried_out, cause_of, decision_note
+from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine
+from liftos_pipelines.modules.agentic.ledger_state import LedgerState
 from liftos_pipelines.modules.agentic.policy import Policy
 from liftos_pipelines.modules.agentic.proposals import Impact, Proposal, Situation, propose
-from liftos_pipelines.modules.agentic.remedies import Cause, remedy
-from liftos_pipelines.resources.action_handlers import ActionFailed, Order, Outbox, execute, webhook_address
-from liftos_pipelines.spine.database import Approval, Event, LedgerNote, Spine
-from liftos_pipelines.spine.decisions import Alternative, Input, accountable
+from liftos_pipelines.modules.agentic.remedies import remedy
+from liftos_pipelines.resources.action_handlers import Outbox, webhook_address
+from liftos_pipelines.spine.database import Approval, Event, LedgerMoved, LedgerNote, Spine
 from liftos_pipelines.spine.ledger import canonical, digest
 from liftos_pipelines.spine.outbox import Tells
 from liftos_pipelines.spine.payloads import (
@@ -49,7 +50,24 @@ ORDERED = ("refit_model", "reingest_source")
 BATCH = 200
 """Events whose decisions are chained together: a burst pays one transaction a batch, a crash repeats at most one."""
 MOST = 100_000
+JUDGED_AGAIN = 20
+"""Times that a batch is judged anew because the ledger moved meanwhile, before the run gives up."""
+log = logging.getLogger(__name__)
 EXTRA = {"trigger": pl.String(), "confidence": pl.Float64(), "reasoning": pl.String()}
+
+
+_Answer = tuple[Event, str, list[str]]
+"""An event, the reaction that answers it, and the ids of the actions that answer it."""
+
+
+@dataclass
+class _Answers:
+    """Of a batch of events: those that have an answer, and those that have none, with why."""
+
+    found: list[_Answer] = field(default_factory=list)
+    failed: list[tuple[Event, str, str]] = field(default_factory=list)
+    calls: AgentHistory = field(default_factory=AgentHistory)
+    """What the agents' calls come to with these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +81,15 @@ class Responder:
     spine: Spine
     told: Tells
     policy: Policy
-    situation: Callable[[Mapping[str, str]], Situation]
-    """From the stopped agents; read only when there is something to answer."""
+    situation: Callable[[], Situation]
+    """Read only when there is something to answer."""
     folder: Path
     versions: Callable[[], Mapping[str, int | None]]
     refittable: Collection[str]
     now: datetime
+    run_id: str | None = None
+    unanswered: list[str] = field(default_factory=list)
+    """Events that could not be answered, each with why: their attempt is counted, the others go on."""
 
     def answer(self) -> pl.DataFrame:
         """Answer every unanswered event, follow up on open approvals and failures; the whole table of proposals."""
@@ -76,20 +97,22 @@ class Responder:
         asked = self.spine.unhandled(REACTION, (*FOUND, *ANSWERS), limit=MOST, client=self.client)
         drifts = self.spine.unhandled(DRIFT_REACTION, (DriftDetected.type,), limit=MOST, client=self.client)
         pending = [(event, REACTION) for event in asked if event.type in FOUND]
-        pending += [(event, DRIFT_REACTION) for event in drifts if getattr(event.payload, "dataset", "") != OWN_DRIFT]
+        for event in drifts:
+            if getattr(event.payload, "dataset", "") == OWN_DRIFT:
+                self.told.mark_handled(event.event_id, DRIFT_REACTION)
+            else:
+                pending.append((event, DRIFT_REACTION))
         earlier = list(state.open)
         if pending:
-            stopped = state.stopped(self.now)
-            situation, versions = self.situation(stopped), self.versions()
-            engine, shared = PolicyEngine(self.policy, state.stops_of()), AgentHistory()
-            shared.reserved.update(state.reserved)
+            versions, situation, calls = self.versions(), self.situation(), AgentHistory()
             for start in range(0, len(pending), BATCH):
-                self._answer(pending[start : start + BATCH], situation, versions, engine, shared, state)
+                self._answer(pending[start : start + BATCH], situation, versions, calls, state)
         # Actions of earlier runs that wait for an approval, or failed, get another look.
         self._carry_out(state, [key for key in earlier if key in state.open])
         for event in asked:
             if event.type in ANSWERS:
                 self.told.mark_handled(event.event_id, REACTION)
+        self._order_runs(state)
         return proposals_table(state)
 
     def _answer(
@@ -97,29 +120,80 @@ class Responder:
         events: Sequence[tuple[Event, str]],
         situation: Situation,
         versions: Mapping[str, int | None],
-        engine: PolicyEngine,
-        shared: AgentHistory,
+        calls: AgentHistory,
         state: LedgerState,
     ) -> None:
         """Decide on a batch of events in one transaction, then act, then tell."""
-        answers: list[tuple[Event, str, list[str]]] = []
-        notes = []
-        for event, reaction in events:
-            about = event_attributes(self.client, event.type, event.event_id, event.correlation_id)
-            with span("decision", correlation_id=event.correlation_id, attributes=about):
-                proposed = self._propose(event, situation)
-                answers.append((event, reaction, [proposal.action_id for proposal in proposed]))
-                notes += [
-                    _decide(proposal, event, engine, shared, versions, self.now)
-                    for proposal in proposed
-                    if proposal.action_id not in state.decided
-                ]
-        self._write(state, notes)
+        answers = self._decide(events, situation, versions, calls, state)
         self._carry_out(state, [key for _, _, keys in answers for key in keys if key in state.open])
         for event, reaction, keys in answers:
             for key in keys:
                 self._announce(state.decided[key], state.status_of(key), event)
             self.told.mark_handled(event.event_id, reaction)
+
+    def _decide(
+        self,
+        events: Sequence[tuple[Event, str]],
+        situation: Situation,
+        versions: Mapping[str, int | None],
+        calls: AgentHistory,
+        state: LedgerState,
+    ) -> list[_Answer]:
+        """Decisions on a batch, written down; judged anew where the ledger moved meanwhile, so that a stop holds from
+        the entry in which it stands, for every decision behind it."""
+        for _ in range(JUDGED_AGAIN):
+            answers, notes = self._judge(events, situation, versions, calls, state)
+            try:
+                self._write(state, notes, read_until=state.position)
+            except LedgerMoved as moved:
+                log.info("%s", moved)
+                state_of(self.spine, self.client, state)
+                continue
+            calls.times = answers.calls.times
+            for event, reaction, reason in answers.failed:
+                self._note_failure(event, reaction, reason)
+            return answers.found
+        raise LedgerMoved(f"ledger of {self.client}: it moved {JUDGED_AGAIN} times while it was judged; run again")
+
+    def _judge(
+        self,
+        events: Sequence[tuple[Event, str]],
+        situation: Situation,
+        versions: Mapping[str, int | None],
+        calls: AgentHistory,
+        state: LedgerState,
+    ) -> tuple[_Answers, list[LedgerNote]]:
+        """What to answer to each event of a batch, and what is new of it for the ledger; touches nothing."""
+        moment = state.moment(self.now)
+        situation = replace(situation, stopped=state.stopped(moment))
+        engine = PolicyEngine(self.policy, state.stops_of())
+        answers, notes = _Answers(), list[LedgerNote]()
+        answers.calls.reserved.update(state.reserved)
+        answers.calls.times.update({agent: list(times) for agent, times in calls.times.items()})
+        for event, reaction in events:
+            about = event_attributes(self.client, event.type, event.event_id, event.correlation_id)
+            try:
+                with span("decision", correlation_id=event.correlation_id, attributes=about):
+                    proposed = self._propose(event, situation)
+                    fresh = [
+                        decision_note(proposal, event, engine, answers.calls, versions, moment)
+                        for proposal in proposed
+                        if proposal.action_id not in state.decided
+                    ]
+            except Exception as error:  # one event that cannot be answered must not hold up the others
+                answers.failed.append((event, reaction, f"{type(error).__name__}: {error}"))
+                continue
+            answers.found.append((event, reaction, [proposal.action_id for proposal in proposed]))
+            notes += fresh
+        return answers, notes
+
+    def _note_failure(self, event: Event, reaction: str, reason: str) -> None:
+        said = f"{event.type} {event.event_id[:12]}: {reason}"
+        log.warning("%s cannot answer %s", reaction, said)
+        self.unanswered.append(said)
+        self.spine.note_failure(
+            [event.event_id], reaction, reason[:2000], now=self.now, run_id=self.run_id, in_passing=True
+        )
 
     def _propose(self, event: Event, situation: Situation) -> list[Proposal]:
         payload = event.payload
@@ -133,6 +207,10 @@ class Responder:
         """Do what decisions allow, each once."""
         if not keys:
             return
+        state_of(self.spine, self.client, state)
+        stopped = state.stopped(state.moment(self.now))
+        # A stopped agent acts no more: what it was allowed before waits until it may go on.
+        keys = [key for key in keys if state.decided[key]["agent_id"] not in stopped]
         waiting = [key for key in keys if state.decided[key]["decision"] == "needs_approval"]
         asked = {found.approval_id: found for found in self.spine.approvals(self.client)} if waiting else {}
         notes, webhook, outbox = [], webhook_address(), Outbox(self.folder)
@@ -143,17 +221,14 @@ class Responder:
             if verdict == "wait":
                 continue
             if verdict != "go":
-                note = _note(row, "denied", verdict, key="closed")
+                note = action_note(row, "denied", verdict, key="closed")
             else:
                 about = {"gen_ai.agent.id": row["agent_id"], "liftos.action_id": row["action_id"]}
                 with span(f"action {row['action']}", correlation_id=row.get("correlation_id"), attributes=about):
-                    note = _executed(self.client, row, self.folder, webhook, outbox, self.now)
+                    note = carried_out(self.client, row, self.folder, webhook, outbox, self.now)
             notes.append(note)
+        outbox.sync()
         self._write(state, notes)
-        for note in notes:
-            row = state.decided[note.body["action_id"]]
-            if note.body["status"] == "executed" and row["action"] in ORDERED:
-                self._order(row)
 
     def _consent(self, row: Mapping[str, Any], asked: Mapping[str, Approval]) -> str:
         """`go`, `wait`, or why the action is closed. Consent is to exactly these arguments under this policy."""
@@ -176,9 +251,9 @@ class Responder:
             return "wait"
         return "approval denied" if approval.status == "denied" else "approval expired"
 
-    def _write(self, state: LedgerState, notes: Sequence[LedgerNote]) -> None:
+    def _write(self, state: LedgerState, notes: Sequence[LedgerNote], read_until: int | None = None) -> None:
         if notes:
-            self.spine.append_ledger_many(self.client, notes)
+            self.spine.append_ledger_many(self.client, notes, read_until=read_until)
             state_of(self.spine, self.client, state)
 
     def _announce(self, row: Mapping[str, Any], status: str, cause: Event) -> None:
@@ -202,8 +277,21 @@ class Responder:
             correlation_id=cause.correlation_id,
         )
 
+    def _order_runs(self, state: LedgerState) -> None:
+        """Ask for the runs that carry remedies out: for every one that the ledger calls executed and nobody asked for,
+        also when a run was killed between the two."""
+        done = {
+            key: row
+            for key, row in state.decided.items()
+            if row["action"] in ORDERED and state.status_of(key) == "executed"
+        }
+        if done:
+            for event in self.spine.events(self.client, [RemediationOrdered.type]):
+                done.pop(getattr(event.payload, "action_id", ""), None)
+        for row in done.values():
+            self._order(row)
+
     def _order(self, row: Mapping[str, Any]) -> None:
-        """Ask for the run that carries a remedy out; the same action asks once."""
         cause = self.spine.event(row["event_id"])
         self.told.raise_event(
             self.client,
@@ -216,35 +304,6 @@ class Responder:
         )
 
 
-def cause_of(event: Event) -> Cause:
-    """What a root cause or a drift says, as the remedies read it."""
-    said = event.payload
-    if isinstance(said, RootCauseIdentified):
-        return Cause(
-            event_id=event.event_id,
-            what=f"{said.module}: {said.slo} is broken",
-            kind=said.kind,
-            cause=said.cause_found,
-            evidence=said.evidence,
-            **said.model_dump(
-                include={"subject_kind", "subject", "version", "earlier_version", "contribution", "low", "high"}
-            ),
-        )
-    assert isinstance(said, DriftDetected)
-    loss = said.estimated_performance_loss
-    known = "performance loss unknown" if loss is None else f"estimated performance loss {loss:.3g}"
-    p_value = "" if said.p_value_adjusted is None else f", adjusted p {said.p_value_adjusted:.2g}"
-    return Cause(
-        event_id=event.event_id,
-        what=f"{said.dataset}: column {said.column} drifted",
-        kind="drift",
-        cause=f"drift of {said.dataset}.{said.column}",
-        subject_kind="dataset",
-        subject=said.dataset,
-        evidence=f"{said.test} {said.statistic:.4g}{p_value} as of {said.as_of}; {known}.",
-    )
-
-
 def proposals_table(state: LedgerState) -> pl.DataFrame:
     """All that was ever proposed, with where it stands."""
     contract = table(REACTION)
@@ -254,70 +313,3 @@ def proposals_table(state: LedgerState) -> pl.DataFrame:
         for key, row in state.decided.items()
     ]
     return contract.conform(pl.DataFrame(rows, schema=schema))
-
-
-def _decide(
-    proposal: Proposal,
-    cause: Event,
-    engine: PolicyEngine,
-    shared: AgentHistory,
-    versions: Mapping[str, int | None],
-    now: datetime,
-) -> LedgerNote:
-    """Judge a proposal; the verdict with all it rests on, for the ledger, before anything is done about it."""
-    # Each response is a run of its own: sequence rules see the calls of one run only.
-    history = RunHistory(run_id=proposal.action_id, agents=shared)
-    call = engine.call(proposal.agent, proposal.action, proposal.arguments, now, None)
-    if isinstance(call, str):
-        verdict = engine.refuse(call)
-    else:
-        verdict = engine.judge(call, history)
-        history.record(call, verdict, engine.period(call, history.run_id))
-    body = {
-        "action_id": proposal.action_id,
-        "event_id": proposal.event_id,
-        "agent_id": proposal.agent.agent_id,
-        "proposed_at": now.isoformat(timespec="microseconds"),
-        "action": proposal.action,
-        "arguments": json.dumps(proposal.arguments, sort_keys=True, default=str),
-        "context": proposal.context,
-        "decision": verdict.decision,
-        "policy": verdict.policy,
-        "reason": verdict.reason,
-        "policy_version": verdict.policy_version,
-        "predicted_effect": proposal.predicted_effect,
-        "predicted_low": proposal.predicted_low,
-        "predicted_high": proposal.predicted_high,
-        "trigger": cause.type,
-    } | accountable(
-        inputs=[Input(table=name, version=version) for name, version in sorted(versions.items())],
-        reasoning=proposal.reasoning,
-        alternatives=[Alternative(action=action, reason=reason) for action, reason in proposal.alternatives],
-        evidence=cause.payload.model_dump(mode="json"),
-        confidence=proposal.confidence,
-        correlation_id=cause.correlation_id,
-    )
-    return LedgerNote(DECISION, proposal.agent.agent_id, body, f"{proposal.action_id}:decision")
-
-
-def _executed(
-    client: str, row: Mapping[str, Any], folder: Path, webhook: str | None, outbox: Outbox, now: datetime
-) -> LedgerNote:
-    order = Order(
-        client=client,
-        action_id=row["action_id"],
-        agent_id=row["agent_id"],
-        action=row["action"],
-        arguments=json.loads(row["arguments"]),
-        ordered_at=row["proposed_at"],
-    )
-    try:
-        outcome = execute(order, folder, webhook, outbox)
-    except ActionFailed as error:
-        return _note(row, "failed", str(error), key=f"failed:{now.isoformat()}")
-    return _note(row, "executed", outcome, key="executed")
-
-
-def _note(row: Mapping[str, Any], status: str, outcome: str, *, key: str) -> LedgerNote:
-    body = {"action_id": row["action_id"], "action": row["action"], "status": status, "outcome": outcome}
-    return LedgerNote(ACTION, row["agent_id"], body, f"{row['action_id']}:{key}")

@@ -40,10 +40,13 @@ def remediations(
     for event in log.events(client, [RemediationOrdered.type]):
         said = event.payload
         assert isinstance(said, RemediationOrdered)
+        own = REACTIONS.get(said.dataset)
+        for other in {*REACTIONS.values()} - {own}:
+            told.mark_handled(event.event_id, other)
         row = done.get(said.action_id)
         if row is None:
             # Only the run that was asked for it makes the dataset anew; another one leaves it ordered.
-            carried = REACTIONS.get(said.dataset) == mine
+            carried = own is not None and own == mine
             made = MADE.get(said.dataset, said.dataset)
             row = {
                 "action_id": said.action_id,

@@ -15,7 +15,7 @@ from liftos_pipelines.modules.agentic.stops import Judgement, of_budget, of_viol
 from liftos_pipelines.resources.action_handlers import ActionFailed, Order, Outbox, execute, webhook_address
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.spine import SpineResource
-from liftos_pipelines.spine.database import Event, LedgerNote
+from liftos_pipelines.spine.database import Event, LedgerNote, Spine
 from liftos_pipelines.spine.outbox import outbox
 from liftos_pipelines.spine.payloads import BudgetExhausted, PolicyViolationDetected
 from liftos_pipelines.tables import table
@@ -35,31 +35,44 @@ def stops(
     (`liftos agents resume`), after a spent budget until its period is over. Each stop is in the ledger and told by
     message."""
     client, log, store, now = client_of(context), spine.get(), lake.get(), datetime.now(UTC)
+    untold: list[str] = []
     news = log.unhandled(REACTION, TRIGGERS, limit=100_000, client=client.client)
     if news:
         period = client_policy(client).budget_period
-        newest = store.read(client.client, "sources/agent_steps")["at"].max()
-        judged = [_judge(event, newest if isinstance(newest, datetime) else None, period, now) for event in news]
+        last = store.read(client.client, "sources/agent_steps")["at"].max()
+        newest = last if isinstance(last, datetime) else None
+        judged = _judged_before(log, client.client)
+        new = [event for event in news if event.event_id not in judged]
+        judged |= {event.event_id: _judge(event, newest, period, now) for event in new}
         # Written down before anything else: from here on the agent decides nothing.
-        log.append_ledger_many(client.client, [_note(*pair) for pair in zip(news, judged, strict=True)])
+        log.append_ledger_many(client.client, [_note(event, judged[event.event_id]) for event in new])
         folder, told = store.folder(client.client, "agentic"), outbox(context, log)
         box, address = Outbox(folder), webhook_address()
-        failed = []
-        for event, judgement in zip(news, judged, strict=True):
+        for event in news:
+            judgement = judged[event.event_id]
             try:
                 if judgement.stops:
                     execute(_alert(event, judgement), folder, address, box)
             except ActionFailed as reason:
-                failed.append(str(reason))
+                # The stop holds; telling of it is tried again, and the others are told meanwhile.
+                why = f"the agent is stopped, but it could not be told: {reason}"
+                untold.append(why)
+                log.note_failure([event.event_id], REACTION, why, now=now, run_id=context.run_id, in_passing=True)
                 continue
             told.mark_handled(event.event_id, REACTION)
-        if failed:
-            # The stops hold; the run fails so that telling of them is tried again.
-            raise ActionFailed(f"{len(failed)} agent(s) are stopped, but it could not be told: {failed[0]}")
+        box.sync()
     # Asked anew: a stop holds from the moment at which it was written down.
-    state, now = state_of(log, client.client), datetime.now(UTC)
+    state = state_of(log, client.client)
+    now = state.moment(datetime.now(UTC))
     frame = stops_table(state, now)
-    return result(frame, stopped_now=len(state.stopped(now)), agents=", ".join(state.stopped(now)) or "none")
+    if untold:
+        context.log.warning(f"{len(untold)} stop(s) could not be told: {untold[0]}")
+    return result(
+        frame,
+        stopped_now=len(state.stopped(now)),
+        agents=", ".join(state.stopped(now)) or "none",
+        untold="; ".join(untold[:5]) or "none",
+    )
 
 
 def stops_table(state: LedgerState, now: datetime) -> pl.DataFrame:
@@ -85,6 +98,19 @@ def stops_table(state: LedgerState, now: datetime) -> pl.DataFrame:
     return contract.conform(pl.DataFrame(rows, schema=contract.columns))
 
 
+def _judged_before(log: Spine, client: str) -> dict[str, Judgement]:
+    """What was written down of an event stands, whatever data, policy and clock say when it is looked at again."""
+    return {
+        body["event_id"]: Judgement(
+            stops=entry.kind == STOPPED,
+            until=datetime.fromisoformat(body["until"]) if body["until"] else None,
+            reason=body["reason"],
+        )
+        for entry in log.ledger(client, kinds=[STOPPED, NOT_STOPPED])
+        for body in [entry.content]
+    }
+
+
 def _judge(event: Event, newest: datetime | None, period: str, now: datetime) -> Judgement:
     said = event.payload
     if isinstance(said, BudgetExhausted):
@@ -103,7 +129,6 @@ def _note(event: Event, judgement: Judgement) -> LedgerNote:
         "reason": judgement.reason,
         "until": judgement.until.isoformat() if judgement.until else None,
     }
-    # Whether an old budget's period is over depends on the clock: the first word stands, under either name.
     return LedgerNote(
         STOPPED if judgement.stops else NOT_STOPPED, agent, body, f"stop:{judgement.stops}:{event.event_id}"
     )

@@ -45,6 +45,7 @@ class Outbox:
     def __init__(self, folder: Path) -> None:
         self.file = folder / OUTBOX
         self._known: set[str] | None = None
+        self._unsynced = False
 
     def holds(self, action_id: str) -> bool:
         if self._known is None:
@@ -53,8 +54,16 @@ class Outbox:
 
     def append(self, content: Mapping[str, Any]) -> None:
         _append(self.file, content)
+        self._unsynced = True
         if self._known is not None:
             self._known.add(str(content["action_id"]))
+
+    def sync(self) -> None:
+        """Bring what was appended safely to disk: before anybody writes down that it was done."""
+        if self._unsynced:
+            with self.file.open("rb") as file:
+                os.fsync(file.fileno())
+            self._unsynced = False
 
 
 def execute(order: Order, folder: Path, webhook: str | None = None, outbox: Outbox | None = None) -> str:
@@ -64,7 +73,7 @@ def execute(order: Order, folder: Path, webhook: str | None = None, outbox: Outb
     ----------
     folder : the client's own folder for the agentic module's files
     webhook : address for messages and tickets; without one they wait in the folder's outbox
-    outbox : the folder's, where several orders are carried out after another
+    outbox : the folder's, where several orders are carried out after another; its holder calls `sync`
 
     Raises
     ------
@@ -73,7 +82,11 @@ def execute(order: Order, folder: Path, webhook: str | None = None, outbox: Outb
     handler = HANDLERS.get(order.action)
     if handler is None:
         raise ActionFailed(f"there is no handler for {order.action}; handlers: {', '.join(HANDLERS)}")
-    return handler(order, outbox or Outbox(folder), webhook)
+    box = outbox or Outbox(folder)
+    outcome = handler(order, box, webhook)
+    if outbox is None:
+        box.sync()
+    return outcome
 
 
 def webhook_address() -> str | None:
@@ -157,11 +170,13 @@ def _delivered(file: Path) -> set[str]:
 
 
 def _append(file: Path, content: Mapping[str, Any]) -> None:
-    whole = not file.is_file() or file.read_bytes().endswith(b"\n") or file.stat().st_size == 0
-    with file.open("a", encoding="utf-8") as outbox:
-        outbox.write(("" if whole else "\n") + json.dumps(content, sort_keys=True, default=str) + "\n")
-        outbox.flush()
-        os.fsync(outbox.fileno())
+    line = json.dumps(content, sort_keys=True, default=str).encode() + b"\n"
+    with file.open("a+b") as outbox:
+        # A line that a crash cut off stays a line of its own.
+        if outbox.seek(0, os.SEEK_END):
+            outbox.seek(-1, os.SEEK_END)
+            line = line if outbox.read(1) == b"\n" else b"\n" + line
+        outbox.write(line)
 
 
 def _post(address: str, content: Mapping[str, Any]) -> None:

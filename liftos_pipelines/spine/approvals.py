@@ -36,16 +36,6 @@ class Approval:
     reason: str | None
 
 
-@dataclass(frozen=True)
-class LedgerNote:
-    """What is to be chained to a ledger; `idempotency_key` tells one note from another."""
-
-    kind: str
-    actor: str
-    body: dict[str, Any]
-    idempotency_key: str
-
-
 class ApprovalStore(EventStore, LedgerStore):
     """Asking for approvals and deciding them; a decision is chained to the ledger and raised as an event."""
 

@@ -13,7 +13,7 @@ from liftos_pipelines.spine.connection import SpineBusy, SpineError, SpineUnwrit
 from liftos_pipelines.spine.deliveries import ATTEMPTS
 from liftos_pipelines.spine.delivery_rows import DeadLetter, Waiting
 from liftos_pipelines.spine.events import Event, NewEvent, UnreadableEvent, parse_payload
-from liftos_pipelines.spine.ledger_store import LedgerNote
+from liftos_pipelines.spine.ledger_store import LedgerMoved, LedgerNote
 from liftos_pipelines.spine.outbox import OutboxStore
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Approval",
     "DeadLetter",
     "Event",
+    "LedgerMoved",
     "LedgerNote",
     "NewEvent",
     "Spine",

@@ -72,15 +72,29 @@ class DeliveryStore(EventStore):
         return self.due(reaction, kinds, now=now, limit=limit) if unfit else found
 
     def note_failure(
-        self, event_ids: Iterable[str], reaction: str, reason: str, *, now: datetime, run_id: str | None = None
+        self,
+        event_ids: Iterable[str],
+        reaction: str,
+        reason: str,
+        *,
+        now: datetime,
+        run_id: str | None = None,
+        in_passing: bool = False,
     ) -> list[DeadLetter]:
         """Count a failed attempt at answering these events; those that are now given up are returned.
 
         A run is counted once, however often and by whomever it is noted: pass its id. Events that were handled
         meanwhile are left alone.
+
+        Parameters
+        ----------
+        in_passing : noted by an asset that answers whatever is open, not by a driver that chose what is due: an attempt
+            before its time does not count then, or a burst of other events would use all of them up at once
         """
         wanted, moment = sorted(set(event_ids)), utc(now)
-        return self.transaction(lambda connection: self._count(connection, wanted, reaction, reason, moment, run_id))
+        return self.transaction(
+            lambda connection: self._count(connection, wanted, reaction, reason, moment, run_id, in_passing)
+        )
 
     def _count(
         self,
@@ -90,6 +104,7 @@ class DeliveryStore(EventStore):
         reason: str,
         moment: datetime,
         run_id: str | None,
+        in_passing: bool,
     ) -> list[DeadLetter]:
         dead: list[DeadLetter] = []
         for start in range(0, len(wanted), CHUNK):
@@ -108,6 +123,9 @@ class DeliveryStore(EventStore):
             )
             for row in connection.execute(open_ones).all():
                 if run_id is not None and row.last_run == run_id:
+                    continue
+                early = row.next_attempt_at is not None and utc(row.next_attempt_at) > moment
+                if in_passing and early and utc(row.failed_at) <= moment:
                     continue
                 attempts = row.attempts + 1
                 gone = attempts >= ATTEMPTS

@@ -28,6 +28,10 @@ class LedgerNote:
     idempotency_key: str
 
 
+class LedgerMoved(SpineError):
+    """Somebody else wrote after the writer had read: read again, judge again, then write."""
+
+
 class LedgerStore(Store):
     """Appending to a client's ledger, and verifying it."""
 
@@ -43,12 +47,19 @@ class LedgerStore(Store):
         (entry,) = self.append_ledger_many(client, [LedgerNote(kind, actor, body, idempotency_key)])
         return entry
 
-    def append_ledger_many(self, client: str, notes: Sequence[LedgerNote]) -> list[LedgerEntry]:
+    def append_ledger_many(
+        self, client: str, notes: Sequence[LedgerNote], *, read_until: int | None = None
+    ) -> list[LedgerEntry]:
         """Chain entries to a client's ledger in their order, all or none, in one transaction.
+
+        Parameters
+        ----------
+        read_until : position of the last entry that the notes take into account, -1 for none; by default nobody asks
 
         Raises
         ------
         SpineError : a key is known with another content
+        LedgerMoved : there are entries behind `read_until`; nothing was written
         """
         check_client_id(client)
         told = [(note, canonical(note.body)) for note in notes]
@@ -66,6 +77,11 @@ class LedgerStore(Store):
                     known |= {row.idempotency_key: _entry(row) for row in session.scalars(query)}
                 head = session.get(LedgerHeadRow, client)
                 position, previous = (head.entries, head.head_hash) if head else (0, GENESIS)
+                if read_until is not None and position != read_until + 1:
+                    raise LedgerMoved(
+                        f"ledger of {client}: {position - read_until - 1} entries came after position {read_until}; "
+                        "read them, then judge again"
+                    )
                 entries, fresh = [], []
                 for note, content in told:
                     entry = known.get(note.idempotency_key)

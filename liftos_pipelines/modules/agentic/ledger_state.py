@@ -39,6 +39,8 @@ class LedgerState:
     """Folded entries. `decided` and `status` are by action id, `reserved` money by agent and day, month or total."""
 
     position: int = -1
+    recorded_at: datetime | None = None
+    """Of the newest entry."""
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     open: dict[str, None] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class LedgerState:
 
     def fold(self, position: int, kind: str, body: Mapping[str, Any], recorded_at: datetime) -> None:
         """Take in the next entry; kinds that say nothing of actions or stops only move the position."""
-        self.position = position
+        self.position, self.recorded_at = position, recorded_at
         if kind == DECISION:
             self._decision(body)
         elif kind == ACTION:
@@ -67,9 +69,16 @@ class LedgerState:
             self.stops[stop.agent_id][stop.event_id] = stop
         elif kind == RESUMED:
             stops = self.stops[body["agent_id"]]
+            # Only the stops that the person saw: one written down meanwhile stands.
+            seen = body.get("stops", stops)
             for key, stop in stops.items():
-                if stop.holds(recorded_at):
+                if key in seen and stop.holds(recorded_at):
                     stops[key] = replace(stop, until=recorded_at, resumed_by=body["by"])
+
+    def moment(self, now: datetime) -> datetime:
+        """Now, or the newest entry's moment where that is later: what is written down holds from then on, also for a
+        run that began before, and when the clock goes back."""
+        return now if self.recorded_at is None else max(now, self.recorded_at)
 
     def stopped(self, moment: datetime) -> dict[str, str]:
         """Agents that may not decide at a moment, each with the reasons."""
