@@ -1,12 +1,14 @@
 """Lift Eval watches predictions: what every module said would happen, beside what came."""
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import lift_asset, result
-from liftos_pipelines.modules.eval import predictions as watch
+from liftos_pipelines.modules.eval import predicted
+from liftos_pipelines.modules.eval.predictions import accuracy, follow
 from liftos_pipelines.modules.memory.learning.evidence import direction
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.spine import SpineResource
@@ -15,7 +17,7 @@ from liftos_pipelines.spine.outbox import outbox
 TABLE = REACTION = "eval/predictions"
 READ = (
     *("agentic/proposals", "memory/insights", "causal/campaign_outlook", "causal/budget_plan", "causal/scenario_weeks"),
-    *("sources/outcomes", "sources/marketing_outcome"),
+    *("sources/outcomes", "sources/marketing_outcome", "sources/campaigns"),
 )
 
 
@@ -30,21 +32,21 @@ def predictions(
     told = outbox(context, log)
     for event in log.unhandled(REACTION, ["agent_action_initiated"], limit=100_000, client=client):
         told.mark_handled(event.event_id, REACTION)
-    found = watch.follow(
+    found = follow(
         store.read(client, TABLE),
         [
-            *watch.of_proposals(frames["agentic/proposals"]),
-            *watch.of_insights(frames["memory/insights"], now),
-            *watch.of_campaigns(frames["causal/campaign_outlook"]),
-            *watch.of_plan(frames["causal/budget_plan"], now),
-            *watch.of_forecasts(frames["causal/scenario_weeks"], now),
+            *predicted.of_proposals(frames["agentic/proposals"]),
+            *predicted.of_insights(frames["memory/insights"], frames["sources/campaigns"], _as_of(frames, now), now),
+            *predicted.of_campaigns(frames["causal/campaign_outlook"]),
+            *predicted.of_plan(frames["causal/budget_plan"], now),
+            *predicted.of_forecasts(frames["causal/scenario_weeks"], now),
         ],
         outcomes=frames["sources/outcomes"],
         kpi=frames["sources/marketing_outcome"],
         direction=direction,
         now=now,
     )
-    by_module = watch.accuracy(found)
+    by_module = accuracy(found)
     counts = dict(found["status"].value_counts().iter_rows())
     rates = {
         f"{row['module']}_{name}": row[name]
@@ -54,3 +56,9 @@ def predictions(
     return result(
         found, by_module=by_module, **{name: counts.get(name, 0) for name in ("open", "known", "overdue")}, **rates
     )
+
+
+def _as_of(frames: Mapping[str, pl.DataFrame], now: datetime) -> date:
+    """The newest day of the client's marketing, up to today; today without any."""
+    newest = frames["sources/marketing_outcome"]["date"].max()
+    return min(newest, now.date()) if isinstance(newest, date) else now.date()

@@ -7,23 +7,19 @@ those weeks. Without one a prediction is open until it is due, then overdue; it 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
 from scipy import stats
 
-from liftos_pipelines.tables import ALL, BOOL, FLOAT, TEXT, table
+from liftos_pipelines.modules.eval.predicted import Prediction, midnight
+from liftos_pipelines.tables import BOOL, FLOAT, TEXT, table
 
-ACTION_SPAN = timedelta(days=28)
-"""How long after an action an outcome of the same action and campaign is taken to be its own."""
-INSIGHT_SPAN = timedelta(days=91)
 CONTRACT = table("eval/predictions")
 SCHEMA: dict[str, pl.DataType] = CONTRACT.columns | {
     "hit": BOOL,
@@ -40,30 +36,6 @@ OPEN, KNOWN, OVERDUE = "open", "known", "overdue"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """One statement about the future. `key` identifies it; `predicted` is None for an action whose effect nobody
-    foresaw, which is watched all the same. `kind` says what its outcome is: effect, success or kpi."""
-
-    module: str
-    kind: str
-    subject: str
-    what: str
-    key: str
-    made_at: datetime
-    due_at: datetime
-    predicted: float | None = None
-    low: float | None = None
-    high: float | None = None
-    unit: str | None = None
-    campaign_id: str | None = None
-    action: str | None = None
-
-    @property
-    def prediction_id(self) -> str:
-        return hashlib.sha256(f"{self.module}|{self.kind}|{self.key}".encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What came of it, by which source row, with its standard error where known."""
 
@@ -72,138 +44,6 @@ class Measured:
     by: str
     std_error: float | None = None
     metric: str | None = None
-
-
-def of_proposals(proposals: pl.DataFrame) -> list[Prediction]:
-    """Actions that were carried out; what was denied or waits has no outcome to be had."""
-    return [
-        Prediction(
-            module="agentic",
-            kind="effect",
-            subject=row["action_id"],
-            what=f"effect of {row['action']}",
-            key=row["action_id"],
-            made_at=row["proposed_at"],
-            due_at=row["proposed_at"] + ACTION_SPAN,
-            predicted=row["predicted_effect"],
-            low=row["predicted_low"],
-            high=row["predicted_high"],
-            campaign_id=_campaign(row["arguments"]),
-            action=row["action"],
-        )
-        for row in proposals.filter(pl.col("status") == "executed").iter_rows(named=True)
-    ]
-
-
-def of_insights(insights: pl.DataFrame, now: datetime) -> list[Prediction]:
-    """Insights about a campaign: the chance that their action helps there."""
-    if "p_success" not in insights.columns:
-        return []
-    return [
-        Prediction(
-            module="memory",
-            kind="success",
-            subject=row["insight_id"],
-            what=f"{row['action']} succeeds",
-            # The same insight with another probability is another prediction.
-            key=f"{row['insight_id']}|{row['p_success']:.3f}",
-            made_at=now,
-            due_at=now + INSIGHT_SPAN,
-            predicted=row["p_success"],
-            low=row["p_success_low"],
-            high=row["p_success_high"],
-            unit="probability",
-            campaign_id=row["campaign_id"],
-            action=row["action"],
-        )
-        for row in insights.iter_rows(named=True)
-        if row["p_success"] is not None and row["campaign_id"]
-    ]
-
-
-def of_campaigns(outlook: pl.DataFrame) -> list[Prediction]:
-    """What Causal expected of a campaign: the gain of its money, and the KPI of the weeks until its end."""
-    found = []
-    for row in outlook.filter(pl.col("status") == "ok").iter_rows(named=True):
-        end = midnight(row["last_week"] + timedelta(weeks=1))
-        about = {
-            "module": "causal",
-            "subject": row["campaign_id"],
-            "made_at": row["made_at"],
-            "due_at": end,
-            "campaign_id": row["campaign_id"],
-        }
-        since = row.get("outcome_from") or row["first_week"]
-        found.append(
-            Prediction(
-                **about,
-                kind="gain",
-                what="gain of the campaign's budget",
-                key=f"campaign|{row['campaign_id']}|gain",
-                predicted=row["expected"],
-                low=row["low"],
-                high=row["high"],
-                unit=row["unit"],
-            )
-        )
-        found.append(
-            Prediction(
-                **about,
-                kind="kpi",
-                what=f"outcome from {since} to {row['last_week'] + timedelta(days=6)}",
-                key=f"{since}|{row['last_week']}|{_joined(row['geos'])}|campaign|{row['campaign_id']}",
-                predicted=row["outcome"],
-                low=row["outcome_low"],
-                high=row["outcome_high"],
-                unit="outcome",
-            )
-        )
-    return found
-
-
-def of_plan(plan: pl.DataFrame, now: datetime) -> list[Prediction]:
-    """The budget plan's uplift over the current budget; it can be known only if the plan is followed."""
-    whole = plan.filter(pl.col("channel") == ALL)
-    if whole.is_empty() or whole["uplift"][0] is None:
-        return []
-    row = whole.row(0, named=True)
-    weeks = row.get("weeks") or 52
-    return [
-        Prediction(
-            module="causal",
-            kind="plan",
-            subject="budget_plan",
-            what="uplift of the budget plan, if it is followed",
-            key="plan|" + "|".join(f"{row[name]:.4g}" for name in ("uplift", "spend_planned")),
-            made_at=now,
-            due_at=now + timedelta(weeks=int(weeks)),
-            predicted=row["uplift"],
-            low=row["uplift_low"],
-            high=row["uplift_high"],
-            unit=row.get("unit"),
-        )
-    ]
-
-
-def of_forecasts(weeks: pl.DataFrame, now: datetime) -> list[Prediction]:
-    """Each week of each scenario, all geos together, as long as it lies ahead of the data it was made from."""
-    geos = _joined(weeks.filter(pl.col("geo") != ALL)["geo"].unique().to_list())
-    return [
-        Prediction(
-            module="causal",
-            kind="kpi",
-            subject=row["scenario"],
-            what=f"outcome of the week of {row['date']} under scenario {row['scenario']}",
-            key=f"{row['date']}|{row['date']}|{geos}|scenario|{row['scenario']}|{row['outcome']:.4g}",
-            made_at=now,
-            due_at=midnight(row["date"] + timedelta(weeks=1)),
-            predicted=row["outcome"],
-            low=row["outcome_low"],
-            high=row["outcome_high"],
-            unit="outcome",
-        )
-        for row in weeks.filter(pl.col("geo") == ALL).iter_rows(named=True)
-    ]
 
 
 def follow(
@@ -224,9 +64,14 @@ def follow(
     direction : metric -> +1 where more of it is better, -1 where less is
     """
     known = {row["prediction_id"]: row for row in _with_columns(earlier).iter_rows(named=True)}
+    # One chance at a time of an action for a campaign: one outcome must not count for many.
+    standing = {(row["campaign_id"], row["action"]) for row in known.values() if _is_open_chance(row)}
     for said in fresh:
-        if said.prediction_id in known:
+        about = (said.campaign_id, said.action)
+        if said.prediction_id in known or (said.kind == "success" and about in standing):
             continue
+        if said.kind == "success":
+            standing.add(about)
         values = {name: value for name, value in asdict(said).items() if name in SCHEMA}
         known[said.prediction_id] = dict.fromkeys(SCHEMA) | values | {"prediction_id": said.prediction_id}
     ledger = Outcomes.of(outcomes)
@@ -288,8 +133,8 @@ def accuracy(predictions: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema)
 
 
-def midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), tzinfo=UTC)
+def _is_open_chance(row: dict[str, Any]) -> bool:
+    return row["kind"] == "success" and row["status"] == OPEN
 
 
 def _measure(row: dict[str, Any], outcomes: Outcomes, weekly: dict[str, dict[date, float]]) -> Measured | None:
@@ -384,10 +229,6 @@ def _weekly(kpi: pl.DataFrame) -> dict[str, dict[date, float]]:
     return found
 
 
-def _joined(geos: Iterable[str] | None) -> str:
-    return ";".join(sorted(geos or ()))
-
-
 def _share(hits: int, n: int) -> tuple[float | None, float | None, float | None]:
     if n == 0:
         return None, None, None
@@ -395,11 +236,6 @@ def _share(hits: int, n: int) -> tuple[float | None, float | None, float | None]
     low = 0.0 if hits == 0 else float(stats.beta.ppf(0.05, a, b))
     high = 1.0 if hits == n else float(stats.beta.ppf(0.95, a, b))
     return hits / n, low, high
-
-
-def _campaign(arguments: str) -> str | None:
-    found = json.loads(arguments).get("campaign_id")
-    return found if isinstance(found, str) and found != ALL else None
 
 
 def _with_columns(frame: pl.DataFrame) -> pl.DataFrame:

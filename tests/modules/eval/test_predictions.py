@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from liftos_pipelines.modules.eval.predictions import SCHEMA, Prediction, accuracy, follow
+from liftos_pipelines.modules.eval.predicted import Prediction, of_insights
+from liftos_pipelines.modules.eval.predictions import SCHEMA, accuracy, follow
 from liftos_pipelines.tables import table
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
@@ -131,3 +132,27 @@ def test_nothing_known_gives_no_rate() -> None:
     frame = follow(EMPTY, [said()], outcomes=outcome().clear(), kpi=KPI, direction=lambda _: 1, now=NOW)
     (row,) = accuracy(frame).to_dicts()
     assert (row["hit_rate"], row["coverage"], row["hit_rate_n"], row["open"]) == (None, None, 0, 1)
+
+
+def test_one_action_of_a_campaign_is_predicted_once_however_many_contexts_bring_it_and_none_that_is_over() -> None:
+    insight = {"action": "offer_voucher", "p_success": 0.8, "p_success_low": 0.5, "p_success_high": 0.95}
+    insights = pl.DataFrame(
+        [insight | {"insight_id": f"i{n}", "campaign_id": name} for n, name in enumerate(["c1", "c1", "c1", "over"])]
+    )
+    columns = table("sources/campaigns").columns
+    runs = {"campaign_id": "c1", "end": date(2025, 7, 1)}, {"campaign_id": "over", "end": date(2025, 5, 1)}
+    campaigns = pl.DataFrame([dict.fromkeys(columns) | row for row in runs], schema=columns)
+
+    def asked(earlier: pl.DataFrame, now: datetime, outcomes: pl.DataFrame) -> pl.DataFrame:
+        said = of_insights(insights, campaigns, NOW.date(), now)
+        return follow(earlier, said, outcomes=outcomes, kpi=KPI, direction=lambda _: 1, now=now)
+
+    nothing = outcome().clear()
+    first = asked(EMPTY, NOW, nothing)
+    assert first.select("campaign_id", "made_at").rows() == [("c1", NOW)]
+    assert asked(first, NOW + timedelta(days=2), nothing).equals(first)
+    # Settled, it may be said anew.
+    came = outcome(action="offer_voucher")
+    known = asked(first, NOW + timedelta(days=4), came)
+    assert known["status"].to_list() == ["known"]
+    assert asked(known, NOW + timedelta(days=5), came)["status"].to_list() == ["known", "open"]
