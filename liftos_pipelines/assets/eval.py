@@ -158,7 +158,11 @@ def root_causes(
         changes_known(frames, store.read(config.client, "eval/drift"), log, config.client),
         windows_of(broken),
     )
-    answered = tell_causes(outbox(context, spine), log, config.client, causes, trust_scores, versions)
+    answered, unanswered = tell_causes(
+        outbox(context, spine), log, config.client, causes, trust_scores, versions, run_id=context.run_id
+    )
+    for why in unanswered:
+        context.log.warning(f"cannot answer {why}")
     named = causes.filter(~pl.col("cause").is_in([NONE_FOUND, UNEXPLAINED]))
     return result(
         causes,
@@ -166,6 +170,7 @@ def root_causes(
         explained=named["incident_id"].n_unique(),
         without_a_cause=len(incidents) - named["incident_id"].n_unique(),
         broken_promises_answered=answered,
+        broken_promises_unanswered="; ".join(unanswered[:5]) or "none",
     )
 
 

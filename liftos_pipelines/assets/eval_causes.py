@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -11,7 +11,7 @@ import polars as pl
 from liftos_pipelines.modules.eval.changes import Change, drifted, first_cause, policies, replaced
 from liftos_pipelines.modules.eval.root_causes import MADE_FROM, NONE_FOUND
 from liftos_pipelines.spine.accountability import decision_chain, decisions
-from liftos_pipelines.spine.database import Event, LedgerNote, Spine
+from liftos_pipelines.spine.database import Event, LedgerNote, Spine, SpineError
 from liftos_pipelines.spine.decisions import Input, accountable
 from liftos_pipelines.spine.outbox import Tells
 from liftos_pipelines.spine.payloads import RootCauseIdentified, TrustDegraded
@@ -50,10 +50,13 @@ def tell_causes(
     causes: pl.DataFrame,
     scores: pl.DataFrame,
     versions: Mapping[str, int | None],
-) -> int:
+    *,
+    run_id: str | None = None,
+) -> tuple[int, list[str]]:
     """Answer every `trust_degraded` that was not answered: trace, name the cause, write both down, tell it on.
 
-    What was once written stands: asked again, the same event gets the same answer.
+    What was once written stands: asked again, the same event gets the same answer. An event that cannot be answered
+    holds up no other: its attempt is counted. Returns how many were answered, and why the others were not.
     """
     news = spine.unhandled(REACTION, [TrustDegraded.type], limit=100_000, client=client)
     written = (
@@ -61,27 +64,36 @@ def tell_causes(
         if news
         else {}
     )
+    failed = []
     for event in news:
-        payload: dict[str, Any]
-        if event.event_id in written:
-            payload = written[event.event_id]
-        else:
-            found = _cause(event, causes, scores)
-            chain = decision_chain(spine, event.event_id)
-            payload = {
-                "trigger_event_id": event.event_id,
-                "decisions": [each.ledger_key for each in chain.concerning[-MOST_CITED:]],
-            } | found
+        try:
+            payload = written.get(event.event_id) or _traced(spine, event, causes, scores)
+            identified = RootCauseIdentified(**payload)
+        except SpineError:
+            raise
+        except Exception as error:
+            why = f"{event.type} {event.event_id[:12]}: {type(error).__name__}: {error}"[:2000]
+            failed.append(why)
+            spine.note_failure([event.event_id], REACTION, why, now=datetime.now(UTC), run_id=run_id, in_passing=True)
+            continue
+        if event.event_id not in written:
             _write(spine, event, payload, causes, versions)
         told.raise_event(
             client,
-            RootCauseIdentified(**payload),
+            identified,
             occurred_at=event.recorded_at,
             causation_id=event.event_id,
             correlation_id=event.correlation_id,
         )
         told.mark_handled(event.event_id, REACTION)
-    return len(news)
+    return len(news) - len(failed), failed
+
+
+def _traced(spine: Spine, event: Event, causes: pl.DataFrame, scores: pl.DataFrame) -> dict[str, Any]:
+    """What is said of a broken promise: its likeliest cause, and the decisions that rest on the module."""
+    concerning = decision_chain(spine, event.event_id).concerning[-MOST_CITED:]
+    said = {"trigger_event_id": event.event_id, "decisions": [each.ledger_key for each in concerning]}
+    return said | _cause(event, causes, scores)
 
 
 def _cause(event: Event, causes: pl.DataFrame, scores: pl.DataFrame) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from liftos_pipelines.spine.chain_records import (
     RAISED_BY,
@@ -20,6 +19,7 @@ from liftos_pipelines.spine.chain_records import (
     Records,
     RunNote,
 )
+from liftos_pipelines.spine.chain_words import decision_notes, event_facts, shortened
 from liftos_pipelines.spine.decisions import (
     ACTION,
     APPROVALS,
@@ -163,7 +163,7 @@ class _Builder:
             id=event.event_id,
             title=event.type,
             at=event.recorded_at,
-            notes=_facts(event),
+            notes=event_facts(event),
             children=tuple(steps),
         )
 
@@ -330,68 +330,6 @@ class _Builder:
             run_id=memory.run_id,
             children=outcome,
         )
-
-
-def decision_notes(decision: Decision) -> tuple[str, ...]:
-    """A decision's grounds, a line each; what was not recorded reads `unknown`."""
-    policy = f"policy {decision.policy or 'unknown'}"
-    policy += f" (version {decision.policy_version[:12]})" if decision.policy_version else " (version unknown)"
-    policy += f": {decision.policy_reason}" if decision.policy_reason else ""
-    return (
-        policy,
-        f"reasoning: {decision.reasoning or 'unknown'}",
-        f"inputs: {_inputs_words(decision)}",
-        f"alternatives: {_alternatives_words(decision)}",
-        f"confidence: {'unknown' if decision.confidence is None else f'{decision.confidence:.2f}'}",
-    )
-
-
-def _inputs_words(decision: Decision) -> str:
-    if decision.inputs is None:
-        return "unknown"
-    told = []
-    for each in decision.inputs:
-        version = "version unknown" if each.version is None else f"version {each.version}"
-        rows = "" if each.rows is None else f", {each.rows:,} rows"
-        told.append(f"{each.table} ({version}{rows})")
-    return "; ".join(told) or "none"
-
-
-def _alternatives_words(decision: Decision) -> str:
-    if decision.alternatives is None:
-        return "unknown"
-    told = [f"{each.action} ({each.reason or 'no reason recorded'})" for each in decision.alternatives]
-    return "; ".join(told) or "none"
-
-
-def _facts(event: EventNote) -> tuple[str, ...]:
-    """What an event says, in a line: effects with their interval first."""
-    payload = event.payload
-    told = []
-    if isinstance(payload.get("effect"), (int, float)):
-        low, high = payload.get("effect_low"), payload.get("effect_high")
-        known = isinstance(low, (int, float)) and isinstance(high, (int, float))
-        interval = f" (90 % interval {low:+,.4g} to {high:+,.4g})" if known else ""
-        told.append(f"effect {payload['effect']:+,.4g}{interval}")
-    told += [
-        f"{name.replace('_', ' ')} {_short(payload[name])}"
-        for name in (
-            *("probability_harmful", "revenue_at_risk", "severity", "campaign_id", "engine", "module", "slo", "value"),
-            *("threshold", "probability_met", "cause_found", "dataset", "agent_id", "policy", "reason", "action"),
-            *("status", "explanation"),
-        )
-        if payload.get(name) not in (None, "")
-    ]
-    return (", ".join(told),) if told else ()
-
-
-def _short(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else shortened(str(value))
-
-
-def shortened(text: str, length: int = 110) -> str:
-    single = " ".join(text.split())
-    return single if len(single) <= length else single[: length - 3] + "..."
 
 
 def _keys(event: EventNote) -> set[str]:
