@@ -134,7 +134,18 @@ def run(
 
         report = run_client(client, select, defs=defs, instance=_instance(), console=console)
     print_report(report, console)
+    _print_owed(client)
     raise typer.Exit(0 if report.success else 1)
+
+
+def _print_owed(client: str) -> None:
+    from liftos_pipelines.resources.spine import open_spine
+    from liftos_pipelines.sensors.reaction_runs import in_words, owed
+
+    spine = open_spine()
+    said = in_words(owed(spine, client), reactor=spine.reactor_at_work(datetime.now(UTC)))
+    if said:
+        console.print(said, highlight=False, soft_wrap=True)
 
 
 @app.command()

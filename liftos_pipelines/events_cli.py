@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
@@ -17,6 +18,7 @@ events_app = typer.Typer(
 )
 console = Console(width=None if sys.stdout.isatty() else 160)
 
+_HASH = re.compile("[0-9a-f]{32,64}")
 Client = Annotated[str, typer.Argument(help="Client id, the name of its folder")]
 AnyClient = Annotated[str | None, typer.Argument(help="Client id; all clients when absent")]
 OneReaction = Annotated[str | None, typer.Option(help="Only this reaction, for example causal/impact")]
@@ -34,10 +36,10 @@ def events_list(
     load_client(client)
     types = None if event_type is None else [event_type]
     for event in open_spine().events(client, types, limit=limit, newest=True):
-        cause = f" <- {event.causation_id[:8]}" if event.causation_id else ""
+        cause = f" <- {_brief(event.causation_id)}" if event.causation_id else ""
         _say(
-            f"{event.seq:>5} {event.occurred_at:%Y-%m-%d %H:%M} {event.event_id[:8]}{cause} "
-            f"[{event.correlation_id[:8]}] {event.type}: {event.payload.model_dump_json(exclude_none=True)}"
+            f"{event.seq:>5} {event.occurred_at:%Y-%m-%d %H:%M} {_brief(event.event_id)}{cause} "
+            f"[{_brief(event.correlation_id)}] {event.type}: {event.payload.model_dump_json(exclude_none=True)}"
         )
 
 
@@ -144,6 +146,11 @@ def events_replay(
     _say(
         f"{asked:,} answer(s) of {client} are asked for again; `liftos events backlog {client}` shows how far they are"
     )
+
+
+def _brief(identity: str) -> str:
+    """Enough of an id for `liftos trace`: a hash by how it begins, any other name whole."""
+    return identity[:12] if _HASH.fullmatch(identity) else identity
 
 
 def _say(line: str) -> None:

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from liftos_pipelines.events_cli import events_app
 from liftos_pipelines.resources.spine import open_spine
-from liftos_pipelines.spine.database import ATTEMPTS
+from liftos_pipelines.sensors.reaction_runs import in_words, owed
+from liftos_pipelines.spine.database import ATTEMPTS, parse_payload
 
 CAMPAIGN = '{"campaign_id": "c1", "name": "Spring", "start": "2025-01-01"}'
 
@@ -58,3 +59,33 @@ def test_what_cannot_be_asked_for_is_refused_with_the_way_to_ask(acme: Path) -> 
         done = CliRunner().invoke(events_app, arguments)
         assert done.exit_code == 1
         assert any(part in str(done.exception) for part in said.split("|"))
+
+
+def test_an_event_is_listed_with_as_much_of_its_chain_as_a_trace_needs(acme: Path) -> None:
+    spine, now = open_spine(), datetime.now(UTC)
+    first = spine.raise_event(
+        "acme", parse_payload("campaign_started", CAMPAIGN), occurred_at=now, correlation_id="sentiment_drop-2025-09-14"
+    )
+    second = spine.raise_event("acme", parse_payload("campaign_started", CAMPAIGN.replace("c1", "c2")), occurred_at=now)
+    told = run("list", "acme")
+    assert f"{first.event_id[:12]} [sentiment_drop-2025-09-14]" in told
+    assert f"[{second.event_id[:12]}]" in told
+
+
+def test_what_is_still_owed_after_a_run_is_said_by_reaction_and_dead_letters_apart(acme: Path) -> None:
+    spine, now = open_spine(), datetime.now(UTC)
+    assert in_words(owed(spine, "acme"), reactor=False) == ""
+    for campaign in ("c1", "c2"):
+        payload = parse_payload("campaign_started", CAMPAIGN.replace("c1", campaign))
+        event = spine.raise_event("acme", payload, occurred_at=now)
+    for _ in range(ATTEMPTS):
+        spine.note_failure([event.event_id], "memory/patterns", "x", now=now)
+    # A drift of the marketing mix is its own reaction's to answer, and nobody else's.
+    drift = (
+        '{"dataset": "causal/mmm_posterior", "column": "o", "as_of": "2025-01-01", "test": "ks", "statistic": 1, '
+        '"p_value_adjusted": null}'
+    )
+    spine.raise_event("acme", parse_payload("drift_detected", drift), occurred_at=now)
+    assert owed(spine, "acme") == {"memory/patterns": 1, "causal/champion": 1}
+    assert "`liftos up` answers them" in in_words(owed(spine, "acme"), reactor=False)
+    assert "the reactor is at them" in in_words(owed(spine, "acme"), reactor=True)

@@ -26,6 +26,7 @@ LEASE_SECONDS = 120.0
 """From asking for a run until it is seen; renewed as long as the run is under way."""
 LEFT_TO_REACTOR = timedelta(seconds=20)
 """With the reactor at work, sensors take up only what it left lying for so long."""
+MOST_COUNTED = 10_000
 OWNER = "sensor:"
 KEY_TAG, EVENT_TAG, REACTION_TAG = "dagster/run_key", "liftos/event", "liftos/reaction"
 
@@ -126,6 +127,31 @@ def answerable(spine: Spine, reaction: Reaction, now: datetime) -> list[Event]:
     due = spine.due(reaction.name, reaction.event_types, now=now)
     spine.dismiss([event.event_id for event in due if not reaction.answers(event.payload)], reaction.name)
     return [event for event in due if reaction.answers(event.payload)]
+
+
+def owed(spine: Spine, client: str) -> dict[str, int]:
+    """How many of a client's events each reaction has yet to answer; what was given up is not among them."""
+    found = {}
+    for reaction in REACTIONS:
+        dead = {letter.event_id for letter in spine.dead_letters(client, reaction.name)}
+        open_ = spine.unhandled(reaction.name, reaction.event_types, limit=MOST_COUNTED, client=client)
+        number = sum(reaction.answers(event.payload) and event.event_id not in dead for event in open_)
+        if number:
+            found[reaction.name] = number
+    return found
+
+
+def in_words(owed: Mapping[str, int], *, reactor: bool) -> str:
+    """What a person who has just run a client's assets should know of the answers that are still open."""
+    if not owed:
+        return ""
+    parts = ", ".join(f"{name} {number:,}" for name, number in owed.items())
+    who = (
+        "the reactor is at them"
+        if reactor
+        else "events that came after the asset that answers them had run. `liftos up` answers them, or run again"
+    )
+    return f"Not answered yet: {parts}: {who}."
 
 
 def _taken(spine: Spine, reaction: Reaction, run: PlannedRun, now: datetime) -> bool:
