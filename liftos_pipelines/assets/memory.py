@@ -17,6 +17,7 @@ from liftos_pipelines.resources.memory_store import MemoryStore, MemoryStoreReso
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Event, Spine
 from liftos_pipelines.spine.ledger import LedgerEntry
+from liftos_pipelines.spine.metrics import gauge
 from liftos_pipelines.spine.outbox import outbox
 
 READ = kinds.READ
@@ -30,6 +31,8 @@ HANDLED_HERE = (
 )
 ROWS = "dagster/partition_row_count"
 REACTION = "memory/items"
+MOST = 100_000
+"""Events that one run answers."""
 LOOK_BACK = 50
 with_extra = item.with_extra
 
@@ -43,7 +46,7 @@ def items(
     tables that changed since the last time are read, and only what changed is written."""
     client, store, log, tables = client_of(context).client, memory.get(context.partition_key), spine.get(), lake.get()
     # Asked before anything is read: what arrives meanwhile is new the next time.
-    waiting = log.unhandled(REACTION, HANDLED_HERE, client=client)
+    waiting = log.unhandled(REACTION, HANDLED_HERE, limit=MOST, client=client)
     lake_version = tables.version(client, "memory/items")
     restored = 0 if store.count() else store.restore(item.with_extra(tables.read(client, "memory/items")))
     before = read_progress(store.folder).confirmed(lake_version)
@@ -82,11 +85,18 @@ def items(
         box.mark_handled(event.event_id, REACTION)
     if history.is_empty():
         return skipped("memory/items", "nothing to remember yet")
-    return _told(store, history, before, rows_read=len(changed), done=done, restored=restored)
+    return _told(client, store, history, before, rows_read=len(changed), done=done, restored=restored)
 
 
 def _told(
-    store: MemoryStore, history: pl.DataFrame, before: Progress, *, rows_read: int, done: Any, restored: int
+    client: str,
+    store: MemoryStore,
+    history: pl.DataFrame,
+    before: Progress,
+    *,
+    rows_read: int,
+    done: Any,
+    restored: int,
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """What changed, for the lake; the numbers are of the whole memory."""
     current = history.filter(pl.col("superseded_at").is_null())
@@ -110,6 +120,7 @@ def _told(
         kinds=current.group_by("kind").len(name="memories").sort("kind"),
         **more,
     )
+    gauge("liftos.memories").set(current.height, {"liftos.client": client})
     # The row count is the table's, not that of the changes.
     return dg.MaterializeResult(value=changes, metadata={**(told.metadata or {}), ROWS: history.height})
 

@@ -44,6 +44,8 @@ from liftos_pipelines.text import Name, NameFinder
 
 SEED = 7
 NEWEST_OF_A_KIND = 100
+MOST = 100_000
+"""Events that one run answers."""
 CAUSAL = ("budget_plan", "channel_results", "response_curves", "validation", "fit_history")
 PATTERNS = "memory/patterns"
 
@@ -75,7 +77,7 @@ def patterns(
     success with a 90 % interval and the expected effect, or an abstention with its reason."""
     told = outbox(context, spine)
     # Staged: noted when the table is stored.
-    for event in spine.get().events(context.partition_key, types=["campaign_started"]):
+    for event in spine.get().unhandled(PATTERNS, ["campaign_started"], limit=MOST, client=context.partition_key):
         told.mark_handled(event.event_id, PATTERNS)
     held = with_extra(items)
     asked = [
