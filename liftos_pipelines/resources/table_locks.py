@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from liftos_pipelines import settings
-from liftos_pipelines.clients import check_client_id
+from liftos_pipelines.clients import ClientError, check_client_id
 
 PATIENCE_SECONDS = 3600.0
 LOOK_SECONDS = 0.02
@@ -77,8 +77,12 @@ class TableLock:
 
 
 def is_lockable(client: str) -> bool:
-    """Whether tables of this lake are on a local disk and the owner is a client."""
-    return "://" not in settings.lake_uri() and not client.startswith("_")
+    """Whether tables of this lake are on a local disk and the owner is a client; what it is not, the asset says."""
+    try:
+        check_client_id(client)
+    except ClientError:
+        return False
+    return "://" not in settings.lake_uri() and (settings.clients_folder() / client).is_dir()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 
 from liftos_pipelines.clients import ClientError
 from liftos_pipelines.resources.table_locks import TableLocked, lock_step, table_lock, unlock_step
+from liftos_pipelines.settings import clients_folder
 
 HOLD = """
 import sys, time
@@ -64,11 +65,19 @@ def test_another_process_waits_and_its_death_lets_go() -> None:
 
 
 def test_a_step_that_failed_before_its_table_was_stored_does_not_hold_the_next_one_up() -> None:
+    (clients_folder() / "acme").mkdir(parents=True)
     lock_step("acme", "memory/items")
+    with pytest.raises(TableLocked), table_lock("acme", "memory/items", 0):
+        pass
     assert lock_step("acme", "memory/items", patience=0.5) < 0.5
     unlock_step()
     with table_lock("acme", "memory/items", 0):
         pass
+
+
+def test_a_client_that_is_not_there_leaves_no_lock_behind(tmp_path: Path) -> None:
+    assert lock_step("nobody", "memory/items") == lock_step("../x", "memory/items") == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_hostile_client_id_locks_nothing() -> None:
