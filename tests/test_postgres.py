@@ -1,12 +1,12 @@
 """Production storage: the same code on a real PostgreSQL server for Dagster, the spine and MLflow."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 NOTES = '{"note_id": "n1", "at": "2025-01-05", "text": "Launch went well"}\n'
@@ -44,9 +44,70 @@ def production(server: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def test_the_deployed_configuration_is_postgres(production: dg.DagsterInstance) -> None:
-    assert yaml.safe_load((PROJECT / "deploy/postgres/dagster.yaml").read_text())["storage"].keys() == {"postgres"}
-    assert "Postgres" in type(production.event_log_storage).__name__
-    assert "Postgres" in type(production.run_storage).__name__
+    from dagster_postgres.event_log import PostgresEventLogStorage
+    from dagster_postgres.run_storage import PostgresRunStorage
+
+    assert isinstance(production.event_log_storage, PostgresEventLogStorage)
+    assert isinstance(production.run_storage, PostgresRunStorage)
+    assert {type(each).__module__ for each in (production.event_log_storage, production.run_storage)} == {
+        "liftos_pipelines.instance_postgres"
+    }
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("fine", asset="small")])
+def small(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    context.log.info("at work")
+    return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+
+
+def test_every_event_of_a_run_stands_in_the_log_in_its_order_as_in_stock_storage(
+    production: dg.DagsterInstance,
+) -> None:
+    key = dg.AssetKey("small")
+    kept = dg.materialize([small], instance=production)
+    with dg.DagsterInstance.ephemeral() as instance:
+        stock = dg.materialize([small], instance=instance)
+        expected = [entry.dagster_event_type for entry in instance.all_logs(stock.run_id)]
+    found = production.all_logs(kept.run_id)
+    assert [entry.dagster_event_type for entry in found] == expected
+    assert [entry.timestamp for entry in found] == sorted(entry.timestamp for entry in found)
+    latest = production.get_latest_materialization_event(key)
+    assert latest is not None
+    assert latest.run_id == kept.run_id
+    check = dg.AssetCheckKey(key, "fine")
+    [executed] = production.event_log_storage.get_asset_check_execution_history(check, limit=5)
+    assert executed.status.value == "SUCCEEDED"
+
+
+def test_an_event_told_later_is_read_at_once_and_written_by_itself(production: dg.DagsterInstance) -> None:
+    from liftos_pipelines.instance_postgres import TOLD_LATER_SECONDS
+
+    run = production.create_run_for_job(
+        dg.define_asset_job("j").resolve(asset_graph=dg.Definitions([small]).resolve_asset_graph())
+    )
+    production.report_engine_event("taken", run)
+    assert "taken" in [entry.message for entry in production.all_logs(run.run_id)]
+    production.report_engine_event("and told", run)
+    time.sleep(TOLD_LATER_SECONDS * 3)
+    with dg.DagsterInstance.from_ref(production.get_ref()) as another:
+        assert [entry.message for entry in another.all_logs(run.run_id)][-1] == "and told"
+
+
+def test_connections_are_kept_and_lost_ones_replaced(
+    production: dg.DagsterInstance, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy import create_engine, text
+
+    monkeypatch.setattr("liftos_pipelines.instance_postgres.IDLE_SECONDS", 0.0)
+    production.get_runs(limit=1)
+    pool = production.run_storage._engine.pool  # type: ignore[attr-defined]
+    assert pool.checkedin() == 1
+    with create_engine(url_of(server, "mlflow", "postgresql+psycopg2")).connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dagster'"))
+    assert production.get_runs(limit=1) is not None
+    with production.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
+        # Durability is the server's: nothing is relaxed.
+        assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
 
 
 def test_a_materialisation_a_sensor_tick_and_a_schedule_run_on_it(production: dg.DagsterInstance, home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -45,8 +46,16 @@ def job_origin(job_name: str) -> RemoteJobOrigin:
 
 
 def _read(file: Path) -> GrpcServerCodeLocationOrigin | None:
-    if not file.is_file():
+    try:
+        found = file.stat()
+    except OSError:
         return None
+    return _parsed(file, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=4)
+def _parsed(file: Path, changed: int, size: int) -> GrpcServerCodeLocationOrigin | None:
+    """Each run asks: the file is read again when it has changed."""
     try:
         origins = location_origins_from_yaml_paths([str(file)])
     except Exception:

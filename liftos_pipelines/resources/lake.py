@@ -19,13 +19,15 @@ import polars as pl
 
 from liftos_pipelines import settings
 from liftos_pipelines.clients import check_client_id
-from liftos_pipelines.resources.lake_cache import FRAMES, newest_version, status_in_commit
+from liftos_pipelines.resources.lake_cache import FRAMES, TABLES, newest_version, status_in_commit
 from liftos_pipelines.resources.table_locks import unlock_step
 from liftos_pipelines.spine.outbox import commit_staged, note_reading
 from liftos_pipelines.spine.tracing import span, step_of
 from liftos_pipelines.tables import SOURCES, ContractError, Table, table
 
 WRITE_ATTEMPTS = 8
+AS_WRITTEN = (pl.String(), pl.Int64(), pl.Int32(), pl.Float64(), pl.Boolean(), pl.Date(), pl.Datetime("us", "UTC"))
+"""Types that Delta hands back as they were written."""
 PLATFORM, PLATFORM_WIDE = "_platform", "eval/platform_trust"
 """The one table that belongs to no client, and where it stands; no client id can spell that folder."""
 QUARANTINE = {
@@ -89,6 +91,8 @@ class Lake:
         self, client: str, name: str, *, version: int | None = None, as_of: datetime | None = None
     ) -> pl.DataFrame:
         """A table as it is now, at a version, or as it was known at a moment; empty and typed when absent."""
+        from deltalake import DeltaTable
+
         path = self.path(client, name)
         if version is None and as_of is None:
             held = FRAMES.frame(path)
@@ -99,8 +103,12 @@ class Lake:
             return table(name).empty()
         if version is None and as_of is None:
             return _kept(path, delta)
-        delta.load_as_version(version if version is not None else as_of)
-        return _frame(delta)
+        # One of its own: the held one stands at the newest version.
+        earlier = DeltaTable(path, storage_options=self.storage_options or None)
+        moment = version if version is not None else as_of
+        assert moment is not None
+        earlier.load_as_version(moment)
+        return _frame(earlier)
 
     def require(self, client: str, name: str) -> pl.DataFrame:
         """A table as it is now.
@@ -275,7 +283,7 @@ class Lake:
         if "://" not in path and not (Path(path) / "_delta_log").is_dir():
             return None
         try:
-            return DeltaTable(path, storage_options=self.storage_options or None)
+            return TABLES.of(path, lambda: DeltaTable(path, storage_options=self.storage_options or None))
         except TableNotFoundError:
             return None
 
@@ -284,16 +292,23 @@ class Lake:
 
         if "://" not in path:
             Path(path).mkdir(parents=True, exist_ok=True)
+        before = newest_version(path)
+        there = self._open(path) if before is not None else None
         write_deltalake(
-            path,
+            path if there is None else there,
             frame.to_arrow(),
             mode="overwrite",
             schema_mode="overwrite",
-            storage_options=self.storage_options or None,
+            storage_options=None if there is not None else self.storage_options or None,
             commit_properties=CommitProperties(custom_metadata={"liftos_status": status}),
         )
         local = newest_version(path)
         if local is not None:
+            # Read back only where Delta's types are not the frame's, or somebody else wrote meanwhile.
+            alone = local == (0 if before is None else before + 1)
+            as_written = alone and all(dtype in AS_WRITTEN for dtype in frame.dtypes)
+            if alone:
+                FRAMES.keep(path, local, frame=frame if as_written else None, status=status)
             return local
         return int(DeltaTable(path, storage_options=self.storage_options or None).version())
 
