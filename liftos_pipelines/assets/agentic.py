@@ -19,7 +19,7 @@ from liftos_pipelines.modules.agentic import registry as registered
 from liftos_pipelines.modules.agentic.policy import Policy, PolicyError, parse_policy
 from liftos_pipelines.modules.agentic.proposals import Situation
 from liftos_pipelines.modules.agentic.remedies import MARKETING_MIX, SENTIMENT
-from liftos_pipelines.resources.lake import LakeResource
+from liftos_pipelines.resources.lake import Lake, LakeResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import LedgerNote, Spine
 from liftos_pipelines.spine.outbox import Tells, outbox
@@ -141,20 +141,12 @@ def proposals(
     or denied; an agent that was stopped decides nothing."""
     client, store, log = client_of(context), lake.get(), spine.get()
 
-    def situation() -> Situation:
-        return Situation.of(
-            agents=registered.with_responder(store.read(client.client, "sources/agents"), package_version()),
-            campaigns=store.read(client.client, "sources/campaigns"),
-            plan=store.read(client.client, "causal/budget_plan"),
-            currency=client.currency,
-        )
-
     responder = Responder(
         client=client.client,
         spine=log,
         told=outbox(context, log),
         policy=client_policy(client),
-        situation=situation,
+        situation=lambda: _situation(client, store),
         folder=store.folder(client.client, "agentic"),
         versions=lambda: {name: store.version(client.client, name) for name in PROPOSED_FROM},
         refittable=refittable(client),
@@ -170,6 +162,25 @@ def proposals(
         unanswered="; ".join(responder.unanswered[:5]) or "none",
         **{name: count.get(name, 0) for name in names},
     )
+
+
+_situations: dict[str, tuple[tuple[object, ...], Situation]] = {}
+
+
+def _situation(client: ClientConfig, store: Lake) -> Situation:
+    """What proposals are made from, read again only when one of its tables was written again."""
+    place = store.path(client.client, PROPOSED_FROM[0])
+    mark = (place, client.currency, *(store.version(client.client, name) for name in PROPOSED_FROM))
+    kept = _situations.get(client.client)
+    if kept is None or kept[0] != mark:
+        read = Situation.of(
+            agents=registered.with_responder(store.read(client.client, "sources/agents"), package_version()),
+            campaigns=store.read(client.client, "sources/campaigns"),
+            plan=store.read(client.client, "causal/budget_plan"),
+            currency=client.currency,
+        )
+        kept = _situations[client.client] = (mark, read)
+    return kept[1]
 
 
 def refittable(client: ClientConfig) -> frozenset[str]:

@@ -108,6 +108,8 @@ class Responder:
             for start in range(0, len(pending), BATCH):
                 self._answer(pending[start : start + BATCH], situation, versions, calls, state)
         # Actions of earlier runs that wait for an approval, or failed, get another look.
+        if earlier:
+            state_of(self.spine, self.client, state)
         self._carry_out(state, [key for key in earlier if key in state.open])
         for event in asked:
             if event.type in ANSWERS:
@@ -207,7 +209,6 @@ class Responder:
         """Do what decisions allow, each once."""
         if not keys:
             return
-        state_of(self.spine, self.client, state)
         stopped = state.stopped(state.moment(self.now))
         # A stopped agent acts no more: what it was allowed before waits until it may go on.
         keys = [key for key in keys if state.decided[key]["agent_id"] not in stopped]
@@ -308,8 +309,6 @@ def proposals_table(state: LedgerState) -> pl.DataFrame:
     """All that was ever proposed, with where it stands."""
     contract = table(REACTION)
     schema = contract.columns | EXTRA
-    rows = [
-        {name: row.get(name) for name in schema} | {"status": state.status_of(key)}
-        for key, row in state.decided.items()
-    ]
-    return contract.conform(pl.DataFrame(rows, schema=schema))
+    said = {name: [row.get(name) for row in state.decided.values()] for name in schema}
+    said["status"] = [state.status_of(key) for key in state.decided]
+    return contract.conform(pl.DataFrame(said, schema=schema))

@@ -20,10 +20,11 @@ from liftos_pipelines.spine.delivery_rows import (
     DEAD,
     DELIVERIES,
     DUE,
+    ENTER_NEW,
     HANDLED,
     HANDLED_AMONG,
+    NOTE_REACH,
     PENDING,
-    REACHES,
     DeadLetter,
     Waiting,
     any_after,
@@ -322,17 +323,10 @@ class DeliveryStore(EventStore):
                 return
         with self.writing() as connection:
             for kind, seq in behind.items():
+                about = {"reaction": reaction, "kind": kind, "last": last}
                 if some is not None:
-                    chosen = and_(EVENTS.c.type == kind, EVENTS.c.seq > seq, EVENTS.c.seq <= last)
-                    self._enter(connection, reaction, chosen)
-                noted = self.insert(REACHES).values(reaction=reaction, type=kind, seq=last)
-                connection.execute(
-                    noted.on_conflict_do_update(
-                        index_elements=["reaction", "type"],
-                        set_={"seq": noted.excluded.seq},
-                        where=REACHES.c.seq < noted.excluded.seq,
-                    )
-                )
+                    connection.execute(ENTER_NEW, about | {"after": seq})
+                connection.execute(NOTE_REACH, about)
 
     def _enter(self, connection: Connection, reaction: str, chosen: ColumnElement[bool]) -> int:
         """Deliveries for the chosen events that this reaction has neither handled nor been handed yet."""

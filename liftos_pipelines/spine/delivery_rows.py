@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, or_, select, text, update
 from sqlalchemy.engine import Connection, Row
 
 from liftos_pipelines.spine.connection import utc
@@ -86,6 +86,20 @@ _REACHED = select(REACHES.c.type, REACHES.c.seq).where(REACHES.c.reaction == bin
 HANDLED_AMONG = select(HANDLED.c.event_id).where(
     HANDLED.c.reaction == bindparam("reaction"), HANDLED.c.event_id.in_(bindparam("ids", expanding=True))
 )
+# As text: SQLAlchemy compiles an INSERT with ON CONFLICT anew each time, at several milliseconds an event and reaction.
+ENTER_NEW = text(
+    "INSERT INTO deliveries (event_id, reaction, seq, client, type, correlation_id, status, attempts) "
+    "SELECT events.event_id, :reaction, events.seq, events.client, events.type, events.correlation_id, 'pending', 0 "
+    "FROM events WHERE events.type = :kind AND events.seq > :after AND events.seq <= :last AND NOT EXISTS "
+    "(SELECT 1 FROM handled WHERE handled.event_id = events.event_id AND handled.reaction = :reaction) "
+    "ON CONFLICT DO NOTHING"
+)
+"""Deliveries for the events of a type that a reaction has neither handled nor been handed yet."""
+NOTE_REACH = text(
+    "INSERT INTO reaches (reaction, type, seq) VALUES (:reaction, :kind, :last) ON CONFLICT (reaction, type) "
+    "DO UPDATE SET seq = excluded.seq WHERE reaches.seq < excluded.seq"
+)
+"""How far in the log a reaction has looked for a type."""
 _ANY_AFTER = select(EVENTS.c.seq).where(EVENTS.c.type == bindparam("kind"), EVENTS.c.seq > bindparam("after")).limit(1)
 
 
