@@ -46,7 +46,7 @@ SCHEMA: dict[str, pl.DataType] = table("memory/patterns").columns | {
     "topic_probability": pl.Float64(),
     "fingerprint": pl.String(),
 }
-METHOD = "3"
+METHOD = "4"
 """Part of every fingerprint: rows answered by another method are answered again."""
 
 
@@ -253,11 +253,11 @@ def _judge(
 ) -> list[dict[str, Any]]:
     candidates: list[tuple[str, np.ndarray]] = []
     if own_action is not None and query.action:
-        candidates.append((query.action, weights * similar_actions(evidence, scope, own_action)))
+        candidates.append((query.action, weights * similar_actions(evidence, scope, own_action, query.action)))
     for code in np.unique(evidence.action_codes[weights > 0]):
         text = evidence.action_texts[code]
         if text != query.action:
-            like = similar_actions(evidence, scope, evidence.actions[code])
+            like = similar_actions(evidence, scope, evidence.actions[code], text)
             candidates.append((text, weights * like))
     sd = prior_sd(evidence.effects[allowed], evidence.errors[allowed])
     judged = [

@@ -37,7 +37,7 @@ _DOWN = "decrease decreased reduce reduced cut lower lowered pause paused stop s
 MORE, LESS = frozenset(_UP.split()), frozenset(_DOWN.split())
 _PARTS = frozenset({"bid", "bids", "ad", "ads", "creative", "creatives"})
 """A bid or a single ad is not the channel's budget, unless money is named."""
-_MONEY_WORDS = frozenset({"budget", "budgets", "spend", "spending", "money"})
+MONEY_WORDS = frozenset({"budget", "budgets", "spend", "spending", "money"})
 _WHOLE = {"double": 1.0, "doubled": 1.0, "halve": -0.5, "halved": -0.5, "pause": -1.0, "stop": -1.0}
 _PERCENT = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(?:%|percent|per cent)")
 _MONEY = re.compile(r"by\s+(\d{1,3}(?:[ ,]\d{3})+|\d+(?:\.\d+)?)\s*(k|m)?\b(?!\s*(?:%|percent|per cent))")
@@ -294,7 +294,7 @@ def _channels_in(text: str, conditions: Conditions) -> set[str]:
 def direction_of(action: str) -> Move | None:
     """Whether an action moves spend up or down, by its words; None when it says neither or both."""
     said = set(words(action.replace("_", " ")))
-    if said & _PARTS and not said & _MONEY_WORDS:
+    if said & _PARTS and not said & MONEY_WORDS:
         return None
     more, less = bool(said & MORE), bool(said & LESS)
     if more == less:
