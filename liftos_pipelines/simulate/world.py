@@ -23,6 +23,7 @@ from liftos_pipelines.simulate import (
     mentions,
     outcomes,
     pages,
+    spend_decisions,
 )
 from liftos_pipelines.simulate.setting import (
     BRAND,
@@ -81,10 +82,10 @@ def write_client(folder: Path, seed: int = 7, client: str = "demo") -> dict[str,
     runs = agents.generate(seed)
     (data / "agents.yaml").write_text(yaml.safe_dump(runs.agents, sort_keys=False), encoding="utf-8")
     _jsonl(data / "agent_steps.jsonl", runs.steps)
-    past = outcomes.generate(seed)
-    pl.DataFrame(past.rows).with_columns(pl.col("decided_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).write_csv(
-        data / "outcomes.csv"
-    )
+    past, spent = outcomes.generate(seed), spend_decisions.generate(seed, panel)
+    pl.DataFrame([*past.rows, *spent.rows]).with_columns(
+        pl.col("decided_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    ).write_csv(data / "outcomes.csv")
     _jsonl(data / "notes.jsonl", past.notes)
 
     truth = {
@@ -97,13 +98,20 @@ def write_client(folder: Path, seed: int = 7, client: str = "demo") -> dict[str,
         "surfacing": answers.truth(answered) | {"page_audit": pages.truth()},
         "llm": llm.truth(calls),
         "agentic": agents.truth(runs),
-        "memory": outcomes.truth(past),
+        "memory": _memory_truth(past, spent),
         "new_campaign": CAMPAIGNS[-1].campaign_id,
+        "outlook": spend_decisions.outlook_truth(panel, CAMPAIGNS[-1], FUTURE_BUDGET),
     }
     (folder / "truth.json").write_text(json.dumps(truth, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     # client.yaml last: a folder is a client only once its data are whole.
     (folder / "client.yaml").write_text(_client_yaml(client), encoding="utf-8")
     return json.loads(json.dumps(truth))
+
+
+def _memory_truth(past: outcomes.Outcomes, spent: spend_decisions.SpendDecisions) -> dict[str, Any]:
+    told = outcomes.truth(past)
+    kinds = told["kind_of_outcome"] | dict.fromkeys(spent.truth["decisions"], spend_decisions.KIND)
+    return told | {"outcomes": len(kinds), "kind_of_outcome": kinds, "spend": spent.truth}
 
 
 def _incident(panel: marketing.Marketing) -> dict[str, Any]:

@@ -13,7 +13,16 @@ import yaml
 
 from liftos_pipelines.assets.ingestion import ingest_marketing, ingest_source
 from liftos_pipelines.clients import read_client_file
-from liftos_pipelines.simulate import agents, answers, llm, mentions, outcomes
+from liftos_pipelines.simulate import (
+    agents,
+    answers,
+    llm,
+    marketing,
+    marketing_truth,
+    mentions,
+    outcomes,
+    spend_decisions,
+)
 from liftos_pipelines.simulate.phrases import LANGUAGES
 from liftos_pipelines.simulate.setting import BRAND, BRAND_DOMAIN, INCIDENT, NOW, PRODUCTS
 from liftos_pipelines.simulate.world import write_client
@@ -263,3 +272,89 @@ def test_what_memory_knows_of_delivery_failures_is_older_than_the_incident(demo:
     assert rows["decided_at"].dt.date().max() < INCIDENT.start
     kinds = demo[1]["memory"]["kind_of_outcome"]
     assert sum(kind == demo[1]["memory"]["incident_kind"] for kind in kinds.values()) >= 10
+
+
+# --- moves of spend ------------------------------------------------------------------------------------------
+
+
+def test_moves_of_spend_come_after_the_other_decisions_and_change_none_of_them(demo: Demo) -> None:
+    rows = pl.read_csv(demo[0] / "data" / "outcomes.csv", infer_schema_length=None)
+    before = outcomes.generate(7).rows
+    assert rows["outcome_id"].to_list()[: len(before)] == [row["outcome_id"] for row in before]
+    assert rows["effect"].to_list()[: len(before)] == [row["effect"] for row in before]
+    moved = rows.slice(len(before))
+    assert set(moved["outcome_id"]) == set(demo[1]["memory"]["spend"]["decisions"])
+    assert set(moved["metric"]) == {spend_decisions.METRIC}
+
+
+def test_a_moves_true_effect_follows_from_the_written_marketing(demo: Demo) -> None:
+    """From the client's file and the channels' parameters alone, written apart from the generator."""
+    folder, truth = demo
+    panel = pl.read_csv(folder / "data" / "marketing.csv", try_parse_dates=True)
+    decided = pl.read_csv(folder / "data" / "outcomes.csv", infer_schema_length=None)
+    week_of = dict(decided.select("outcome_id", pl.col("decided_at").str.slice(0, 10).str.to_date()).iter_rows())
+    for decision_id, said in truth["memory"]["spend"]["decisions"].items():
+        move = truth["memory"]["spend"]["actions"][said["action"]]
+        channel = truth["marketing"]["channels"][move["channel"]]
+        gained = money = 0.0
+        for geo in said["geos"]:
+            rows = panel.filter(pl.col("region") == geo).sort("week")
+            heads, seen = float(rows["population"][0]), rows[f"{move['channel']}_impressions"].to_numpy().astype(float)
+            first = rows["week"].to_list().index(week_of[decision_id])
+            changed = slice(first, first + said["weeks"])
+            without = seen.copy()
+            without[changed] /= 1 + move["share"]
+            lags = channel["retention"] ** np.arange(8)
+
+            def conversions(
+                exposure: np.ndarray, heads: float = heads, geo: str = geo, lags: np.ndarray = lags, own: Any = channel
+            ) -> float:
+                stock = np.convolve(exposure / heads, lags / lags.sum())[: exposure.size]
+                level = own["ceiling_per_head"] * own["effect_by_geo"][geo] * heads
+                return float((level * stock / (stock + own["half_saturation"])).sum())
+
+            gained += 60.0 * (conversions(seen) - conversions(without))
+            money += float(rows[f"{move['channel']}_spend"].to_numpy()[changed].sum()) * (1 - 1 / (1 + move["share"]))
+        assert said["true_effect"] == pytest.approx((gained - money) / abs(money), rel=1e-6), decision_id
+
+
+def test_geo_tests_are_right_within_their_error_and_the_platforms_claims_are_not() -> None:
+    z, claims = [], []
+    for seed in range(12):
+        spent = spend_decisions.generate(seed, marketing.generate(seed))
+        for row in spent.rows:
+            said = spent.truth["decisions"][row["outcome_id"]]
+            distance = (row["effect"] - said["true_effect"]) / row["std_error"]
+            (z if said["measured_by"] == "geo test" else claims).append(distance)
+    assert len(z) + len(claims) == 12 * 30
+    assert np.mean(z) == pytest.approx(0, abs=4 / np.sqrt(len(z)))
+    assert np.std(z) == pytest.approx(1, abs=0.12)
+    assert min(claims) > 3
+
+
+@pytest.mark.parametrize("seed", [1, 2, 7])
+def test_some_moves_truly_help_now_some_harm_and_the_platform_claims_one_that_harms(seed: int) -> None:
+    panel = marketing.generate(seed)
+    spent = spend_decisions.generate(seed, panel)
+    gains = {action: row["net_gain_now"] for action, row in spent.truth["actions"].items()}
+    assert sum(gain > 0 for gain in gains.values()) >= 2
+    assert sum(gain < 0 for gain in gains.values()) >= 2
+    claimed = {row["action"] for row in spent.truth["decisions"].values() if row["measured_by"] != "geo test"}
+    assert {gains[action] < 0 for action in claimed} == {True}
+    for c, channel in enumerate(marketing.CHANNELS):  # a small move's sign is that of its margin
+        margin = marketing_truth.marginal_roi(panel, c, 52)
+        if abs(margin - 1) > 0.3:
+            assert (gains[spend_decisions.action_of(channel.name, 0.5)] > 0) == (margin > 1)
+
+
+def test_money_on_top_gains_less_the_more_it_is(demo: Demo) -> None:
+    outlook = demo[1]["outlook"]
+    for curve in outlook["gains"].values():
+        steps = np.diff(curve["revenue"])
+        assert (steps >= -1e-6).all()
+        tail = steps[len(steps) // 2 :]  # below zero, weeks without spend cannot give any up
+        assert (np.diff(tail) < 1e-6).all()
+    social = outlook["gains"]["social"]
+    assert np.interp(380_000 * 8 / 9, social["amount"], social["revenue"]) == pytest.approx(
+        outlook["expected"], rel=0.01
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from liftos_pipelines.simulate.findings import causal, governed, learned, sentiment, surfacing
+from liftos_pipelines.simulate.findings import causal, flows, governed, learned, sentiment, surfacing
 from liftos_pipelines.simulate.findings.finding import Finding, Read, Truth
 
 if TYPE_CHECKING:
@@ -24,15 +24,17 @@ SECTIONS = (
 STYLE = {"agrees": "green", "misses": "red", "unknown": "yellow"}
 
 
-def findings(read: Read, truth: Truth) -> list[Finding]:
+def findings(read: Read, truth: Truth, seconds: flows.Seconds | None = None) -> list[Finding]:
     """Compare the lake's tables with the truth.
 
     Parameters
     ----------
     read : from `module/asset` to its table; an empty typed frame where it was not made
     truth : what `write_client` returns and writes to truth.json
+    seconds : of events that the reactor answered, until their pattern was stored; none in a batch run
     """
-    return [finding for compare in SECTIONS for finding in compare(read, truth)]
+    by_module = [finding for compare in SECTIONS for finding in compare(read, truth)]
+    return [*by_module, *flows.compare(read, truth, seconds)]
 
 
 def print_findings(found: list[Finding], console: Console | None = None) -> None:

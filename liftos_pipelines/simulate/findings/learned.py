@@ -34,7 +34,7 @@ def compare_memory(read: Read, truth: Truth) -> list[Finding]:
 def compare_eval(read: Read, truth: Truth) -> list[Finding]:
     trust, drift, campaign = read(TRUST), read(DRIFT), truth["incident"]["campaign_id"]
     causes = read(CAUSES)
-    found = []
+    found = [_degraded(causes)]
     named = causes.filter(
         (pl.col("module") == "sentiment") & pl.col("contribution").is_not_null() & (pl.col("cause") != "unexplained")
     )
@@ -71,6 +71,17 @@ def compare_eval(read: Read, truth: Truth) -> list[Finding]:
     return found
 
 
+def _degraded(causes: pl.DataFrame) -> Finding:
+    """Where trust was degraded, what is named first; only the sentiment incident has a planted cause."""
+    what, beside = "first cause of each degraded promise", "not planted"
+    mine = causes.filter(~pl.col("incident_id").str.starts_with("sentiment-"))
+    if mine.is_empty():
+        return not_found(CAUSES, what, beside)
+    first = mine.group_by("incident_id", maintain_order=True).first()
+    said = ", ".join(f"{row['incident_id']}: {row['cause']}" for row in first.iter_rows(named=True))
+    return finding(CAUSES, what, said, beside, None)
+
+
 def _about(patterns: pl.DataFrame, campaign_id: str, kinds: tuple[str, ...]) -> pl.DataFrame:
     """Patterns looked up for one campaign, by the table's extra columns where it has them, else by query id."""
     if {"campaign_id", "query_kind"} <= set(patterns.columns):
@@ -89,7 +100,12 @@ def _items(items: pl.DataFrame, memory: Truth) -> Finding:
 def _best_action(patterns: pl.DataFrame, what: str, memory: Truth, kind: str) -> Finding:
     best = memory["best_action"][kind]
     beside = f"{best} ({memory['effects'][kind][best]:+.3f})"
-    said = patterns.filter(~pl.col("abstained"), pl.col("action").is_not_null(), pl.col("p_success").is_not_null())
+    # Moves of spend are no answer to a kind of situation: they are judged by what they gain (flows.py).
+    said = patterns.filter(
+        ~pl.col("abstained"),
+        ~pl.col("action").is_in(list(memory["spend"]["actions"])),
+        pl.col("p_success").is_not_null(),
+    )
     if said.is_empty():
         return not_found(PATTERNS, what, beside)
     # The advice is the action that the module thinks likeliest to help.
