@@ -135,6 +135,8 @@ def budget_suggestions(
         if not running:
             continue
         amount = planned_change(plan, channel, len(running))
+        if amount is not None and (amount <= 0 if _more(insight) else amount >= 0):
+            continue  # Within the same total the plan needs this channel's money elsewhere: nothing to suggest.
         found: Any = "the budget plan says nothing of it"
         if amount is not None:
             first, last = running[0], min(campaign["end"], running[-1])
@@ -179,6 +181,11 @@ def _agreed(
         named = {hit.name for hit in finder.find(insight["action"])} or {campaign["channel"]}
         if len(named) == 1 and (channel := named.pop()) is not None:
             yield insight, campaign, channel
+
+
+def _more(insight: dict[str, Any]) -> bool:
+    """Whether an insight speaks for more spend: doing a raise, or avoiding a cut."""
+    return (direction_of(insight["action"]) == "more") == (insight["p_success"] > 0.5)
 
 
 def _pattern_of(insight: dict[str, Any]) -> str | None:
