@@ -23,7 +23,7 @@ REACTION = "causal/impact"
 TRIGGERS = ("sentiment_drop_detected", "visibility_shift_detected", "algorithm_change_detected")
 SHIFT_WINDOW_DAYS = 28
 """A shift of visibility has a date, not an end: its effect is looked for in the four weeks that follow."""
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 AT_ONCE = 100_000
 LISTED, REMEMBERED = 5, 4096
 
@@ -132,7 +132,11 @@ def _estimate(series: Series, data: str, start: date, end: date) -> Impact | str
 
 def _impact_row(series: Series, data: str, trigger: Event) -> dict[str, Any] | str:
     """The row of one event, or why there is none."""
-    estimated = _estimate(series, data, *_window_of(trigger))
+    start, end = _window_of(trigger)
+    if trigger.type == "sentiment_drop_detected":
+        # A drop goes on when it is noticed: the week in which it is noticed counts, however few its days until then.
+        end += timedelta(days=series.step // 2)
+    estimated = _estimate(series, data, start, end)
     if isinstance(estimated, str):
         return estimated
     campaign = getattr(trigger.payload, "campaign_id", None) or ALL
