@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from liftos_pipelines.modules.memory.recall.addressed import Addressed
 from liftos_pipelines.modules.memory.recall.authors import AuthorChannel
 from liftos_pipelines.modules.memory.recall.explain import Evidence, carried_by
 from liftos_pipelines.modules.memory.recall.fusion import (
@@ -105,7 +106,9 @@ class RecallIndex:
         self._words = WordsChannel.of(items)
         self._meaning = MeaningChannel.of(items.height, spaces)
         self._neighbours = Neighbours.of(items)
-        self._further: tuple[Channel, ...] = (AuthorChannel.of(items), *channels)
+        self._authors = AuthorChannel.of(items)
+        self._addressed = Addressed.of(items)
+        self._further: tuple[Channel, ...] = (self._authors, *channels)
         self.settings = settings
 
     def __len__(self) -> int:
@@ -158,6 +161,8 @@ class RecallIndex:
         closing = {row: moment_of(moment) for row, moment in ended.items()}
         before = (one.closing(closing) if closing and isinstance(one, GraphChannel) else one for one in self._further)
         grown._further = tuple(channel.extended(items, spaces) for channel in before)
+        grown._authors = next(channel for channel in grown._further if isinstance(channel, AuthorChannel))
+        grown._addressed = self._addressed.extended(items)
         return grown
 
     def with_settings(self, settings: Settings) -> RecallIndex:
@@ -305,8 +310,14 @@ class RecallIndex:
             weight = weights.get(channel.name, 0.0)
             if weight == 0:
                 continue
-            scores = channel.scores(query)
-            attainable = channel.attainable(query) if isinstance(channel, WordsChannel) else 0.0
+            attainable = 0.0
+            if isinstance(channel, WordsChannel):
+                called = self._called(query)
+                scores = channel.scores(query, called)
+                # Without the name that it is about, a question's words are few: the best of them counts in full.
+                attainable = 0.0 if called else channel.attainable(query)
+            else:
+                scores = channel.scores(query)
             if every:
                 parts[channel.name] = weight * normalised(channel.name, scores, attainable)
             else:
@@ -314,6 +325,12 @@ class RecallIndex:
                 part[rows] = weight * normalised(channel.name, scores[rows], attainable)
                 parts[channel.name] = part
         return parts
+
+    def _called(self, query: RecallQuery) -> frozenset[str]:
+        """Names in the question that are evidence against a turn, not for it: see `addressed.py`."""
+        if self._authors.named(query.text):
+            return frozenset()
+        return self._addressed.terms(query.text, self._words.bm25.holding)
 
     def _scored(self, query: RecallQuery, rows: Rows) -> Scored:
         parts = self._parts(query, rows, self.settings.weights)

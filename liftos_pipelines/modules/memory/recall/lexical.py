@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -120,10 +120,16 @@ class Bm25:
         self._weighted[term] = weights
         return rows, weights
 
-    def scores(self, query: str) -> FloatArray:
-        """BM25 of every text for a query; (n,), 0 where no term is shared."""
+    def holding(self, term: str) -> int:
+        """How many texts hold a term."""
+        return int(self._postings.get(term, _NOWHERE)[0].size)
+
+    def scores(self, query: str, without: Collection[str] = ()) -> FloatArray:
+        """BM25 of every text for a query; (n,), 0 where no term is shared. Terms of `without` count nothing."""
         total = np.zeros(self.n)
         for term in _query_terms(query):
+            if term in without:
+                continue
             held = self._weights(term)
             if held is not None:
                 total[held[0]] += held[1]
@@ -167,8 +173,8 @@ class WordsChannel:
     def of(cls, items: pl.DataFrame) -> WordsChannel:
         return cls(Bm25(searchable(items)))
 
-    def scores(self, query: RecallQuery) -> FloatArray:
-        return self.bm25.scores(query.text)
+    def scores(self, query: RecallQuery, without: Collection[str] = ()) -> FloatArray:
+        return self.bm25.scores(query.text, without)
 
     def attainable(self, query: RecallQuery) -> float:
         """What full evidence would score; see `fusion.normalised`."""

@@ -251,3 +251,18 @@ def test_an_index_that_grew_row_by_row_answers_as_one_that_was_built_at_once() -
     for row in (7, 50):
         asked = held["text"][row]
         assert grown.search(asked, vectors[row], 20) == built.search(asked, vectors[row], 20)
+
+
+def test_the_name_of_one_who_is_spoken_to_is_no_evidence_where_speakers_are_unknown() -> None:
+    said = ("You are right, Ana!", "Ana, good morning", "Thanks, Ana. See you", "I moved to Lisbon in May", "A new hat")
+    rows = [(f"n{place}", text, None, 600 * place) for place, text in enumerate(said)]
+    frame, nothing = recorded(notes(*rows, talk=None)), random_vectors(5)
+    index = RecallIndex(frame, nothing)
+    assert index.search("Where did Ana move to?", None, 1)[0].text.endswith("I moved to Lisbon in May")
+    grown = RecallIndex(frame[:4], nothing[:4]).extended(frame[4:], nothing[4:])
+    assert grown.search("Where did Ana move to?", None, 5) == index.search("Where did Ana move to?", None, 5)
+    # Who is known to have said something is asked for by name, and so is a place that is only written about.
+    spoken = recorded(notes(*((name, text, "Ana", at) for name, text, _, at in rows), talk=None))
+    assert RecallIndex(spoken, nothing).search("Ana", None, 1)[0].bm25 > 0
+    towns = recorded(notes(*((f"n{i}", f"Lisbon is lovely, hat {i}", None, 600 * i) for i in range(9)), talk=None))
+    assert RecallIndex(towns, random_vectors(9)).search("Lisbon", None, 1)[0].score > 0
