@@ -71,6 +71,7 @@ class KeptEventLog(SqliteEventLogStorage):
         self._engines = _Engines()
         self._empty: tuple[bytes, str] | None = None
         self._tables: set[str] = set()
+        self._columns: set[str] = set()
         self._partitions: dict[tuple[str, str], float] = {}
         super().__init__(base_dir, inst_data)
 
@@ -129,6 +130,12 @@ class KeptEventLog(SqliteEventLogStorage):
             self._tables.add(table_name)
         return table_name in self._tables
 
+    def has_asset_key_col(self, column_name: str) -> bool:
+        """Whether the index of assets has a column; a column once seen stays."""
+        if column_name not in self._columns and bool(super().has_asset_key_col(column_name)):
+            self._columns.add(column_name)
+        return column_name in self._columns
+
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         """Whether a partition is registered; one that was found is not looked for again within a second."""
         key, now = (partitions_def_name, partition_key), time.monotonic()
@@ -158,7 +165,13 @@ class KeptRuns(SqliteRunStorage):
 
     def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines = _Engines()
+        self._with_stats = False
         super().__init__(conn_string, inst_data)
+
+    def has_run_stats_index_cols(self) -> bool:
+        """Whether runs have their times as columns; once seen they stay."""
+        self._with_stats = self._with_stats or bool(super().has_run_stats_index_cols())
+        return self._with_stats
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:

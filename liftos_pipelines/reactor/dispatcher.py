@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import serialize_value
+from sqlalchemy import select
 
 from liftos_pipelines.assets.common import FITTED_WEEKLY
 from liftos_pipelines.clients import list_clients
@@ -29,6 +30,7 @@ from liftos_pipelines.reactor.workers import is_worker
 from liftos_pipelines.sensors.reactions import Reaction
 from liftos_pipelines.spine.database import Event, Spine
 from liftos_pipelines.spine.metrics import counter, histogram
+from liftos_pipelines.spine.schema import EventRow
 from liftos_pipelines.spine.tracing import run_tags, span
 
 LEASE_SECONDS = 600.0
@@ -38,6 +40,8 @@ LOOK_AGAIN_SECONDS = 2.0
 """How often everything is looked at though no event came: waiting attempts, leases, clients that were registered."""
 AT_ONCE = 500
 PRIORITY = "10"
+FIRST = ("causal/impact", "agentic/proposals", "memory/items")
+"""What takes an event to a stored pattern, before what only follows along the way, such as a prediction to watch."""
 HOST = socket.gethostname()
 log = logging.getLogger("liftos.reactor")
 
@@ -73,7 +77,10 @@ class Dispatcher:
         say: Callable[[Message], None],
         batch: bool,
     ) -> None:
-        self.instance, self.job, self.spine, self.reactions = instance, job, spine, reactions
+        self.instance, self.job, self.spine = instance, job, spine
+        self.reactions = sorted(
+            reactions, key=lambda each: FIRST.index(each.name) if each.name in FIRST else len(FIRST)
+        )
         self.boot, self.execute, self.say, self.batch = boot, execute, say, batch
         self.owner = f"reactor@{HOST}:{os.getpid()}"
         self.seen = -1
@@ -84,18 +91,32 @@ class Dispatcher:
     def turn(self, go_on: Callable[[], bool] = lambda: True) -> int:
         """Answer everything that is due, and what follows from it. Returns the number of runs."""
         newest = self.spine.newest_seq()
-        if newest == self.seen and time.monotonic() - self.looked < LOOK_AGAIN_SECONDS:
+        everything = time.monotonic() - self.looked >= LOOK_AGAIN_SECONDS
+        if newest == self.seen and not everything:
             return 0
         self.looked, runs = time.monotonic(), 0
         self._beat()
+        owed = {reaction.name for reaction in self.reactions} if everything else set()
         while go_on():
             newest = self.spine.newest_seq()
-            ran = sum(self._answer(reaction) for reaction in self.reactions if go_on())
-            runs += ran
-            if not ran and newest == self.spine.newest_seq():
+            if newest != self.seen:
+                owed |= self._asked_for_since(self.seen)
                 self.seen = newest
+            # From the first again after each run: what stands first never waits for what merely follows it.
+            reaction = next((each for each in self.reactions if each.name in owed), None)
+            if reaction is None:
                 break
+            ran = self._answer(reaction)
+            runs += ran
+            if not ran:
+                owed.discard(reaction.name)
         return runs
+
+    def _asked_for_since(self, seq: int) -> set[str]:
+        """Reactions to events that came after a place in the log: only they need to be asked what is due."""
+        with self.spine.reading() as connection:
+            kinds = set(connection.scalars(select(EventRow.type).where(EventRow.seq > seq).distinct()))
+        return {reaction.name for reaction in self.reactions if kinds.intersection(reaction.event_types)}
 
     def _beat(self) -> None:
         """Tell the sensors now and then that fresh events are taken care of."""

@@ -232,6 +232,7 @@ class Lake:
             f"(target.`{column}` IS NOT DISTINCT FROM source.`{column}`)" for column in contract.key
         )
         source = typed if delete_where else pl.concat([added, changed])
+        before = int(delta.version())
         merger = (
             delta.merge(
                 source=source.to_arrow(),
@@ -247,6 +248,11 @@ class Lake:
         if delete_where:
             merger = merger.when_not_matched_by_source_delete(predicate=delete_where)
         merger.execute()
+        alone = int(delta.version()) == before + 1
+        if alone and delete_where is None and current.schema == source.schema and _is_as_written(source):
+            # What a reader would find, without reading it back.
+            stayed = current.join(source, on=contract.key, how="anti", nulls_equal=True)
+            FRAMES.keep(path, before + 1, frame=pl.concat([stayed, source]), status=status)
         return WriteReport(inserted=added.height, updated=changed.height, unchanged=unchanged, version=delta.version())
 
     def append_quarantine(self, client: str, source: str, frame: pl.DataFrame) -> int:
@@ -306,9 +312,8 @@ class Lake:
         if local is not None:
             # Read back only where Delta's types are not the frame's, or somebody else wrote meanwhile.
             alone = local == (0 if before is None else before + 1)
-            as_written = alone and all(dtype in AS_WRITTEN for dtype in frame.dtypes)
             if alone:
-                FRAMES.keep(path, local, frame=frame if as_written else None, status=status)
+                FRAMES.keep(path, local, frame=frame if _is_as_written(frame) else None, status=status)
             return local
         return int(DeltaTable(path, storage_options=self.storage_options or None).version())
 
@@ -335,6 +340,10 @@ def _frame(delta: Any) -> pl.DataFrame:
     # Arrow hands back large types and microsecond times with the session's zone name; the contract says UTC.
     times = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime) and dtype.time_zone]
     return frame.with_columns(pl.col(times).dt.convert_time_zone("UTC")) if times else frame
+
+
+def _is_as_written(frame: pl.DataFrame) -> bool:
+    return all(dtype in AS_WRITTEN for dtype in frame.dtypes)
 
 
 def _refuse_duplicates(contract: Table, frame: pl.DataFrame) -> None:
