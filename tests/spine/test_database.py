@@ -68,8 +68,8 @@ def open_and_raise(url: str) -> str:
 
 def test_processes_that_open_a_new_database_together_migrate_it_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'spine.db'}"
-    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
-        assert len(set(pool.map(open_and_raise, [url] * 8))) == 1
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        assert len(set(pool.map(open_and_raise, [url] * 4))) == 1
     assert len(Spine(url).events("acme")) == 1
 
 

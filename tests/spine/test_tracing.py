@@ -216,6 +216,7 @@ def test_a_forked_worker_writes_its_own_spans_and_not_its_parents(recorded) -> N
     assert sorted(names) == ["child", "parent"]
 
 
+@pytest.mark.slow
 def test_mlflow_keeps_its_traces_and_we_keep_ours(home: Path, recorded) -> None:  # type: ignore[no-untyped-def]
     import mlflow
     from opentelemetry import trace as global_trace
