@@ -258,7 +258,8 @@ def gain_of(curve: Curve, change: float, margin: tuple[float, float] | None) -> 
     """Response gained less money spent, with its interval.
 
     The bounds of a curve move together (they are mostly one factor, the channel's effect), so the interval is that of
-    the bounds' own differences, widened to what the marginal return allows for a change of at most a tenth.
+    the bounds' own differences. Where the curve is steep or flat they hardly differ, though its slope is not known
+    better: so it is widened to what the marginal return's own relative error allows, for small changes to it outright.
     """
     target = curve.current + change
 
@@ -268,8 +269,12 @@ def gain_of(curve: Curve, change: float, margin: tuple[float, float] | None) -> 
 
     gain = difference(curve.response)
     bounds = [gain, difference(curve.low), difference(curve.high)]
-    if margin is not None and abs(change) <= 0.1 * curve.current:
-        bounds += [bound * change for bound in margin]
+    if margin is not None:
+        usual = (margin[0] + margin[1]) / 2
+        if margin[0] > 0:
+            bounds += [bound / usual * gain for bound in margin]
+        if abs(change) <= 0.1 * curve.current:
+            bounds += [bound * change for bound in margin]
     return gain - change, min(bounds) - change, max(bounds) - change
 
 

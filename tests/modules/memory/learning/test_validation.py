@@ -100,6 +100,11 @@ def test_the_named_amount_gets_its_gain_with_an_interval() -> None:
     assert found.low < true_gain < found.high
     assert found.predicted == pytest.approx(true_gain, rel=0.05)
     assert found.unit == "revenue"
+    # A large change is known no better than the margin is: its interval is not narrower, relative to its response.
+    curve, margin = conditions(NOW_KNOWN).curves["search"], conditions(NOW_KNOWN).margins["search"]
+    gain, low, high = gain_of(curve, -0.5 * curve.current, margin)
+    response = gain - 0.5 * curve.current
+    assert (high - low) / abs(response) >= (margin[1] - margin[0]) / ((margin[0] + margin[1]) / 2) - 1e-9
     beyond = validate("increase search by 90 %", True, None, conditions(NOW_KNOWN))
     assert beyond.status == "unknown"
     assert "outside what was observed" in beyond.reason
