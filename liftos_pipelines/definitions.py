@@ -48,6 +48,7 @@ from liftos_pipelines.assets import (  # noqa: E402
     surfacing_visibility,
 )
 from liftos_pipelines.assets import eval as eval_assets  # noqa: E402
+from liftos_pipelines.reactor.executors import in_process_or_multiprocess  # noqa: E402
 from liftos_pipelines.resources.embedder import EmbedderResource  # noqa: E402
 from liftos_pipelines.resources.lake import LakeIOManager, LakeResource  # noqa: E402
 from liftos_pipelines.resources.memory_store import MemoryStoreResource  # noqa: E402
@@ -109,8 +110,8 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         schedules=[every_day, every_week, roll_up],
         jobs=[daily_job, refit_job, platform_job],
         resources=resources | dict(resource_overrides or {}),
-        # A process per step would pay four to nine seconds of imports each.
-        executor=dg.in_process_executor,
+        # A process per step would pay four to nine seconds of imports each; a run's config may ask for it.
+        executor=in_process_or_multiprocess,
     )
 
 

@@ -6,7 +6,6 @@ database (that is the clerk's work).
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import selectors
@@ -31,12 +30,15 @@ from liftos_pipelines.reactor.protocol import (
     ask,
     encode,
     prepare_socket_folder,
-    reactor_folder,
     set_up_log,
     socket_path,
 )
+from liftos_pipelines.reactor.requests import Requests
+from liftos_pipelines.reactor.state import end_orphans, note_state, state_file
 from liftos_pipelines.reactor.waiting import Waiting
-from liftos_pipelines.reactor.workers import BATCH, REACTIONS, START_SECONDS, Worker, is_worker
+from liftos_pipelines.reactor.workers import BATCH, REACTIONS, START_SECONDS, Worker
+from liftos_pipelines.spine import telemetry
+from liftos_pipelines.spine.metrics import gauge
 
 if TYPE_CHECKING:
     from liftos_pipelines.reactor.clerk import Clerk
@@ -72,12 +74,13 @@ class Reactor:
         self.failures: dict[str, tuple[int, float]] = {}
         self.looked = 0.0
         self.listener: socket.socket | None = None
+        self.requests = Requests(self)
 
     # --- life --------------------------------------------------------------------------------------------
     def run(self) -> int:
         """Serve until stopped. Returns the exit code."""
         self._listen()
-        _end_orphans()
+        end_orphans()
         for waiting in self.clerk.left_over(self.boot):
             self.waiting.add(waiting)
         try:
@@ -111,7 +114,7 @@ class Reactor:
         for worker in self.workers:
             worker.kill("the reactor ended")
         self.clerk.close()
-        _state_file().unlink(missing_ok=True)
+        state_file().unlink(missing_ok=True)
 
     def _listen(self) -> None:
         path = socket_path()
@@ -143,7 +146,7 @@ class Reactor:
                 for message in messages:
                     connection.setblocking(True)
                     connection.settimeout(1.0)
-                    connection.sendall(encode(self.answer(message)))
+                    connection.sendall(encode(self.requests.answer(message)))
                     connection.setblocking(False)
             except (OSError, ValueError) as error:
                 log.warning("a request could not be read or answered: %s", error)
@@ -153,76 +156,6 @@ class Reactor:
                 connection.close()
 
         self.selector.register(connection, selectors.EVENT_READ, read)
-
-    def answer(self, message: Message) -> Message:
-        """Answer one request; one that is not understood gets a reason, too."""
-        kind = str(message.get("do"))
-        answering = getattr(self, f"_do_{kind}", None)
-        if answering is None:
-            return {"ok": False, "reason": f"unknown request {kind!r}"}
-        try:
-            return answering(message)  # type: ignore[no-any-return]
-        except (KeyError, TypeError, ValueError) as error:
-            return {"ok": False, "reason": f"request {kind} is not complete: {error!r}"}
-
-    def _do_greet(self, message: Message) -> Message:
-        reason = ""
-        # One that starts is as soon there as a process of the run's own, unless it could not start before.
-        batch = [worker for worker in self.workers if worker.kind == BATCH and worker.state != "leaving"]
-        batch = [worker for worker in batch if worker.state != "starting" or BATCH not in self.failures]
-        if message["instance"] != self.mark:
-            reason = "it serves another Dagster instance"
-        elif self.stopping or self.restarting:
-            reason = "it is stopping or restarting"
-        elif not batch:
-            reason = "no batch worker is ready"
-        elif len(self.waiting) >= self.waiting.limit:
-            reason = f"{len(self.waiting)} runs wait already"
-        return {"ok": True, "boot": self.boot, "takes_runs": not reason, "reason": reason}
-
-    def _do_launch(self, message: Message) -> Message:
-        run = message["run"]
-        if self.stopping or self.restarting or not self.waiting.add(run):
-            return {"ok": False, "reason": f"{len(self.waiting)} runs wait already"}
-        return {"ok": True}
-
-    def _do_cancel(self, message: Message) -> Message:
-        run_id = str(message["run_id"])
-        if self.waiting.remove(run_id) is not None:
-            self.clerk.canceled(run_id, "Canceled before a worker had begun it.")
-            return {"ok": True}
-        for worker in self.workers:
-            if worker.run_id == run_id:
-                worker.interrupt(self.options.grace_seconds)
-                return {"ok": True}
-        return {"ok": False, "reason": "no worker has this run"}
-
-    def _do_health(self, message: Message) -> Message:
-        run_id = str(message["run_id"])
-        at = [worker.name for worker in self.workers if worker.run_id == run_id]
-        return {"ok": True, "known": bool(at) or run_id in self.waiting, "worker": at[0] if at else "queue"}
-
-    def _do_status(self, _: Message) -> Message:
-        return {
-            "ok": True,
-            "boot": self.boot,
-            "pid": os.getpid(),
-            "since": self.began,
-            "state": "stopping" if self.stopping else "restarting" if self.restarting else "ready",
-            "queued": len(self.waiting),
-            "queue": [{"run_id": run.run_id, "client": run.client} for run in self.waiting.runs],
-            "workers": [worker.described() for worker in self.workers],
-            "reactions": list(self.reactions),
-            "failing": {slot: times for slot, (times, _) in self.failures.items() if times},
-        }
-
-    def _do_restart(self, _: Message) -> Message:
-        self._restart("asked to")
-        return {"ok": True, "workers": len(self.workers)}
-
-    def _do_stop(self, _: Message) -> Message:
-        self.stop()
-        return {"ok": True}
 
     # --- workers -----------------------------------------------------------------------------------------
     def _wanted(self) -> dict[str, int]:
@@ -296,7 +229,9 @@ class Reactor:
             if now < self.failures.get(worker.kind, (0, 0.0))[1]:
                 continue
             memory = worker.memory_mb() or 0.0
-            if worker.free and (worker.runs >= self.options.worker_runs or memory > self.options.worker_memory_mb):
+            # Not before its first run: what a fresh worker holds, its successor would hold, too.
+            full = worker.runs > 0 and memory > self.options.worker_memory_mb
+            if worker.free and (worker.runs >= self.options.worker_runs or full):
                 self._replace(worker, f"it has executed {worker.runs} runs and holds {memory:.0f} MB")
             elif worker.free and worker.code != self.code:
                 self._replace(worker, "its code changed")
@@ -356,37 +291,19 @@ class Reactor:
             self.code, self.changing = now, None
             self.failures.clear()
             if self._own_code() != self.own_code:
-                self._restart("the reactor's own code changed")
+                self.restart("the reactor's own code changed")
 
-    def _restart(self, reason: str) -> None:
+    def restart(self, reason: str) -> None:
+        """Start anew when the runs under way have ended."""
         log.info("restarting when the runs under way have ended: %s", reason)
         self.restarting = True
         for worker in self.workers:
             worker.leave()
 
     def _note_state(self) -> None:
-        file = _state_file()
-        content = {"boot": self.boot, "pid": os.getpid(), "workers": [worker.pid for worker in self.workers]}
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(content), encoding="utf-8")
-        part.replace(file)
-
-
-def _state_file() -> Path:
-    return reactor_folder() / "reactor.json"
-
-
-def _end_orphans() -> None:
-    """Workers of a reactor that was killed end by themselves; those that have not are ended, before runs are judged."""
-    try:
-        workers = json.loads(_state_file().read_text(encoding="utf-8"))["workers"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    for pid in workers:
-        if isinstance(pid, int) and is_worker(pid):
-            log.warning("ending worker process %d of an earlier reactor", pid)
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        note_state(self.boot, [worker.pid for worker in self.workers])
+        for kind in self._wanted():
+            gauge("liftos.workers").set(sum(worker.kind == kind for worker in self.workers), {"kind": kind})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -426,6 +343,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         code = reactor.run()
+        telemetry.shutdown()
     if reactor.restarting and reactor.stopping is None:
         log.info("starting anew")
         os.execv(sys.executable, [sys.executable, "-m", "liftos_pipelines.reactor.server", *words])

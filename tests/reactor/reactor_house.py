@@ -31,10 +31,13 @@ compute_logs:
 run_launcher:
   module: liftos_pipelines.reactor.launcher
   class: WarmRunLauncher
-  config: {grace_seconds: 1, worker_runs: 5, queue: 3}
+  config: LAUNCHER
 run_monitoring: {enabled: true}
 telemetry: {enabled: false}
 """
+
+
+SMALL = "{grace_seconds: 1, worker_runs: 5, queue: 3}"
 
 
 def until(seen: Callable[[], object], seconds: float = 20.0) -> object:
@@ -108,21 +111,24 @@ class House:
         assert isinstance(found, dict)
         return found
 
-    def create(self, asset: str, client: str = "acme", **tags: str) -> dg.DagsterRun:
+    def create(
+        self, asset: str, client: str = "acme", config: dict[str, object] | None = None, **tags: str
+    ) -> dg.DagsterRun:
         from liftos_pipelines.reactor.jobs import asset_job
         from liftos_pipelines.reactor.runs import create_run
 
         return create_run(
             self.instance,
             asset_job("tiny_location", "defs", str(HERE)),
-            [dg.AssetKey(["tiny", asset])],
+            [dg.AssetKey(["tiny", name]) for name in asset.split("+")],
             run_id=str(uuid.uuid4()),
             partition=client,
+            run_config=config,
             tags=tags,
         )
 
-    def launch(self, asset: str, client: str = "acme", **tags: str) -> str:
-        run = self.create(asset, client, **tags)
+    def launch(self, asset: str, client: str = "acme", config: dict[str, object] | None = None, **tags: str) -> str:
+        run = self.create(asset, client, config, **tags)
         self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
         return run.run_id
 
@@ -144,7 +150,7 @@ class House:
 
 
 @contextmanager
-def house_in(home: Path) -> Iterator[House]:
+def house_in(home: Path, launcher: str = SMALL) -> Iterator[House]:
     changed = {
         "LIFTOS_HOME": str(home),
         "DAGSTER_HOME": str(home / "dagster_home"),
@@ -156,7 +162,7 @@ def house_in(home: Path) -> Iterator[House]:
     (home / "dagster_home").mkdir()
     (home / "dagster").mkdir()
     (home / "clients" / "acme").mkdir(parents=True)
-    (home / "dagster_home" / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
+    (home / "dagster_home" / "dagster.yaml").write_text(DAGSTER_YAML.replace("LAUNCHER", launcher), encoding="utf-8")
     house = None
     try:
         with dg.DagsterInstance.get() as instance:

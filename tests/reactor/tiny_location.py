@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from liftos_pipelines.reactor.executors import in_process_or_multiprocess
 from liftos_pipelines.resources.spine import open_spine
 from liftos_pipelines.sensors.reactions import Reaction
 
@@ -40,6 +41,19 @@ def note(name: str, text: str) -> None:
 def quick(context: dg.AssetExecutionContext) -> None:
     """Says which process it ran in."""
     note("quick", f"{context.partition_key} {os.getpid()}")
+
+
+@dg.asset(partitions_def=clients, key=["tiny", "second"])
+def second(context: dg.AssetExecutionContext) -> None:
+    """Says which process it ran in."""
+    note("second", f"{context.partition_key} {os.getpid()}")
+
+
+@dg.asset(partitions_def=clients, key=["tiny", "patient"])
+def patient() -> None:
+    """Longer than a run's tag allows."""
+    note("patient", "began")
+    time.sleep(30)
 
 
 @dg.asset(partitions_def=clients, key=["tiny", "slow"])
@@ -98,4 +112,6 @@ def forgetful() -> None:
     note("forgetful", "ran")
 
 
-defs = dg.Definitions(assets=[quick, slow, stubborn, crash, late, answer, forgetful], executor=dg.in_process_executor)
+defs = dg.Definitions(
+    assets=[quick, second, patient, slow, stubborn, crash, late, answer, forgetful], executor=in_process_or_multiprocess
+)
