@@ -143,14 +143,7 @@ class Embedder:
         """
         keys = [_key(normalise(text)) for text in texts]
         with self._work, self._reading:
-            gone = 0
-            if self.cache_file.is_file():
-                with closing(self._connect()) as connection:
-                    with connection:
-                        deletion = "DELETE FROM vectors WHERE key = ?"
-                        gone = sum(connection.execute(deletion, (key,)).rowcount for key in keys)
-                    # What was deleted must not live on in the journal beside the file.
-                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            gone = _deleted(self.cache_file, keys)
             with self._memory:
                 for key in keys:
                     self._known.pop(key, None)
@@ -185,16 +178,7 @@ class Embedder:
         return list(np.asarray(vectors, dtype=np.float32))
 
     def _connect(self) -> sqlite3.Connection:
-        self.cache_file.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.cache_file, timeout=_LOCK_SECONDS)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL)")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+        return _connect(self.cache_file)
 
     def _read(self, wanted: dict[str, str]) -> dict[str, NDArray[np.float32]]:
         found: dict[str, NDArray[np.float32]] = {}
@@ -232,6 +216,42 @@ class Embedder:
         if lasting:
             for ending in ("", "-wal", "-shm"):
                 Path(f"{self.cache_file}{ending}").unlink(missing_ok=True)
+
+
+def forget_cached(folder: Path, texts: Sequence[str]) -> int:
+    """Remove the vectors of texts from every model's cache file in a folder: needs no model; returns how many.
+
+    Raises
+    ------
+    sqlite3.Error : a file cannot be written
+    """
+    keys = [_key(normalise(text)) for text in texts]
+    return sum(_deleted(file, keys) for file in sorted(folder.glob("*.sqlite")))
+
+
+def _deleted(file: Path, keys: Sequence[str]) -> int:
+    if not file.is_file():
+        return 0
+    with closing(_connect(file)) as connection:
+        with connection:
+            deletion = "DELETE FROM vectors WHERE key = ?"
+            gone = sum(connection.execute(deletion, (key,)).rowcount for key in keys)
+        # What was deleted must not live on in the journal beside the file.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return gone
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(file, timeout=_LOCK_SECONDS)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL)")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _key(normalised: str) -> str:

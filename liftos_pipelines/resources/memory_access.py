@@ -101,4 +101,5 @@ class Access:
             forgotten=self.table.names(FORGOTTEN, "memory_id"),
             identities=self.table.names(IDENTITIES, "identity"),
             aliases=self.table.aliases(),
+            windows=self.table.windows(self.space),
         )

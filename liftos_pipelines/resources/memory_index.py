@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +16,7 @@ from liftos_pipelines.modules.memory.recall.entities import known_names
 from liftos_pipelines.modules.memory.recall.fusion import PRIOR, Settings
 from liftos_pipelines.modules.memory.recall.graph import graph_channel
 from liftos_pipelines.modules.memory.recall.index import RecallIndex
-from liftos_pipelines.modules.memory.recall.query import Channel, Vectors
+from liftos_pipelines.modules.memory.recall.query import Channel, Vectors, Windows
 from liftos_pipelines.modules.memory.recall.texts import searchable
 from liftos_pipelines.resources.dimension_data import axes_for
 from liftos_pipelines.resources.embedder import Embedder
@@ -35,12 +36,15 @@ class IndexMaker:
     def __init__(self, client: str, embedder: Embedder | None, settings: Settings = PRIOR) -> None:
         self.client, self.embedder, self.settings = client, embedder, settings
 
-    def build(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> RecallIndex:
+    def build(
+        self, items: pl.DataFrame, vectors: NDArray[np.float32], windows: Sequence[NDArray[np.float32]] = ()
+    ) -> RecallIndex:
         """The index of all rows.
 
         Parameters
         ----------
         items : (n) item rows; vectors : (n, d) of the embedder's model
+        windows : for each row the vectors of its windows, of that model; () where no text is long
         """
         spaces = self.spaces(items, vectors)
         return RecallIndex(
@@ -49,7 +53,12 @@ class IndexMaker:
             model_id=self.model_id,
             channels=self._channels(items, spaces),
             settings=self.settings,
+            windows=self.windows(windows),
         )
+
+    def windows(self, windows: Sequence[NDArray[np.float32]]) -> Windows:
+        """Vectors of windows by model."""
+        return {self.model_id: windows} if windows else {}
 
     def spaces(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> Vectors:
         """Vectors of these rows by model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from liftos_pipelines import settings
 from liftos_pipelines.modules.memory.recall.texts import searchable
 from liftos_pipelines.modules.memory.records.items import identity
+from liftos_pipelines.resources.embedder import forget_cached
 from liftos_pipelines.resources.memory_access import Access, MemoryRefused
 from liftos_pipelines.resources.memory_flusher import Flusher
 from liftos_pipelines.resources.memory_journal import locked_file
 from liftos_pipelines.resources.memory_record import forget_record, versions_in
+from liftos_pipelines.resources.memory_snapshot import parts_of
 from liftos_pipelines.resources.memory_table import ALIASES, FORGOTTEN, IDENTITIES, Shape
 
 FLUSH_SECONDS = 1.0
@@ -74,7 +78,9 @@ class Keeper:
                 return 0
             records = [record for group in sealed.values() for record in group]
             rows, vectors = snapshot.rows_of(versions_in(records), self._access.encode)
+            windows = snapshot.windows_of(rows["version_id"])
         self._access.table.upsert(rows, vectors, self._access.space)
+        self._access.table.upsert_windows(windows, self._access.space)
         told = [alias for record in records if record["what"] == "write" for alias in record["aliases"]]
         self._access.table.note(ALIASES, told, "alias_id", datetime.now(UTC))
         forgotten = [record for record in records if record["what"] == "forget"]
@@ -103,23 +109,38 @@ class Keeper:
 
         Raises
         ------
-        MemoryRefused : no such memory in this client's store
+        MemoryRefused : no such memory in this client's store, or the vector cache is locked; nothing was forgotten
         """
         with self._flushing():
             with self._access.writing() as snapshot:
                 held = snapshot.history_as_stored().filter(pl.col("memory_id") == memory_id)
                 if held.is_empty():
                     raise MemoryRefused(f"{self._access.client} has no memory {memory_id!r}")
+                texts = {text for column in ("text", "context", "action") for text in held[column] if text}
+                texts.update(searchable(held))
+                texts.update(part for text in searchable(held) for part in parts_of(text))
+                # First of all: once the memory is gone, nothing would tell whose vectors are left.
+                cached = self._forget_vectors(sorted(texts))
                 named = {alias for alias, held_by in snapshot.aliases.items() if held_by == memory_id}
                 ids = {memory_id, *(alias for alias in named if not snapshot.is_current(alias))}
                 said = {found for row in held.iter_rows(named=True) if (found := identity(row)) is not None}
                 self._access.write(snapshot, forget_record(ids, said, datetime.now(UTC)))
-            # From here on nothing serves it; a crash leaves the erasure to the next flush.
-            texts = {text for column in ("text", "context", "action") for text in held[column] if text}
-            texts.update(searchable(held))
-            cached = self._access.embedder.forget(sorted(texts)) if self._access.embedder is not None else 0
+            # From here on nothing serves it; a crash leaves the erasure to the next flush. Another process may have
+            # embedded it meanwhile.
+            cached += self._forget_vectors(sorted(texts))
             self._flush()
         return Forgotten(memory_id=memory_id, versions=held.height, cached_vectors=cached)
+
+    def _forget_vectors(self, texts: list[str]) -> int:
+        try:
+            if self._access.embedder is not None:
+                return self._access.embedder.forget(texts)
+            return forget_cached(settings.memory_folder() / "_cache", texts)
+        except sqlite3.Error as error:
+            raise MemoryRefused(
+                f"the cache of vectors in {settings.memory_folder() / '_cache'} cannot be written ({error}): end what "
+                "locks it (fuser -v FILE), or remove the file, which is made anew, and forget again"
+            ) from error
 
     def _finish_erasure(self, records: list[dict]) -> None:
         ids = sorted({name for record in records for name in record["ids"]})
@@ -133,8 +154,10 @@ class Keeper:
             # The journal's files hold the text too; what else they hold was flushed or is flushed now.
             self._access.place = self._access.journal.seal(self._access.place)
             late = [record for group in self._access.journal.sealed().values() for record in group]
-            rows, vectors = self._access.held().rows_of(versions_in(late), self._access.encode)
+            snapshot = self._access.held()
+            rows, vectors = snapshot.rows_of(versions_in(late), self._access.encode)
             self._access.table.upsert(rows, vectors, self._access.space)
+            self._access.table.upsert_windows(snapshot.windows_of(rows["version_id"]), self._access.space)
             self._access.place = self._access.journal.clear(self._access.place)
 
     # --- versions that are cited, and upkeep -------------------------------------------------------------
@@ -179,12 +202,17 @@ class Keeper:
         if self._access.embedder is None:
             return
         other = f"vector IS NULL OR model_id IS NULL OR model_id != '{self._access.space}'"
-        if not self._access.table.count(other):
-            return
+        table = self._access.table
+        if table.count(other):
+            with self._access.writing() as snapshot:
+                stale = table.items().search().where(other).select(["version_id"]).to_arrow()["version_id"]
+                rows, vectors = snapshot.rows_of(stale.to_pylist(), self._access.encode)
+                windows = snapshot.windows_of(rows["version_id"])
+            table.upsert(rows, vectors, self._access.space)
+            table.upsert_windows(windows, self._access.space)
         with self._access.writing() as snapshot:
-            stale = self._access.table.items().search().where(other).select(["version_id"]).to_arrow()["version_id"]
-            rows, vectors = snapshot.rows_of(stale.to_pylist(), self._access.encode)
-        self._access.table.upsert(rows, vectors, self._access.space)
+            windows = snapshot.windows_again(self._access.encode)
+        table.upsert_windows(windows, self._access.space)
 
     @contextmanager
     def _flushing(self) -> Iterator[None]:

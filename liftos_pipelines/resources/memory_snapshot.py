@@ -15,8 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from liftos_pipelines.modules.memory.recall.index import RecallIndex
-from liftos_pipelines.modules.memory.recall.query import Vectors
+from liftos_pipelines.modules.memory.recall.query import Vectors, Windows
 from liftos_pipelines.modules.memory.recall.texts import searchable
+from liftos_pipelines.modules.memory.recall.windows import windows
 from liftos_pipelines.modules.memory.records.items import NAMED_TWICE, SCHEMA, identity
 from liftos_pipelines.resources.memory_record import moment_of, row_of
 
@@ -24,9 +25,13 @@ from liftos_pipelines.resources.memory_record import moment_of, row_of
 class Makes(Protocol):
     """What makes a search index and the vectors of further rows, see `memory_index.IndexMaker`."""
 
-    def build(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> RecallIndex: ...
+    def build(
+        self, items: pl.DataFrame, vectors: NDArray[np.float32], windows: Sequence[NDArray[np.float32]] = ()
+    ) -> RecallIndex: ...
 
     def spaces(self, items: pl.DataFrame, vectors: NDArray[np.float32]) -> Vectors: ...
+
+    def windows(self, windows: Sequence[NDArray[np.float32]]) -> Windows: ...
 
 
 Encode = Callable[[list[str]], NDArray[np.float32]] | None
@@ -42,6 +47,7 @@ class Snapshot:
     vectors : (n, d) float32, unit length; `known` (n) tells which of them are of the present model
     forgotten, identities : memory ids and identities that must not come back
     aliases : memory id by alias id
+    windows : by version id, of long texts, the vectors of their windows (w, d), of the present model
     """
 
     def __init__(
@@ -53,12 +59,14 @@ class Snapshot:
         forgotten: Iterable[str] = (),
         identities: Iterable[str] = (),
         aliases: Mapping[str, str] | None = None,
+        windows: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         self._base = frame.select(list(SCHEMA))
         self._tail: list[dict[str, Any]] = []
         self._closings: dict[int, datetime] = {}
         self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self._unknown = [int(row) for row in np.flatnonzero(~known)]
+        self._windows = dict(windows or {})
         self._index: RecallIndex | None = None
         self._closed_since: dict[str, datetime] = {}
         self._facts: dict[str, list[int]] = {}
@@ -94,7 +102,9 @@ class Snapshot:
         return len(self._unknown)
 
     def texts_unembedded(self) -> list[str]:
-        return searchable(self._rows(self._unknown))
+        """What is to be embedded: texts, and the windows of long ones."""
+        texts = searchable(self._rows(self._unknown))
+        return [*texts, *(part for text in texts for part in parts_of(text))]
 
     # --- what the next write is decided on ---------------------------------------------------------------
     def held(self, memory_ids: Collection[str]) -> pl.DataFrame:
@@ -209,6 +219,7 @@ class Snapshot:
             forgotten=self.forgotten,
             identities=self.forgotten_identities,
             aliases={name: held for name, held in self.aliases.items() if held not in memory_ids},
+            windows={name: held for name, held in self._windows.items() if name.rsplit("@", 1)[0] not in memory_ids},
         )
         self.latest = latest
 
@@ -236,12 +247,13 @@ class Snapshot:
         self.embed(encode)
         if self._index is None:
             frame = self.history_as_stored()
-            self._index = maker.build(frame, self._vectors[: frame.height])
+            self._index = maker.build(frame, self._vectors[: frame.height], self._windows_in(frame))
         elif len(self._index) != len(self) or self._closed_since:
             start = len(self._index)
             added = self._rows(range(start, len(self)))
             spaces = maker.spaces(added, self._vectors[start : len(self)])
-            self._index = self._index.extended(added, spaces, closed=self._closed_since)
+            parts = maker.windows(self._windows_in(added))
+            self._index = self._index.extended(added, spaces, closed=self._closed_since, windows=parts)
         # A new one: the index may hold on to the one it was given.
         self._closed_since = {}
         return self._index
@@ -254,12 +266,49 @@ class Snapshot:
         if encode is None:
             return 0
         frame = self._rows(self._unknown)
-        self._vectors[self._unknown] = encode(searchable(frame))
+        texts = searchable(frame)
+        self._vectors[self._unknown] = encode(texts)
+        self._embed_windows(frame["version_id"].to_list(), texts, encode)
         done = len(self._unknown)
         if self._index is not None and self._unknown[0] < len(self._index):
             self._index = None
         self._unknown = []
         return done
+
+    def _embed_windows(self, versions: Sequence[str], texts: Sequence[str], encode: Callable[..., Any]) -> None:
+        parts = {name: held for name, text in zip(versions, texts, strict=True) if (held := parts_of(text))}
+        if parts:
+            vectors = encode([part for held in parts.values() for part in held])
+            ends = np.cumsum([len(held) for held in parts.values()])[:-1]
+            self._windows.update(zip(parts, np.split(vectors, ends), strict=True))
+
+    def _windows_in(self, frame: pl.DataFrame) -> list[NDArray[np.float32]]:
+        """For each row the vectors of its windows; empty where no row is long."""
+        if not self._windows:
+            return []
+        none = np.empty((0, self._vectors.shape[1]), np.float32)
+        return [self._windows.get(name, none) for name in frame["version_id"].to_list()]
+
+    def windows_of(self, versions: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+        """Of the long texts among these versions, the vectors of their windows."""
+        return {name: self._windows[name] for name in versions if name in self._windows}
+
+    def windows_again(self, encode: Encode) -> dict[str, NDArray[np.float32]]:
+        """Compute the windows of long texts that have none, of stores from before there were windows; returns them."""
+        frame = self.history_as_stored()
+        known = np.ones(frame.height, dtype=bool)
+        known[self._unknown] = False
+        lacking = [
+            (name, text)
+            for name, text, embedded in zip(frame["version_id"].to_list(), searchable(frame), known, strict=True)
+            if embedded and name not in self._windows and parts_of(text)
+        ]
+        if encode is None or not lacking:
+            return {}
+        names = [name for name, _ in lacking]
+        self._embed_windows(names, [text for _, text in lacking], encode)
+        self._index = None
+        return self.windows_of(names)
 
     def rows_of(self, versions: Sequence[str], encode: Encode) -> tuple[pl.DataFrame, NDArray[np.float32]]:
         """Complete rows and vectors of these versions, for the table; versions erased since are left out."""
@@ -301,3 +350,9 @@ class Snapshot:
 
 def _framed(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=SCHEMA, orient="row")
+
+
+def parts_of(text: str) -> list[str]:
+    """The windows of a long text; none of one that is whole as it is."""
+    found = windows(text)
+    return found if len(found) > 1 else []

@@ -22,6 +22,8 @@ from liftos_pipelines.modules.memory.records.items import SCHEMA, empty_items, t
 from liftos_pipelines.resources.embedder import DIMENSIONS
 
 ITEMS, FORGOTTEN, IDENTITIES, ALIASES = "items", "forgotten", "forgotten_identities", "aliases"
+WINDOWS = "windows"
+"""Vectors of the windows of long texts, in a table of their own: no memories, and not counted as such."""
 _KEYS_PER_PREDICATE = 500
 
 
@@ -87,6 +89,20 @@ class MemoryTable:
         told = self._open().open_table(ALIASES).to_arrow()
         return dict(zip(told["alias_id"].to_pylist(), told["memory_id"].to_pylist(), strict=True))
 
+    def windows(self, model_id: str) -> dict[str, NDArray[np.float32]]:
+        """By version id the vectors of a long text's windows (w, d), in order, of this model."""
+        if not self._has(WINDOWS):
+            return {}
+        told = self._open().open_table(WINDOWS).to_arrow()
+        frame = pl.DataFrame(pl.from_arrow(told.drop_columns(["vector"]))).with_row_index("row")
+        vectors = _stacked(told["vector"])
+        held = frame.filter(pl.col("model_id") == model_id).sort("version_id", "window")
+        grouped = held.group_by("version_id", maintain_order=True).agg("row")
+        return {str(name): vectors[rows] for name, rows in grouped.iter_rows()}
+
+    def _has(self, table: str) -> bool:
+        return (self.folder / f"{table}.lance").is_dir()
+
     def full_text(self, query: str, k: int) -> list[str]:
         """Ids of current memories that share words with a query, by LanceDB's own text index."""
         if not self.exists:
@@ -130,6 +146,32 @@ class MemoryTable:
         writer.execute(data.cast(_arrow_schema()))
         return int(table.version)
 
+    def upsert_windows(self, windows: Mapping[str, NDArray[np.float32]], model_id: str) -> None:
+        """Write the windows of long texts by version id; each once, however often it is written."""
+        import pyarrow as pa
+
+        if not windows:
+            return
+        schema = _windows_schema()
+        told = [(name, number) for name, vectors in windows.items() for number in range(len(vectors))]
+        flat = pa.array(np.concatenate(list(windows.values())).astype(np.float32).reshape(-1), type=pa.float32())
+        data = pa.table(
+            [
+                pa.array([f"{name}#{number}" for name, number in told]),
+                pa.array([name for name, _ in told]),
+                pa.array([name.rsplit("@", 1)[0] for name, _ in told]),
+                pa.array([number for _, number in told], type=pa.int32()),
+                pa.array([model_id] * len(told)),
+                pa.FixedSizeListArray.from_arrays(flat, DIMENSIONS),
+            ],
+            schema=schema,
+        )
+        fresh = not self._has(WINDOWS)
+        table = self._open().create_table(WINDOWS, schema=schema, exist_ok=True)
+        if fresh:
+            table.set_unenforced_primary_key("window_id")
+        table.merge_insert("window_id").when_matched_update_all().when_not_matched_insert_all().execute(data)
+
     def note(self, table: str, rows: Sequence[Mapping[str, str]], key: str, at: datetime) -> None:
         """Add rows of texts to a side table, each key once, with the moment."""
         import pyarrow as pa
@@ -159,10 +201,11 @@ class MemoryTable:
                 _optimize(pinned, timedelta(0), unverified=True)
         table.delete(predicate)
         _optimize(table, timedelta(0), unverified=True)
-        if (self.folder / f"{ALIASES}.lance").is_dir():
-            aliases = self._open().open_table(ALIASES)
-            aliases.delete(predicate)
-            _optimize(aliases, timedelta(0), unverified=True)
+        for name in (ALIASES, WINDOWS):
+            if self._has(name):
+                beside = self._open().open_table(name)
+                beside.delete(predicate)
+                _optimize(beside, timedelta(0), unverified=True)
         return held
 
     # --- upkeep ------------------------------------------------------------------------------------------
@@ -170,6 +213,8 @@ class MemoryTable:
         """Compact files, bring new rows into the indexes, remove versions older than `keep` that nothing pins."""
         self._tags_to_pins()
         _optimize(self.items(), keep)
+        if self._has(WINDOWS):
+            _optimize(self._open().open_table(WINDOWS), keep)
 
     def pin(self, name: str) -> int:
         """Keep the present version readable under a name; a name that is taken keeps its version. Returns it."""
@@ -281,6 +326,21 @@ def _arrow_schema() -> Any:
     fields.append(pa.field("model_id", pa.string()))
     fields.append(pa.field("vector", pa.list_(pa.float32(), DIMENSIONS)))
     return pa.schema(fields)
+
+
+def _windows_schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("window_id", pa.string(), nullable=False),
+            pa.field("version_id", pa.string()),
+            pa.field("memory_id", pa.string()),
+            pa.field("window", pa.int32()),
+            pa.field("model_id", pa.string()),
+            pa.field("vector", pa.list_(pa.float32(), DIMENSIONS)),
+        ]
+    )
 
 
 def checked_id(memory_id: str) -> str:

@@ -126,6 +126,38 @@ def test_filters_let_through_what_they_name_and_nothing_where_they_name_nothing(
             found(**wrong)
 
 
+def test_what_stands_deep_in_a_long_text_is_found_kept_and_forgotten(tmp_path: Path, embedder: Embedder) -> None:
+    idle = "The meeting began on time and the minutes of the last one were read. " * 30
+    store = MemoryStore("acme", embedder, tmp_path, flush_seconds=None)
+    store.remember(notes(idle + "The crane at the harbour broke, ships wait outside.", "A crane is a bird", idle), NOW)
+    asked = "vessels cannot unload because machinery failed"
+
+    def best(one: MemoryStore) -> float | None:
+        hits = {hit.memory_id: hit.cosine for hit in one.recall(asked, 3, encoder="full")}
+        return hits[items.memory_id("note", "n0")]
+
+    shallow = float(embedder.encode([idle])[0] @ embedder.encode([asked])[0])
+    found = best(store)
+    assert found is not None
+    assert found > shallow + 0.1, "its beginning alone is what MiniLM reads"
+    store.flush()
+    held = sum(len(vectors) for vectors in store.table.windows(store._access.space).values())
+    assert held > 4
+    assert (store.count(), store.table.count()) == (3, 3), "windows are no memories"
+    assert best(MemoryStore("acme", embedder, tmp_path)) == pytest.approx(found, abs=1e-6)
+
+    store.table._open().drop_table("windows")  # a store from before there were windows
+    older = MemoryStore("acme", embedder, tmp_path)
+    assert best(older) < found  # type: ignore[operator]
+    older.optimize()
+    assert best(older) == pytest.approx(found, abs=1e-6)
+
+    forgotten = older.forget(items.memory_id("note", "n0"))
+    assert forgotten.cached_vectors == 3, "the text, the window that repeats, and the last one"
+    left = older.table.windows(older._access.space)
+    assert {name.partition("@")[0] for name in left} == {items.memory_id("note", "n2")}
+
+
 def test_eight_threads_saying_the_same_leave_no_duplicates(tmp_path: Path, embedder: Embedder) -> None:
     said = notes(*[f"note number {i}" for i in range(25)])
     embedder.encode(said["text"].to_list())

@@ -32,7 +32,7 @@ from liftos_pipelines.modules.memory.recall.lexical import WordsChannel
 from liftos_pipelines.modules.memory.recall.meaning import MeaningChannel
 from liftos_pipelines.modules.memory.recall.moments import NEVER, UNKNOWN, Moments, micros, moment_of
 from liftos_pipelines.modules.memory.recall.neighbours import Neighbours
-from liftos_pipelines.modules.memory.recall.query import Channel, Filters, FloatArray, RecallQuery, Vectors
+from liftos_pipelines.modules.memory.recall.query import Channel, Filters, FloatArray, RecallQuery, Vectors, Windows
 from liftos_pipelines.modules.memory.recall.scoring import Carried, Scored, links_count, scored
 
 __all__ = ["METHODS", "Hit", "Method", "RecallIndex", "fuse"]
@@ -82,6 +82,7 @@ class RecallIndex:
         row of zeros where a memory has no vector of that model
     channels : further evidence over the same rows; `settings` weighs it
     settings : weights of the channels and the neighbours' share
+    windows : vectors of the windows of long texts, see `windows.py`
 
     Raises
     ------
@@ -96,6 +97,7 @@ class RecallIndex:
         model_id: str = "",
         channels: Sequence[Channel] = (),
         settings: Settings = PRIOR,
+        windows: Windows | None = None,
     ) -> None:
         self.model_id = model_id
         spaces = self._spaces(vectors)
@@ -104,7 +106,7 @@ class RecallIndex:
         self._names = {column: Names.of(_values(items, column)) for column in _FILTERED}
         self._places = {name: row for row, name in enumerate(_values(items, "version_id"))}
         self._words = WordsChannel.of(items)
-        self._meaning = MeaningChannel.of(items.height, spaces)
+        self._meaning = MeaningChannel.of(items.height, spaces, windows)
         self._neighbours = Neighbours.of(items)
         self._authors = AuthorChannel.of(items)
         self._addressed = Addressed.of(items)
@@ -134,12 +136,13 @@ class RecallIndex:
         vectors: NDArray[np.float32] | Vectors,
         *,
         closed: Mapping[str, datetime] | None = None,
+        windows: Windows | None = None,
     ) -> RecallIndex:
         """An index with further versions at its end; this one stays as it is, for those who are reading it.
 
         Parameters
         ----------
-        items, vectors : as in the constructor
+        items, vectors, windows : as in the constructor
         closed : by `version_id`, when a version that the index holds was superseded
         """
         spaces = self._spaces(vectors)
@@ -156,7 +159,7 @@ class RecallIndex:
         for row, name in enumerate(_values(items, "version_id"), start=start):
             grown._places[name] = row
         grown._words = self._words.extended(items, spaces)
-        grown._meaning = self._meaning.extended(items, spaces)
+        grown._meaning = self._meaning.extended(items, spaces, windows)
         grown._neighbours = self._neighbours.extended(items, start, tuple(ended))
         closing = {row: moment_of(moment) for row, moment in ended.items()}
         before = (one.closing(closing) if closing and isinstance(one, GraphChannel) else one for one in self._further)

@@ -6,7 +6,7 @@ normalisation, weights and neighbours are the index's business. So a channel can
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 Vectors = Mapping[str, NDArray[np.float32]]
 """Unit vectors by model id, each (n, d) in the order of the rows; a row of zeros has no vector of that model."""
+
+Windows = Mapping[str, Sequence[NDArray[np.float32]]]
+"""By model id, for each row the unit vectors of its windows, (w, d); none (0, d) where the text is one window."""
 
 
 class UnknownFilter(ValueError):
