@@ -21,6 +21,8 @@ OFTEN = 3
 """Calls before a word is taken for the name of somebody who takes part."""
 SHARE = 0.2
 """Of all notes with the word, as many must call by it: a city is written about, not spoken to."""
+TURN = 500
+"""Letters: a longer text is a record of a talk, which may well hold the names of those it is about."""
 _CALLED = re.compile(r"(?:^|[.!?] +)([A-Z][^\W\d_]+)[,!]|,\s+([A-Z][^\W\d_]+)\s*[.!?,]")
 
 
@@ -41,9 +43,10 @@ class Addressed:
         ]
         fresh: Counter[str] = Counter()
         for kind, author, said, text in zip(*columns, strict=True):
-            if kind == "note" and not author:
+            turn = said or text or ""
+            if kind == "note" and not author and len(turn) <= TURN:
                 # Once a note: somebody who shouts a name is one witness.
-                fresh.update({fold(first or last) for first, last in _CALLED.findall(said or text or "")})
+                fresh.update({fold(first or last) for first, last in _CALLED.findall(turn)})
         return Addressed(Counter(self.calls) + fresh) if fresh else self
 
     def terms(self, text: str, holding: Callable[[str], int]) -> frozenset[str]:
