@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -133,6 +134,7 @@ def reactor(home: Path) -> Iterator[None]:
 def stock_services(home: Path) -> Iterator[Path]:
     """Dagster's own code server and daemon, without a reactor; yields the workspace file."""
     from liftos_pipelines.reactor.origins import code_location, workspace_file
+    from liftos_pipelines.resources.spine import open_spine
 
     origin, workspace, bin_folder = code_location(serve=True), workspace_file(), Path(sys.executable).parent
     module = ["-m", "liftos_pipelines.definitions", "--location-name", origin.location_name]
@@ -141,6 +143,8 @@ def stock_services(home: Path) -> Iterator[Path]:
         stack.enter_context(_process(home, "code-server", server))
         until(lambda: _answers(origin.port), READY_SECONDS)
         stack.enter_context(_process(home, "daemon", [str(bin_folder / "dagster-daemon"), "run", "-w", str(workspace)]))
+        # Sensors leave fresh events to a reactor that was at work a moment ago: this one is not.
+        until(lambda: not open_spine().reactor_at_work(datetime.now(UTC)), READY_SECONDS)
         yield workspace
 
 

@@ -101,6 +101,8 @@ def answer(context: dg.AssetExecutionContext) -> None:
         (folder() / "fall").unlink()
         note("fell", str(os.getpid()))
         os.kill(os.getpid(), 9)
+    while (folder() / "hold").exists():
+        time.sleep(0.05)
     for event in spine.events(context.partition_key, types=["sentiment_drop_detected"]):
         if spine.mark_handled(event.event_id, REACTION):
             note("answered", event.event_id)
