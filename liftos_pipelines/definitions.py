@@ -48,7 +48,7 @@ from liftos_pipelines.assets import (  # noqa: E402
     surfacing_visibility,
 )
 from liftos_pipelines.assets import eval as eval_assets  # noqa: E402
-from liftos_pipelines.reactor.executors import in_process_or_multiprocess  # noqa: E402
+from liftos_pipelines.executors import in_process_or_multiprocess  # noqa: E402
 from liftos_pipelines.resources.embedder import EmbedderResource  # noqa: E402
 from liftos_pipelines.resources.lake import LakeIOManager, LakeResource  # noqa: E402
 from liftos_pipelines.resources.memory_store import MemoryStoreResource  # noqa: E402

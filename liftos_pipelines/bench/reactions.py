@@ -31,12 +31,18 @@ from liftos_pipelines.bench.reaction_house import (
 )
 
 EVENTS, PEER_EVENTS, BURST, LAUNCHES, PEER_LAUNCHES = 24, 3, 1000, 10, 3
-EVENT_SECONDS, PEER_SECONDS, BURST_SECONDS = 20.0, 60.0, 60.0
+EVENT_SECONDS, PEER_SECONDS, BURST_SECONDS = 20.0, 120.0, 60.0
 """What one event, one event of the peer and the burst may take before they are unknown."""
-CHAIN_SECONDS, PEER_CHAIN_SECONDS = 75.0, 130.0
+CHAIN_SECONDS, PEER_CHAIN_SECONDS = 75.0, 150.0
 """What all events of a chain may take together: the rest is not measured, and said so."""
 ASSETS = ("causal/impact", "agentic/proposals", "memory/items", "memory/patterns")
 LAUNCHED = "agentic/registry"
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
 WINDOWS = 14
 """Fortnights of the demo world with enough history before them."""
 
@@ -190,7 +196,7 @@ def _stored_at(instance: dg.DagsterInstance, asset: str, run_ids: set[str]) -> f
 
 def _quiet(instance: dg.DagsterInstance, patience: float) -> None:
     """Until no run is under way: other reactions follow the chain, such as a prediction noted for eval."""
-    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    under_way = dg.RunsFilter(statuses=UNDER_WAY)
     quiet, ends = 0, time.monotonic() + patience
     while quiet < 3:
         if time.monotonic() > ends:

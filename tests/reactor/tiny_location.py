@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from liftos_pipelines.reactor.executors import in_process_or_multiprocess
+from liftos_pipelines.executors import in_process_or_multiprocess
 from liftos_pipelines.resources.spine import open_spine
 from liftos_pipelines.sensors.reactions import Reaction
 
