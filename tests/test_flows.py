@@ -264,6 +264,7 @@ def test_a_drop_of_sentiment_ends_as_a_pattern_with_its_chance_and_later_its_out
     assert body["confidence"] == impact.payload.probability_harmful  # type: ignore[attr-defined]
     assert {one["action"] for one in body["alternatives"]} >= {"notify"}
     assert body["reasoning"]
+    assert isinstance(body["evidence"]["memories"], list)
     # Later somebody measures what the ticket brought.
     watched = world.table("eval/predictions").filter(pl.col("subject") == chosen["open_ticket"].action_id)
     assert watched["status"].to_list() == ["open"]

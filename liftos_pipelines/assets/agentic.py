@@ -11,6 +11,7 @@ import polars as pl
 import yaml
 
 from liftos_pipelines.assets.agentic_ledger import state_of
+from liftos_pipelines.assets.agentic_precedents import Precedents
 from liftos_pipelines.assets.agentic_reaction import Responder
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.clients import ClientConfig
@@ -20,6 +21,7 @@ from liftos_pipelines.modules.agentic.policy import Policy, PolicyError, parse_p
 from liftos_pipelines.modules.agentic.proposals import Situation
 from liftos_pipelines.modules.agentic.remedies import MARKETING_MIX, SENTIMENT
 from liftos_pipelines.resources.lake import Lake, LakeResource
+from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import LedgerNote, Spine
 from liftos_pipelines.spine.outbox import Tells, outbox
@@ -135,10 +137,10 @@ PROPOSED_FROM = ("sources/agents", "sources/campaigns", "causal/budget_plan")
     code_version="2",
 )
 def proposals(
-    context: dg.AssetExecutionContext, spine: SpineResource, lake: LakeResource
+    context: dg.AssetExecutionContext, spine: SpineResource, lake: LakeResource, memory: MemoryStoreResource
 ) -> dg.MaterializeResult[pl.DataFrame]:
     """Responses to impacts, root causes and drifts: judged by the client's policy, then executed, queued for approval
-    or denied; an agent that was stopped decides nothing."""
+    or denied, citing what memory knows of like contexts; an agent that was stopped decides nothing."""
     client, store, log = client_of(context), lake.get(), spine.get()
 
     responder = Responder(
@@ -151,6 +153,7 @@ def proposals(
         versions=lambda: {name: store.version(client.client, name) for name in PROPOSED_FROM},
         refittable=refittable(client),
         now=datetime.now(UTC),
+        precedents=Precedents(memory.get(client.client)),
         run_id=context.run_id,
     )
     answered = responder.answer()

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from liftos_pipelines.assets.agentic_precedents import Citation
 from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, RunHistory
 from liftos_pipelines.modules.agentic.ledger_state import ACTION, DECISION
 from liftos_pipelines.modules.agentic.proposals import Proposal
@@ -54,8 +55,12 @@ def decision_note(
     shared: AgentHistory,
     versions: Mapping[str, int | None],
     now: datetime,
+    cited: Citation | None = None,
 ) -> LedgerNote:
-    """Judge a proposal; the verdict with all it rests on, for the ledger, before anything is done about it."""
+    """Judge a proposal; the verdict with all it rests on, for the ledger, before anything is done about it.
+
+    `cited` : what memory knew of like contexts; None where memory was not asked
+    """
     # Each response is a run of its own: sequence rules see the calls of one run only.
     history = RunHistory(run_id=proposal.action_id, agents=shared)
     call = engine.call(proposal.agent, proposal.action, proposal.arguments, now, None)
@@ -84,7 +89,7 @@ def decision_note(
         inputs=[Input(table=name, version=version) for name, version in sorted(versions.items())],
         reasoning=proposal.reasoning,
         alternatives=[Alternative(action=action, reason=reason) for action, reason in proposal.alternatives],
-        evidence=cause.payload.model_dump(mode="json"),
+        evidence=cause.payload.model_dump(mode="json") | (cited.as_evidence() if cited else {}),
         confidence=proposal.confidence,
         correlation_id=cause.correlation_id,
     )

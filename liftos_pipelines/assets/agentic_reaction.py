@@ -19,6 +19,7 @@ import polars as pl
 
 from liftos_pipelines.assets.agentic_ledger import state_of
 from liftos_pipelines.assets.agentic_notes import action_note, carried_out, cause_of, decision_note
+from liftos_pipelines.assets.agentic_precedents import Precedents
 from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine
 from liftos_pipelines.modules.agentic.ledger_state import LedgerState
 from liftos_pipelines.modules.agentic.policy import Policy
@@ -74,7 +75,8 @@ class _Answers:
 class Responder:
     """Everything a run needs to answer events of one client.
 
-    `versions` : of the tables that decisions rest on, for the ledger; `refittable` : models a refit can change
+    `versions` : of the tables that decisions rest on, for the ledger; `refittable` : models a refit can change;
+    `precedents` : cites memory, None where it is not asked
     """
 
     client: str
@@ -87,6 +89,7 @@ class Responder:
     versions: Callable[[], Mapping[str, int | None]]
     refittable: Collection[str]
     now: datetime
+    precedents: Precedents | None = None
     run_id: str | None = None
     unanswered: list[str] = field(default_factory=list)
     """Events that could not be answered, each with why: their attempt is counted, the others go on."""
@@ -178,7 +181,7 @@ class Responder:
                 with span("decision", correlation_id=event.correlation_id, attributes=about):
                     proposed = self._propose(event, situation)
                     fresh = [
-                        decision_note(proposal, event, engine, answers.calls, versions, moment)
+                        self._decision_note(proposal, event, engine, answers.calls, versions, moment)
                         for proposal in proposed
                         if proposal.action_id not in state.decided
                     ]
@@ -188,6 +191,18 @@ class Responder:
             answers.found.append((event, reaction, [proposal.action_id for proposal in proposed]))
             notes += fresh
         return answers, notes
+
+    def _decision_note(
+        self,
+        proposal: Proposal,
+        event: Event,
+        engine: PolicyEngine,
+        calls: AgentHistory,
+        versions: Mapping[str, int | None],
+        moment: datetime,
+    ) -> LedgerNote:
+        cited = self.precedents.of(proposal.context) if self.precedents else None
+        return decision_note(proposal, event, engine, calls, versions, moment, cited)
 
     def _note_failure(self, event: Event, reaction: str, reason: str) -> None:
         said = f"{event.type} {event.event_id[:12]}: {reason}"

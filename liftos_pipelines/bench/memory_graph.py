@@ -60,7 +60,7 @@ def measure(_: Path) -> Iterator[Figure]:
 
 def compare(encoder: Encoder) -> tuple[dict[str, Ranked], dict[str, str]]:
     """Each method on the measured worlds, and what was chosen for it on the others."""
-    grids = {
+    grids: dict[str, list[tuple[float | None, float]]] = {
         "words": [(None, 0.0)],
         "no graph": [(0.0, 0.0)],
         "graph": [(weight, 0.0) for weight in WEIGHTS],

@@ -17,6 +17,7 @@ def decision_notes(decision: Decision) -> tuple[str, ...]:
         policy,
         f"reasoning: {decision.reasoning or 'unknown'}",
         f"inputs: {_inputs_words(decision)}",
+        f"precedents: {_precedents_words(decision)}",
         f"alternatives: {_alternatives_words(decision)}",
         f"confidence: {'unknown' if decision.confidence is None else f'{decision.confidence:.2f}'}",
     )
@@ -31,6 +32,16 @@ def _inputs_words(decision: Decision) -> str:
         rows = "" if each.rows is None else f", {each.rows:,} rows"
         told.append(f"{each.table} ({version}{rows})")
     return "; ".join(told) or "none"
+
+
+def _precedents_words(decision: Decision) -> str:
+    """Memories of measured actions in like contexts that the decision cites."""
+    memories = (decision.evidence or {}).get("memories")
+    if not isinstance(memories, list):
+        return "unknown"
+    told = [f"memory {each.get('memory_id')} (likeness {each.get('likeness')})" for each in memories]
+    pin = (decision.evidence or {}).get("memory_pin")
+    return "; ".join(told) + (f", pinned as {pin}" if pin else "") if told else "none with a measured effect"
 
 
 def _alternatives_words(decision: Decision) -> str:

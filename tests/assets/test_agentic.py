@@ -19,6 +19,7 @@ from liftos_pipelines.assets import agentic as assets
 from liftos_pipelines.checks import agentic as checks
 from liftos_pipelines.modules.agentic.policy import PolicyError
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
+from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource, open_spine
 from liftos_pipelines.spine.database import Event
 from liftos_pipelines.spine.payloads import CausalImpactIdentified
@@ -88,7 +89,12 @@ def run(instance: dg.DagsterInstance, *chosen: str, raise_on_error: bool = True)
         instance=instance,
         partition_key=CLIENT,
         selection=[dg.AssetKey(name.split("/")) for name in chosen] if chosen else None,
-        resources={"lake_io": LakeIOManager(), "lake": LakeResource(), "spine": SpineResource()},
+        resources={
+            "lake_io": LakeIOManager(),
+            "lake": LakeResource(),
+            "spine": SpineResource(),
+            "memory": MemoryStoreResource(),
+        },
         raise_on_error=raise_on_error,
     )
 

@@ -20,6 +20,7 @@ from liftos_pipelines.modules.agentic.proposals import Situation
 from liftos_pipelines.modules.agentic.registry import RESPONDER
 from liftos_pipelines.resources.action_handlers import ActionFailed, Order, Outbox, execute
 from liftos_pipelines.resources.lake import LakeIOManager, LakeResource
+from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource, open_spine
 from liftos_pipelines.spine import outbox as staging
 from liftos_pipelines.spine.database import Event, LedgerMoved, LedgerNote, Spine
@@ -202,7 +203,12 @@ def test_a_line_that_a_crash_cut_off_stays_alone(tmp_path: Path) -> None:
 
 def stops_run(instance: dg.DagsterInstance) -> bool:
     instance.add_dynamic_partitions("clients", [CLIENT])
-    resources = {"lake_io": LakeIOManager(), "lake": LakeResource(), "spine": SpineResource()}
+    resources = {
+        "lake_io": LakeIOManager(),
+        "lake": LakeResource(),
+        "spine": SpineResource(),
+        "memory": MemoryStoreResource(),
+    }
     return dg.materialize([stops], instance=instance, partition_key=CLIENT, resources=resources).success
 
 
