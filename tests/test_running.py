@@ -93,8 +93,10 @@ def test_a_run_links_to_the_code_location_that_is_served_and_one_of_other_defini
         )
         for each in (defs, build_defs())
     )
-    assert linked is not None and unlinked is not None
-    assert linked.remote_job_origin is not None and linked.job_code_origin is not None
+    assert linked is not None
+    assert unlinked is not None
+    assert linked.remote_job_origin is not None
+    assert linked.job_code_origin is not None
     assert linked.remote_job_origin.location_name == "liftos_pipelines"
     assert linked.tags["dagster/partition"] == "acme"
     assert linked.tags["liftos/trigger"] == "cli"
