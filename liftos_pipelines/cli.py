@@ -93,7 +93,9 @@ def demo(
     """Make the demo client with known truth, materialise everything, print what was found beside the truth."""
     from liftos_pipelines.definitions import defs
     from liftos_pipelines.resources.lake import Lake
+    from liftos_pipelines.resources.spine import open_spine
     from liftos_pipelines.running import print_report, run_client
+    from liftos_pipelines.sensors.reaction_runs import owed, quick_answers
     from liftos_pipelines.simulate.findings import findings, print_findings
     from liftos_pipelines.simulate.world import write_client
 
@@ -104,6 +106,12 @@ def demo(
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     report = run_client("demo", defs=defs, instance=_instance(), console=console)
     print_report(report, console)
+    last = quick_answers(owed(open_spine(), "demo")) if report.success else []
+    if last:
+        console.print("Answering what the run raised after the asset that answers it had run ...", highlight=False)
+        report = run_client("demo", ",".join(last), defs=defs, instance=_instance(), console=console)
+        console.print(f"{len(report.assets)} assets in {report.seconds:.0f} s. Run {report.run_id}.", highlight=False)
+        _print_owed("demo")
     lake = Lake(settings.lake_uri())
     print_findings(findings(lambda name: lake.read("demo", name), truth), console)
     pulse = lake.folder("demo", "eval") / "trust_pulse.html"

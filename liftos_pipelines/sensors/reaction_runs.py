@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from liftos_pipelines.assets.common import FITTED_WEEKLY
 from liftos_pipelines.clients import list_clients
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.sensors.reactions import REACTIONS, Reaction
@@ -139,6 +140,16 @@ def owed(spine: Spine, client: str) -> dict[str, int]:
         if number:
             found[reaction.name] = number
     return found
+
+
+def quick_answers(owed: Iterable[str]) -> list[str]:
+    """The assets that answer for these reactions, without those that fit a model anew: minutes, not seconds."""
+    quick = [
+        reaction.assets
+        for reaction in REACTIONS
+        if reaction.name in set(owed) and not FITTED_WEEKLY.intersection(reaction.assets)
+    ]
+    return sorted({asset for assets in quick for asset in assets})
 
 
 def in_words(owed: Mapping[str, int], *, reactor: bool) -> str:

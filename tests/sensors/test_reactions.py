@@ -8,7 +8,7 @@ import pytest
 
 from liftos_pipelines.resources.spine import SpineResource, open_spine
 from liftos_pipelines.sensors import intake
-from liftos_pipelines.sensors.reaction_runs import PendingEvent, plan_runs, reaction_sensor
+from liftos_pipelines.sensors.reaction_runs import PendingEvent, plan_runs, quick_answers, reaction_sensor
 from liftos_pipelines.sensors.reactions import REACTIONS, Reaction
 from liftos_pipelines.spine.database import ATTEMPTS, Event, NewEvent, Spine
 from liftos_pipelines.spine.payloads import PAYLOADS, DriftDetected, SentimentDropDetected
@@ -264,3 +264,10 @@ def test_new_files_wait_while_a_client_has_too_much_unanswered(
     for reaction in REACTIONS:
         spine.dismiss([event.event_id for event in events], reaction.name)
     assert [request.tags["liftos/source"] for request in tick(held.cursor).run_requests or []] == ["notes"]
+
+
+def test_quick_answers_leave_out_what_fits_a_model_for_minutes() -> None:
+    assert quick_answers(["agentic/proposals", "memory/patterns", "causal/champion"]) == [
+        "agentic/proposals", "memory/insights", "memory/items", "memory/patterns",
+    ]  # fmt: skip
+    assert quick_answers([]) == []
