@@ -23,6 +23,7 @@ from liftos_pipelines.agents_cli import agents_app  # noqa: E402
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
 from liftos_pipelines.events_cli import events_app  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
+from liftos_pipelines.memory_cli import memory_app  # noqa: E402
 from liftos_pipelines.plan_cli import plan  # noqa: E402
 from liftos_pipelines.reactor_cli import reactor_app  # noqa: E402
 from liftos_pipelines.sentiment_cli import sentiment_app  # noqa: E402
@@ -44,6 +45,7 @@ app.add_typer(sentiment_app, name="sentiment")
 app.add_typer(surfacing_app, name="surfacing")
 app.add_typer(train_app, name="train")
 app.add_typer(reactor_app, name="reactor")
+app.add_typer(memory_app, name="memory")
 app.add_typer(experiment_app, name="experiment")
 app.command("plan")(plan)
 app.command("trace")(trace)
@@ -238,7 +240,7 @@ def up(
     port: Annotated[int, typer.Option(help="Dagster web UI")] = 3000,
     mlflow_port: Annotated[int, typer.Option(help="MLflow UI")] = 5000,
 ) -> None:
-    """Start the Dagster web UI and daemon and the MLflow UI; Ctrl-C stops them all."""
+    """Start the Dagster web UI and daemon, the reactor and the MLflow UI; Ctrl-C stops them all."""
     from liftos_pipelines.services import run_services
 
     raise typer.Exit(run_services(host, port, mlflow_port, console))
