@@ -94,14 +94,12 @@ class Reactor:
         return 0
 
     def stop(self, *_: Any) -> None:
-        """Interrupt what runs, then end; called by the signals of an orderly stop."""
+        """Interrupt what runs, then end; called by the signals of an orderly stop.
+
+        It only says so: a signal may come while a worker is being started, and the loop then knows all of them.
+        """
         if self.stopping is None:
-            log.info("stopping")
             self.stopping = time.monotonic() + LEAVE_SECONDS
-            for worker in self.workers:
-                if worker.state == "busy":
-                    worker.interrupt(LEAVE_SECONDS)
-                worker.leave()
 
     def _finished(self) -> bool:
         return (self.stopping is not None or self.restarting) and not self.workers
@@ -223,8 +221,11 @@ class Reactor:
             elif worker.state == "starting" and now - worker.since > START_SECONDS:
                 worker.kill(f"worker {worker.name} was not ready after {START_SECONDS:g} s")
         if self.stopping or self.restarting:
+            self._send_away(now)
             return
         self._look_at_code()
+        if self.restarting:
+            return
         for worker in list(self.workers):
             if now < self.failures.get(worker.kind, (0, 0.0))[1]:
                 continue
@@ -241,6 +242,17 @@ class Reactor:
             pause_until = self.failures.get(kind, (0, 0.0))[1]
             for _ in range(missing if now >= pause_until else 0):
                 self._start(kind)
+
+    def _send_away(self, now: float) -> None:
+        """Have every worker leave: at once in a stop, when its run has ended before a restart."""
+        for worker in self.workers:
+            if self.stopping and worker.run_id is not None and worker.kill_at is None:
+                worker.interrupt(LEAVE_SECONDS)
+            if worker.state != "leaving":
+                log.info("%s: worker %s leaves", "stopping" if self.stopping else "restarting", worker.name)
+                worker.leave()
+            elif self.stopping and now > self.stopping:
+                worker.kill(f"worker {worker.name} did not end when the reactor stopped")
 
     def _replace(self, worker: Worker, reason: str) -> None:
         if any(other.replaced_by is worker for other in self.workers):
@@ -297,8 +309,6 @@ class Reactor:
         """Start anew when the runs under way have ended."""
         log.info("restarting when the runs under way have ended: %s", reason)
         self.restarting = True
-        for worker in self.workers:
-            worker.leave()
 
     def _note_state(self) -> None:
         note_state(self.boot, [worker.pid for worker in self.workers])

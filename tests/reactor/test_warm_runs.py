@@ -129,3 +129,14 @@ def test_an_orderly_stop_interrupts_what_runs_and_removes_the_socket(house: Hous
     assert house.stop() == 0
     assert house.run(running).is_finished
     assert not (house.home / "dagster" / "reactor.sock").exists()
+
+
+def test_a_stop_amid_a_change_of_workers_ends_the_new_ones_too(house: House) -> None:
+    house.start()
+    until(lambda: len(house.ready()) == 2, 60)
+    (house.home / "watched").mkdir(exist_ok=True)
+    (house.home / "watched" / "changed.py").write_text(f"# {time.time()}\n")
+    until(lambda: len(house.status()["workers"]) > 2, 30)
+    pids = [worker["pid"] for worker in house.status()["workers"]]
+    assert house.stop() == 0
+    until(lambda: not any(_lives(pid) for pid in pids), 5)
