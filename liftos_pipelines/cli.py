@@ -54,6 +54,8 @@ app.add_typer(agents_app, name="agents")
 app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(ledger_app, name="ledger")
+ROUNDS_OF_ANSWERS = 3
+"""A cause that eval found, the remedy for it, and its memory: no chain of the demo is longer."""
 # A pipe or a log has no width of its own; eighty columns would break every table.
 WIDEST_CELL, NARROWEST_CELL, LONG_HEADING = 44, 8, 10
 console = Console(width=None if sys.stdout.isatty() else 160)
@@ -108,12 +110,13 @@ def demo(
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     report = run_client("demo", defs=defs, instance=_instance(), console=console)
     print_report(report, console)
-    last = quick_answers(owed(open_spine(), "demo")) if report.success else []
-    if last:
-        console.print("Answering what the run raised after the asset that answers it had run ...", highlight=False)
+    for _ in range(ROUNDS_OF_ANSWERS):
+        last = quick_answers(owed(open_spine(), "demo")) if report.success else []
+        if not last:
+            break
+        console.print(f"Answering what was raised last: {', '.join(last)} ...", highlight=False)
         report = run_client("demo", ",".join(last), defs=defs, instance=_instance(), console=console)
-        console.print(f"{len(report.assets)} assets in {report.seconds:.0f} s. Run {report.run_id}.", highlight=False)
-        _print_owed("demo")
+    _print_owed("demo")
     lake = Lake(settings.lake_uri())
     print_findings(findings(lambda name: lake.read("demo", name), truth), console)
     pulse = lake.folder("demo", "eval") / "trust_pulse.html"
