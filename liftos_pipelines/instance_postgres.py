@@ -26,11 +26,12 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
+from liftos_pipelines.instance_storage import KnownPartitions
+
 POOL: dict[str, int] = {"statement_timeout": 0, "pool_recycle": 600, "max_overflow": 16}
 """One connection kept a storage and process; more only while threads work side by side."""
 IDLE_SECONDS = 2.0
 """A connection unused for longer is tried before it is used: the server may have been restarted."""
-PARTITION_KNOWN_SECONDS = 1.0
 TOLD_LATER_SECONDS = 0.25
 TOLD_LATER = {
     dg.DagsterEventType.ENGINE_EVENT,
@@ -79,7 +80,7 @@ def _kept(storage: Any) -> None:
             raise DisconnectionError(str(error)) from error
 
 
-class KeptEvents(PostgresEventLogStorage):
+class KeptEvents(KnownPartitions, PostgresEventLogStorage):
     """The event log; an event, what is told later, its asset's row and its check's row are one transaction."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -161,20 +162,6 @@ class KeptEvents(PostgresEventLogStorage):
 
     has_table = _known(PostgresEventLogStorage.has_table)
     has_asset_key_col = _known(PostgresEventLogStorage.has_asset_key_col)
-
-    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
-        """Whether a partition is registered; one that was found is not looked for again within a second."""
-        key, now = (partitions_def_name, partition_key), time.monotonic()
-        if self._partitions.get(key, 0.0) > now:
-            return True
-        found = bool(super().has_dynamic_partition(partitions_def_name, partition_key))
-        if found:
-            self._partitions[key] = now + PARTITION_KNOWN_SECONDS
-        return found
-
-    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
-        self._partitions.clear()
-        super().delete_dynamic_partition(partitions_def_name, partition_key)
 
     def dispose(self) -> None:
         self._tell()

@@ -64,7 +64,27 @@ def _relax(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
-class KeptEventLog(SqliteEventLogStorage):
+class KnownPartitions:
+    """In front of an event log: a registered partition is asked for once a second at most."""
+
+    _partitions: dict[tuple[str, str], float]
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Whether a partition is registered; one that was found is not looked for again within a second."""
+        key, now = (partitions_def_name, partition_key), time.monotonic()
+        if self._partitions.get(key, 0.0) > now:
+            return True
+        found = bool(super().has_dynamic_partition(partitions_def_name, partition_key))  # type: ignore[misc]
+        if found:
+            self._partitions[key] = now + PARTITION_KNOWN_SECONDS
+        return found
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        self._partitions.clear()
+        super().delete_dynamic_partition(partitions_def_name, partition_key)  # type: ignore[misc]
+
+
+class KeptEventLog(KnownPartitions, SqliteEventLogStorage):
     """The event log; one open connection a shard and thread."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -135,20 +155,6 @@ class KeptEventLog(SqliteEventLogStorage):
         if column_name not in self._columns and bool(super().has_asset_key_col(column_name)):
             self._columns.add(column_name)
         return column_name in self._columns
-
-    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
-        """Whether a partition is registered; one that was found is not looked for again within a second."""
-        key, now = (partitions_def_name, partition_key), time.monotonic()
-        if self._partitions.get(key, 0.0) > now:
-            return True
-        found = bool(super().has_dynamic_partition(partitions_def_name, partition_key))
-        if found:
-            self._partitions[key] = now + PARTITION_KNOWN_SECONDS
-        return found
-
-    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
-        self._partitions.clear()
-        super().delete_dynamic_partition(partitions_def_name, partition_key)
 
     def wipe(self) -> None:
         self._engines.close()

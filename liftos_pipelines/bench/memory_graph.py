@@ -21,7 +21,6 @@ DEVELOPED_ON, MEASURED_ON = (101, 102), (201, 202, 203, 204)
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
 SPREADS = (0.0, 0.2, 0.5)
 K = 10
-METHODS = ("words", "no graph", "graph", "graph and spread")
 
 
 @dataclass(frozen=True, kw_only=True)

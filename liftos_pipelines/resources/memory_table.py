@@ -24,7 +24,6 @@ from liftos_pipelines.resources.embedder import DIMENSIONS
 ITEMS, FORGOTTEN, IDENTITIES, ALIASES = "items", "forgotten", "forgotten_identities", "aliases"
 WINDOWS = "windows"
 """Vectors of the windows of long texts, in a table of their own: no memories, and not counted as such."""
-_KEYS_PER_PREDICATE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
