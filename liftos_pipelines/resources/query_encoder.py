@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from liftos_pipelines.resources.embedder import Embedder, WeightsMissing, open_embedder
-from liftos_pipelines.resources.static_embedder import StaticEmbedder, StaticModelError, packaged_static
+from liftos_pipelines.resources.embedder import Embedder, WeightsMissing
+from liftos_pipelines.resources.static_embedder import StaticEmbedder, StaticModelError
 
 Choice = Literal["auto", "full", "static"]
 CHOICES: tuple[Choice, ...] = ("auto", "full", "static")
@@ -82,25 +81,3 @@ class QueryEncoder:
     def vectors(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Vectors of memories in every model that there is, (n, d) by model id."""
         return {one.model_id: one.encode(list(texts)) for one in (self.full, self.static) if one is not None}
-
-
-def open_query_encoder(model_path: str | None = None) -> QueryEncoder:
-    """Of this process: MiniLM and the static vectors, or what there is of them, with a warning of what is not.
-
-    Raises
-    ------
-    WeightsMissing : neither is there
-    """
-    full: Embedder | None = None
-    static: StaticEmbedder | None = None
-    missing = None
-    try:
-        full = open_embedder(model_path)
-    except WeightsMissing as absent:
-        missing = f"recall goes by words and static vectors alone: {absent}"
-        warnings.warn(missing, stacklevel=2)
-    try:
-        static = packaged_static()
-    except StaticModelError as absent:
-        warnings.warn(str(absent), stacklevel=2)
-    return QueryEncoder(full, static, missing)

