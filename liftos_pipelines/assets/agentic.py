@@ -1,23 +1,20 @@
 """Lift Agentic's assets: who acts, within which authority, how well, and the responses to what happened."""
 
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import polars as pl
-import yaml
 
 from liftos_pipelines.assets.agentic_ledger import state_of
 from liftos_pipelines.assets.agentic_precedents import Precedents
 from liftos_pipelines.assets.agentic_reaction import Responder
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
+from liftos_pipelines.authority.policies import client_policy
 from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules.agentic import evidence, replay
 from liftos_pipelines.modules.agentic import registry as registered
-from liftos_pipelines.modules.agentic.policy import Policy, PolicyError, parse_policy
+from liftos_pipelines.modules.agentic.policy import Policy
 from liftos_pipelines.modules.agentic.proposals import Situation
 from liftos_pipelines.modules.agentic.remedies import MARKETING_MIX, SENTIMENT
 from liftos_pipelines.resources.lake import Lake, LakeResource
@@ -28,7 +25,6 @@ from liftos_pipelines.spine.outbox import Tells, outbox
 from liftos_pipelines.spine.payloads import BudgetExhausted, PolicyViolationDetected
 from liftos_pipelines.tables import table
 
-DEFAULT_POLICY = Path(__file__).resolve().parents[1] / "policies" / "default.yaml"
 AGENT_SOURCES = ("sources/agents", "sources/agent_steps")
 
 
@@ -192,45 +188,12 @@ def refittable(client: ClientConfig) -> frozenset[str]:
     return frozenset(model for model, source in models.items() if source is not None)
 
 
-def client_policy(client: ClientConfig) -> Policy:
-    """The client's own policy file, or the packaged default.
-
-    Raises
-    ------
-    PolicyError : the file is absent, unreadable, or says something a policy cannot say
-    """
-    domains = tuple(client.brand.domains) if client.brand else ()
-    if client.policies is None:
-        return _policy(None, domains, 0, 0)
-    file = client.folder / client.policies
-    if not file.is_file():
-        raise PolicyError(f"{client.folder / 'client.yaml'}: policies: there is no file {file}; mend the path")
-    said = file.stat()
-    return _policy(file, domains, said.st_mtime_ns, said.st_size)
-
-
-@lru_cache(maxsize=64)
-def _policy(file: Path | None, domains: tuple[str, ...], changed_at: int, size: int) -> Policy:
-    """A policy as it was at `changed_at`, read once by a process that lives on."""
-    variables, default = {"internal_domains": list(domains)}, _read_yaml(DEFAULT_POLICY)
-    if file is None:
-        return parse_policy(default, file="default policy", variables=variables)
-    return parse_policy(_read_yaml(file), file=str(file), base=default, variables=variables)
-
-
 def package_version() -> str:
     """The installed LiftOS version, which is the built-in responder's."""
     try:
         return version("liftos-pipelines")
     except PackageNotFoundError:
         return "source"
-
-
-def _read_yaml(file: Path) -> Any:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PolicyError(f"{file}: not readable as YAML: {error}") from error
 
 
 def _announce(spine: Spine, told: Tells, client: str, judged: replay.Replay, policy: Policy) -> None:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import dagster as dg
 import polars as pl
 
-from liftos_pipelines.assets.agentic import client_policy
 from liftos_pipelines.assets.agentic_ledger import state_of
 from liftos_pipelines.assets.common import client_of, lift_asset, result
+from liftos_pipelines.authority.policies import client_policy
 from liftos_pipelines.modules.agentic.ledger_state import STOPPED, LedgerState
 from liftos_pipelines.modules.agentic.registry import RESPONDER
 from liftos_pipelines.modules.agentic.stops import Judgement, of_budget, of_violation

@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 
 from liftos_pipelines.assets import agentic_stops
-from liftos_pipelines.assets.agentic import DEFAULT_POLICY, _read_yaml
 from liftos_pipelines.assets.agentic_ledger import resume_agent, state_of, stop_agent
 from liftos_pipelines.assets.agentic_reaction import REACTION, Responder
 from liftos_pipelines.assets.agentic_stops import stops
+from liftos_pipelines.authority.policies import DEFAULT_POLICY, _read_yaml
 from liftos_pipelines.modules.agentic.conditions import AgentFacts
 from liftos_pipelines.modules.agentic.policy import parse_policy
 from liftos_pipelines.modules.agentic.proposals import Situation
