@@ -121,8 +121,16 @@ TABLES = [
             "user_feedback": INT,
             "reference": TEXT,
             "error": TEXT,
+            "use_case": TEXT,
+            "unit_id": TEXT,
+            "propensity": FLOAT,
+            "trace_id": TEXT,
+            "session_id": TEXT,
+            "cache_read_tokens": INT,
+            "cache_write_tokens": INT,
         },
-        optional="variant context cost user_feedback reference error",
+        optional="variant context cost user_feedback reference error use_case unit_id propensity trace_id session_id "
+        "cache_read_tokens cache_write_tokens",
     ),
     source(
         "agents",
