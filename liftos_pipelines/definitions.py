@@ -21,6 +21,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 from liftos_pipelines import checks as checks_room  # noqa: E402
 from liftos_pipelines.assets import (  # noqa: E402
     agentic,
+    agentic_data_quality,
     agentic_remediations,
     agentic_stops,
     campaign_flow,
@@ -80,6 +81,7 @@ ASSET_ROOMS = (
     surfacing_pages,
     llm,
     agentic,
+    agentic_data_quality,
     agentic_stops,
     agentic_remediations,
     memory,

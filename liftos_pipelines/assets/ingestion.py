@@ -101,7 +101,7 @@ def ingest_source(client: ClientConfig, source: str, configured: FileSource, now
         *judge(name, collapsed.rows, rules_of(name, now)),
     ]
     ignored = ignored_columns(contract, files.columns)
-    metadata = _describe(files, collapsed) | ({"columns_ignored": ", ".join(ignored)} if ignored else {})
+    metadata = _describe(files, collapsed) | {"columns_ignored": ", ".join(ignored)}
     return Ingest(
         source=source,
         tables={name: collapsed.rows.drop(FILE, ROW)},

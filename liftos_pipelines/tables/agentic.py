@@ -106,4 +106,20 @@ TABLES = [
         "root_hash",
         {"verified": BOOL, "entries": INT, "first_bad_entry": INT, "root_hash": TEXT},
     ),
+    lake_table(
+        "agentic/data_quality",
+        "dataset dimension",
+        {
+            "dataset": TEXT,
+            "dimension": TEXT,
+            "score": FLOAT,
+            "low": FLOAT,
+            "high": FLOAT,
+            "n": INT,
+            "weight": FLOAT,
+            "level": TEXT,
+            "status": TEXT,
+            "evidence": TEXT,
+        },
+    ),
 ]
