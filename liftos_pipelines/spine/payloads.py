@@ -211,6 +211,26 @@ class RemediationOrdered(Payload):
     dataset: str
 
 
+class AgentRolloutDecided(Payload):
+    """What sequential tests say of a version: `from_version` serves before the move, `to_version` after it.
+
+    The judged `version` goes from `from_stage` to `stage`; `number` counts its moves so far, so that each is one event.
+    """
+
+    type: ClassVar[str] = "agent_rollout_decided"
+    cause: ClassVar[tuple[str, ...]] = ("agent_id", "version", "decision", "from_stage", "number")
+    agent_id: str
+    version: str
+    from_version: str
+    to_version: str
+    from_stage: str
+    stage: str
+    decision: str
+    reason: str
+    number: int = 0
+    evidence: dict[str, float | None] = {}
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     payload.type: payload
     for payload in (
@@ -230,5 +250,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         InsightsRecalled,
         RootCauseIdentified,
         RemediationOrdered,
+        AgentRolloutDecided,
     )
 }

@@ -12,9 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from liftos_pipelines.modules.agentic.lifecycle import TRANSITION, Key, Move, barred_between, read_move
+
 DECISION, ACTION = "agent_decision", "agent_action"
 STOPPED, RESUMED = "agent_stopped", "agent_resumed"
-KINDS = (DECISION, ACTION, STOPPED, RESUMED)
+KINDS = (DECISION, ACTION, STOPPED, RESUMED, TRANSITION)
+EVERY_AGENT = "*"
+"""A stop under this name holds for every agent of the client."""
 SETTLED = ("executed", "denied")
 """Statuses of an action after which nothing more is done."""
 
@@ -48,6 +52,8 @@ class LedgerState:
     reserved: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
     stops: dict[str, dict[str, Stop]] = field(default_factory=lambda: defaultdict(dict))
     """By agent and event: each reason to stop must end before the agent goes on."""
+    moves: dict[Key, tuple[Move, ...]] = field(default_factory=dict)
+    """Lifecycle moves by agent and version, oldest first."""
 
     def fold(self, position: int, kind: str, body: Mapping[str, Any], recorded_at: datetime) -> None:
         """Take in the next entry; kinds that say nothing of actions or stops only move the position."""
@@ -74,6 +80,10 @@ class LedgerState:
             for key, stop in stops.items():
                 if key in seen and stop.holds(recorded_at):
                     stops[key] = replace(stop, until=recorded_at, resumed_by=body["by"])
+        elif kind == TRANSITION:
+            key_of = (str(body["agent_id"]), str(body["version"]))
+            earlier = self.moves.get(key_of, ())
+            self.moves[key_of] = (*earlier, read_move(body, recorded_at, len(earlier) + 1))
 
     def moment(self, now: datetime) -> datetime:
         """Now, or the newest entry's moment where that is later: what is written down holds from then on, also for a
@@ -87,9 +97,29 @@ class LedgerState:
         }
         return {agent: "; ".join(stop.reason for stop in stops) for agent, stops in sorted(holding.items()) if stops}
 
-    def stops_of(self) -> dict[str, tuple[Stop, ...]]:
-        """Every stop there ever was, by agent."""
-        return {agent: tuple(stops.values()) for agent, stops in self.stops.items() if stops}
+    def stops_of(self, versions: Mapping[str, str] | None = None) -> dict[str, tuple[Stop, ...]]:
+        """Every stop there ever was, by agent; `*` stops all of them.
+
+        Parameters
+        ----------
+        versions : each agent's version; with it, the times in which that version was suspended or retired by a move
+            stop it too, so that a log judged afterwards is held to the stage that held then
+        """
+        every = {agent: tuple(stops.values()) for agent, stops in self.stops.items() if stops}
+        for agent, version in (versions or {}).items():
+            spans = tuple(
+                Stop(
+                    agent_id=agent,
+                    event_id=f"stage:{version}:{move.number}",
+                    reason=f"{move.to_stage} by {move.by}: {move.reason}",
+                    stopped_at=move.at,
+                    until=end,
+                )
+                for move, end in barred_between(self.moves, agent, version)
+            )
+            if spans:
+                every[agent] = (*every.get(agent, ()), *spans)
+        return every
 
     def status_of(self, action_id: str) -> str:
         """Where an action stands; a decided one of which nothing is known yet is `decided`."""
