@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import dagster as dg
 import yaml
@@ -74,6 +76,48 @@ class SentimentSettings(_Model):
     """Whether the packaged classifier reads with its sentence encoder where that helps, or with n-grams alone."""
     download: bool = False
     """Allow the classifier's files to be fetched by name; without it, only files of this machine are used."""
+
+
+class Guardrail(_Model):
+    """How much worse a variant may be: `margin` in its unit, or, if `relative`, a share of the control's."""
+
+    margin: Annotated[float, Field(gt=0)]
+    relative: bool | None = None
+    """Absent: shares for latency and cost, units for the rest."""
+
+
+class ExperimentSettings(_Model):
+    """A planned comparison of a prompt's variants; what is absent is read from the calls or stays open."""
+
+    prompt: Annotated[str, Field(min_length=1)]
+    by: Literal["variant", "prompt_version"] = "variant"
+    split: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Planned share of each arm, the control first; they are brought to a sum of one."""
+    primary: str | None = None
+    minimal_effect: Annotated[float, Field(gt=0)] | None = None
+    """Smallest difference worth shipping, in the primary metric's unit; also the half-width of what counts as equal."""
+    guardrails: dict[str, Guardrail] = {}
+    start: datetime | None = None
+    """Calls before it are the past; they may serve as covariates."""
+    horizon_units: Annotated[int, Field(gt=0)] | None = None
+    horizon_days: Annotated[int, Field(gt=0)] | None = None
+    allocation: Literal["fixed", "thompson"] = "fixed"
+    exploration_floor: Annotated[float, Field(gt=0, le=0.5)] | None = None
+    """Least share of each arm under Thompson allocation; 0.1 when absent."""
+    covariates: bool = True
+    """Whether what was known before the variant was chosen may reduce the variance."""
+
+    @model_validator(mode="after")
+    def _arms(self) -> ExperimentSettings:
+        if len(self.split) == 1:
+            raise ValueError(f"split names one arm ({next(iter(self.split))}): name the control first, then the others")
+        return self
+
+
+class LlmSettings(_Model):
+    """How recorded calls of language models are judged."""
+
+    experiments: dict[str, ExperimentSettings] = {}
 
 
 class FileSource(_Model):
@@ -146,6 +190,7 @@ class ClientConfig(_Model):
     sources: Sources = Sources()
     causal: dict[str, Any] = {}
     sentiment: SentimentSettings = SentimentSettings()
+    llm: LlmSettings = LlmSettings()
     slos: dict[str, Any] = {}
     policies: str | None = None
     folder: Annotated[Path, Field(exclude=True)]
@@ -268,19 +313,17 @@ def _explain(file: Path, error: ValidationError) -> str:
 
 def _allowed_fields(location: tuple[int | str, ...]) -> list[str]:
     """Names allowed at a place in client.yaml, following the models by the path of an error."""
-    by_field: dict[str, type[BaseModel]] = {
-        "brand": Brand,
-        "competitors": BrandName,
-        "sentiment": SentimentSettings,
-        "sources": Sources,
-        "marketing": MarketingSource,
-        "channels": MediaColumns,
-        "organic": OrganicColumns,
-    }
-    model: type[BaseModel] = ClientConfig
+    found: Any = ClientConfig
     for part in location:
-        if isinstance(part, str) and part in by_field:
-            model = by_field[part]
-        elif isinstance(part, str) and part in Sources.model_fields:
-            model = FileSource
-    return [name for name in model.model_fields if name != "folder"]
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            field = found.model_fields.get(str(part))
+            found = field.annotation if field else None
+        else:
+            # A list's entry or a mapping's value: the last thing its type is made of.
+            found = (get_args(found) or (None,))[-1]
+        while get_origin(found) in (Union, UnionType, Annotated):
+            inner = get_args(found)[:1] if get_origin(found) is Annotated else get_args(found)
+            found = next((one for one in inner if one is not type(None)), None)
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        return []
+    return [name for name in found.model_fields if name != "folder"]
