@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from liftos_pipelines.assets.agentic_precedents import Citation
@@ -13,7 +12,7 @@ from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, 
 from liftos_pipelines.modules.agentic.ledger_state import ACTION, DECISION
 from liftos_pipelines.modules.agentic.proposals import Proposal
 from liftos_pipelines.modules.agentic.remedies import Cause
-from liftos_pipelines.resources.action_handlers import ActionFailed, Order, Outbox, execute
+from liftos_pipelines.resources.actions import ActionFailed, Means, Order, execute
 from liftos_pipelines.spine.database import Event, LedgerNote
 from liftos_pipelines.spine.decisions import Alternative, Input, accountable
 from liftos_pipelines.spine.payloads import DriftDetected, RootCauseIdentified
@@ -96,10 +95,9 @@ def decision_note(
     return LedgerNote(DECISION, proposal.agent.agent_id, body, f"{proposal.action_id}:decision")
 
 
-def carried_out(
-    client: str, row: Mapping[str, Any], folder: Path, webhook: str | None, outbox: Outbox, now: datetime
-) -> LedgerNote:
-    order = Order(
+def order_of(client: str, row: Mapping[str, Any]) -> Order:
+    """The order that a decided action stands for."""
+    return Order(
         client=client,
         action_id=row["action_id"],
         agent_id=row["agent_id"],
@@ -107,8 +105,12 @@ def carried_out(
         arguments=json.loads(row["arguments"]),
         ordered_at=row["proposed_at"],
     )
+
+
+def carried_out(order: Order, row: Mapping[str, Any], means: Means, now: datetime) -> LedgerNote:
+    """Carry out an order; what came of it, for the ledger."""
     try:
-        outcome = execute(order, folder, webhook, outbox)
+        outcome = execute(order, means)
     except ActionFailed as error:
         return action_note(row, "failed", str(error), key=f"failed:{now.isoformat()}")
     return action_note(row, "executed", outcome, key="executed")

@@ -18,14 +18,14 @@ from typing import Any
 import polars as pl
 
 from liftos_pipelines.assets.agentic_ledger import state_of
-from liftos_pipelines.assets.agentic_notes import action_note, carried_out, cause_of, decision_note
+from liftos_pipelines.assets.agentic_notes import action_note, carried_out, cause_of, decision_note, order_of
 from liftos_pipelines.assets.agentic_precedents import Precedents
 from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine
 from liftos_pipelines.modules.agentic.ledger_state import LedgerState
 from liftos_pipelines.modules.agentic.policy import Policy
 from liftos_pipelines.modules.agentic.proposals import Impact, Proposal, Situation, propose
 from liftos_pipelines.modules.agentic.remedies import remedy
-from liftos_pipelines.resources.action_handlers import Outbox, webhook_address
+from liftos_pipelines.resources.actions import Means, Mover
 from liftos_pipelines.spine.database import Approval, Event, LedgerMoved, LedgerNote, Spine
 from liftos_pipelines.spine.ledger import canonical, digest
 from liftos_pipelines.spine.outbox import Tells
@@ -90,6 +90,8 @@ class Responder:
     refittable: Collection[str]
     now: datetime
     precedents: Precedents | None = None
+    movers: Mapping[str, Mover] = field(default_factory=dict)
+    """By kind (prompt, model, agent): what makes another version serve."""
     run_id: str | None = None
     unanswered: list[str] = field(default_factory=list)
     """Events that could not be answered, each with why: their attempt is counted, the others go on."""
@@ -229,7 +231,7 @@ class Responder:
         keys = [key for key in keys if state.decided[key]["agent_id"] not in stopped]
         waiting = [key for key in keys if state.decided[key]["decision"] == "needs_approval"]
         asked = {found.approval_id: found for found in self.spine.approvals(self.client)} if waiting else {}
-        notes, webhook, outbox = [], webhook_address(), Outbox(self.folder)
+        notes, means = [], Means.of(self.folder, movers=self.movers)
         for key in keys:
             row = state.decided[key]
             note: LedgerNote | None
@@ -241,9 +243,9 @@ class Responder:
             else:
                 about = {"gen_ai.agent.id": row["agent_id"], "liftos.action_id": row["action_id"]}
                 with span(f"action {row['action']}", correlation_id=row.get("correlation_id"), attributes=about):
-                    note = carried_out(self.client, row, self.folder, webhook, outbox, self.now)
+                    note = carried_out(order_of(self.client, row), row, means, self.now)
             notes.append(note)
-        outbox.sync()
+        means.outbox.sync()
         self._write(state, notes)
 
     def _consent(self, row: Mapping[str, Any], asked: Mapping[str, Approval]) -> str:

@@ -12,7 +12,7 @@ from liftos_pipelines.authority.policies import client_policy
 from liftos_pipelines.modules.agentic.ledger_state import STOPPED, LedgerState
 from liftos_pipelines.modules.agentic.registry import RESPONDER
 from liftos_pipelines.modules.agentic.stops import Judgement, of_budget, of_violation
-from liftos_pipelines.resources.action_handlers import ActionFailed, Order, Outbox, execute, webhook_address
+from liftos_pipelines.resources.actions import ActionFailed, Means, Order, execute
 from liftos_pipelines.resources.lake import LakeResource
 from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import Event, LedgerNote, Spine
@@ -46,13 +46,12 @@ def stops(
         judged |= {event.event_id: _judge(event, newest, period, now) for event in new}
         # Written down before anything else: from here on the agent decides nothing.
         log.append_ledger_many(client.client, [_note(event, judged[event.event_id]) for event in new])
-        folder, told = store.folder(client.client, "agentic"), outbox(context, log)
-        box, address = Outbox(folder), webhook_address()
+        told, means = outbox(context, log), Means.of(store.folder(client.client, "agentic"))
         for event in news:
             judgement = judged[event.event_id]
             try:
                 if judgement.stops:
-                    execute(_alert(event, judgement), folder, address, box)
+                    execute(_alert(event, judgement), means)
             except ActionFailed as reason:
                 # The stop holds; telling of it is tried again, and the others are told meanwhile.
                 why = f"the agent is stopped, but it could not be told: {reason}"
@@ -60,7 +59,7 @@ def stops(
                 log.note_failure([event.event_id], REACTION, why, now=now, run_id=context.run_id, in_passing=True)
                 continue
             told.mark_handled(event.event_id, REACTION)
-        box.sync()
+        means.outbox.sync()
     # Asked anew: a stop holds from the moment at which it was written down.
     state = state_of(log, client.client)
     now = state.moment(datetime.now(UTC))

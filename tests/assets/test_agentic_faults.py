@@ -18,7 +18,7 @@ from liftos_pipelines.modules.agentic.conditions import AgentFacts
 from liftos_pipelines.modules.agentic.policy import parse_policy
 from liftos_pipelines.modules.agentic.proposals import Situation
 from liftos_pipelines.modules.agentic.registry import RESPONDER
-from liftos_pipelines.resources.action_handlers import ActionFailed, Order, Outbox, execute
+from liftos_pipelines.resources.actions import ActionFailed, Means, Order, Outbox, execute
 from liftos_pipelines.resources.lake import LakeIOManager, LakeResource
 from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource, open_spine
@@ -195,9 +195,9 @@ def test_a_drift_with_a_reaction_of_its_own_leaves_nothing_open_here(spine: Spin
 
 def test_a_line_that_a_crash_cut_off_stays_alone(tmp_path: Path) -> None:
     (tmp_path / "outbox.jsonl").write_text('{"action_id": "x')
-    order = Order(client=CLIENT, action_id="y", agent_id="a", action="notify", arguments={}, ordered_at=NOW)
-    assert execute(order, tmp_path) == "written to outbox.jsonl"
-    assert execute(order, tmp_path) == "already in outbox.jsonl"
+    order = Order(client=CLIENT, action_id="y", agent_id="a", action="notify", arguments={"text": "t"}, ordered_at=NOW)
+    assert execute(order, Means.of(tmp_path)) == "written to outbox.jsonl"
+    assert execute(order, Means.of(tmp_path)) == "already in outbox.jsonl"
     assert not Outbox(tmp_path).holds("x")
 
 
