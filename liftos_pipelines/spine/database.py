@@ -8,6 +8,7 @@ stands in a file of its own; `Spine` is what is opened.
 from __future__ import annotations
 
 from liftos_pipelines.spine.approvals import APPROVAL_LIFETIME, Approval, ApprovalStore
+from liftos_pipelines.spine.budgets import BudgetStore
 from liftos_pipelines.spine.claims import ClaimStore
 from liftos_pipelines.spine.connection import SpineBusy, SpineError, SpineUnwritable, migrate
 from liftos_pipelines.spine.deliveries import ATTEMPTS
@@ -36,5 +37,5 @@ __all__ = [
 ]
 
 
-class Spine(ApprovalStore, OutboxStore, ClaimStore):
+class Spine(ApprovalStore, OutboxStore, ClaimStore, BudgetStore):
     """The spine database, brought to the current schema when opened."""

@@ -62,60 +62,66 @@ class LedgerStore(Store):
         LedgerMoved : there are entries behind `read_until`; nothing was written
         """
         check_client_id(client)
-        told = [(note, canonical(note.body)) for note in notes]
 
         def attempt() -> list[LedgerEntry]:
             with self._session() as session:
-                self._lock_ledger(session, client)
-                keys = [note.idempotency_key for note in notes]
-                known: dict[str, LedgerEntry] = {}
-                for start in range(0, len(keys), KEYS_AT_ONCE):
-                    query = select(LedgerRow).where(
-                        LedgerRow.client == client,
-                        LedgerRow.idempotency_key.in_(keys[start : start + KEYS_AT_ONCE]),
-                    )
-                    known |= {row.idempotency_key: _entry(row) for row in session.scalars(query)}
-                head = session.get(LedgerHeadRow, client)
-                position, previous = (head.entries, head.head_hash) if head else (0, GENESIS)
-                if read_until is not None and position != read_until + 1:
-                    raise LedgerMoved(
-                        f"ledger of {client}: {position - read_until - 1} entries came after position {read_until}; "
-                        "read them, then judge again"
-                    )
-                entries, fresh = [], []
-                for note, content in told:
-                    entry = known.get(note.idempotency_key)
-                    if entry is None:
-                        blank = LedgerEntry(
-                            client=client,
-                            position=position,
-                            recorded_at=datetime.now(UTC).isoformat(timespec="microseconds"),
-                            kind=note.kind,
-                            actor=note.actor,
-                            idempotency_key=note.idempotency_key,
-                            body=content,
-                            previous_hash=previous,
-                            entry_hash="",
-                        )
-                        entry = replace(blank, entry_hash=entry_hash(blank))
-                        known[note.idempotency_key] = entry
-                        position, previous = position + 1, entry.entry_hash
-                        fresh.append(entry.__dict__)
-                    elif (entry.kind, entry.actor, entry.body) != (note.kind, note.actor, content):
-                        raise SpineError(
-                            f"ledger of {client}: key {note.idempotency_key!r} is already used by entry "
-                            f"{entry.position} with another content; an entry cannot be changed, use a new key"
-                        )
-                    entries.append(entry)
-                if fresh:
-                    session.execute(insert(LedgerRow), fresh)
-                    if head is None:
-                        session.add(LedgerHeadRow(client=client, entries=position, head_hash=previous))
-                    else:
-                        head.entries, head.head_hash = position, previous
-                return entries
+                return self.append_within(session, client, notes, read_until=read_until)
 
         return retry(attempt)
+
+    def append_within(
+        self, session: Session, client: str, notes: Sequence[LedgerNote], *, read_until: int | None = None
+    ) -> list[LedgerEntry]:
+        """`append_ledger_many` as a part of the caller's transaction: kept or rolled back with what else it writes."""
+        told = [(note, canonical(note.body)) for note in notes]
+        self._lock_ledger(session, client)
+        keys = [note.idempotency_key for note in notes]
+        known: dict[str, LedgerEntry] = {}
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            query = select(LedgerRow).where(
+                LedgerRow.client == client,
+                LedgerRow.idempotency_key.in_(keys[start : start + KEYS_AT_ONCE]),
+            )
+            known |= {row.idempotency_key: _entry(row) for row in session.scalars(query)}
+        head = session.get(LedgerHeadRow, client)
+        position, previous = (head.entries, head.head_hash) if head else (0, GENESIS)
+        if read_until is not None and position != read_until + 1:
+            raise LedgerMoved(
+                f"ledger of {client}: {position - read_until - 1} entries came after position {read_until}; "
+                "read them, then judge again"
+            )
+        entries, fresh = [], []
+        for note, content in told:
+            entry = known.get(note.idempotency_key)
+            if entry is None:
+                blank = LedgerEntry(
+                    client=client,
+                    position=position,
+                    recorded_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+                    kind=note.kind,
+                    actor=note.actor,
+                    idempotency_key=note.idempotency_key,
+                    body=content,
+                    previous_hash=previous,
+                    entry_hash="",
+                )
+                entry = replace(blank, entry_hash=entry_hash(blank))
+                known[note.idempotency_key] = entry
+                position, previous = position + 1, entry.entry_hash
+                fresh.append(entry.__dict__)
+            elif (entry.kind, entry.actor, entry.body) != (note.kind, note.actor, content):
+                raise SpineError(
+                    f"ledger of {client}: key {note.idempotency_key!r} is already used by entry "
+                    f"{entry.position} with another content; an entry cannot be changed, use a new key"
+                )
+            entries.append(entry)
+        if fresh:
+            session.execute(insert(LedgerRow), fresh)
+            if head is None:
+                session.add(LedgerHeadRow(client=client, entries=position, head_hash=previous))
+            else:
+                head.entries, head.head_hash = position, previous
+        return entries
 
     def ledger(self, client: str, *, after: int = -1, kinds: Sequence[str] | None = None) -> list[LedgerEntry]:
         """A client's ledger from its start, or what stands behind a position; of some kinds only if asked."""

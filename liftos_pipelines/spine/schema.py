@@ -115,6 +115,7 @@ class ApprovalRow(Base):
     """A request for a person's consent to one action with exactly these arguments under one policy version."""
 
     __tablename__ = "approvals"
+    __table_args__ = (Index("approvals_by_digest", "client", "digest"),)
     approval_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     client: Mapped[str] = mapped_column(String(64), index=True)
     action_id: Mapped[str] = mapped_column(String(128))
@@ -129,3 +130,13 @@ class ApprovalRow(Base):
     decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), nullable=True)
     approver: Mapped[str | None] = mapped_column(String(128), nullable=True)
     reason: Mapped[str | None] = mapped_column(Text, nullable=True)
+    agent_version: Mapped[str | None] = mapped_column(String(128), nullable=True)
+    subject: Mapped[str | None] = mapped_column(String(256), nullable=True)
+    quorum: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    approvers: Mapped[str | None] = mapped_column(Text, nullable=True)
+    """JSON list of who may vote; null: anybody."""
+    barred: Mapped[str | None] = mapped_column(Text, nullable=True)
+    """JSON list of who may not: the requester and the agent's owner, where four eyes are wanted."""
+    consumed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), nullable=True)
+    consumed_by: Mapped[str | None] = mapped_column(String(64), nullable=True)
+    """The decision that used the consent up."""
