@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "shift_budget": {"from_channel": "tv", "to_channel": "search", "amount": 120.5, "currency": "EUR"},
     "rollback": {"kind": "prompt", "name": "answer", "from_version": "2", "to_version": "1"},
     "promote": {"kind": "prompt", "name": "answer", "from_version": "1", "to_version": "2"},
+    "move_agent": {"agent_id": "pacer", "version": "2", "from_stage": "canary", "to_stage": "shadow"},
     "refit_model": {"dataset": "causal/mmm_posterior"},
     "reingest_source": {"dataset": "sources/mentions"},
 }
@@ -41,6 +42,26 @@ class Aliases:
         self.moves += self.now[name] != to_version
         self.now[name] = to_version
         return f"version {to_version} serves, said {by}: {reason}"
+
+
+class Lifecycle:
+    """The stage of each agent's version, kept in memory."""
+
+    def __init__(self, stage: str = "canary") -> None:
+        self.now, self.moves = {("pacer", "2"): stage}, 0
+
+    def stage(self, agent_id: str, version: str) -> str | None:
+        return self.now.get((agent_id, version))
+
+    def move(self, agent_id: str, version: str, to_stage: str, *, by: str, reason: str) -> str:
+        if to_stage == "retired":
+            raise ValueError("a canary does not retire")
+        self.now[(agent_id, version)], self.moves = to_stage, self.moves + 1
+        return f"{agent_id} {version} is {to_stage}, said {by}: {reason}"
+
+
+def means_of(folder: Path, **more: Any) -> Means:
+    return Means(folder=folder, outbox=Outbox(folder), **({"stages": Lifecycle()} | more))
 
 
 def order(action: str, **changed: Any) -> Order:
@@ -64,7 +85,7 @@ def test_every_handler_has_arguments_to_test() -> None:
 
 @pytest.mark.parametrize("action", sorted(ARGUMENTS))
 def test_a_dry_run_says_what_would_happen_and_changes_nothing(action: str, tmp_path: Path) -> None:
-    means = Means(folder=tmp_path, outbox=Outbox(tmp_path), movers={"prompt": Aliases(answer="2")})
+    means = means_of(tmp_path, movers={"prompt": Aliases(answer="2")})
     said = foresee(order(action), means)
     assert said
     assert files(tmp_path) == {}
@@ -73,9 +94,9 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(action: str, tmp_p
 
 @pytest.mark.parametrize("action", sorted(ARGUMENTS))
 def test_an_order_carried_out_twice_is_done_once(action: str, tmp_path: Path) -> None:
-    execute(order(action), Means(folder=tmp_path, outbox=Outbox(tmp_path)))
+    execute(order(action), means_of(tmp_path))
     once = files(tmp_path)
-    execute(order(action), Means(folder=tmp_path, outbox=Outbox(tmp_path)))
+    execute(order(action), means_of(tmp_path))
     assert files(tmp_path) == once
 
 
@@ -93,7 +114,7 @@ def test_an_order_carried_out_twice_is_done_once(action: str, tmp_path: Path) ->
 def test_arguments_that_are_none_are_named_before_anything_is_done(
     action: str, changed: dict[str, Any], field: str, tmp_path: Path
 ) -> None:
-    means = Means(folder=tmp_path, outbox=Outbox(tmp_path))
+    means = means_of(tmp_path)
     for attempt in (foresee, execute, take_back):
         with pytest.raises(ActionFailed, match=f"{action}: {field}: "):
             attempt(order(action, **changed), means)
@@ -102,12 +123,12 @@ def test_arguments_that_are_none_are_named_before_anything_is_done(
 
 def test_an_action_without_a_handler_cannot_be_executed(tmp_path: Path) -> None:
     with pytest.raises(ActionFailed, match="there is no handler for wire_money"):
-        execute(order("wire_money"), Means(folder=tmp_path, outbox=Outbox(tmp_path)))
+        execute(order("wire_money"), means_of(tmp_path))
 
 
 def test_what_serves_is_moved_once_and_moved_back(tmp_path: Path) -> None:
     aliases = Aliases(answer="2")
-    means = Means(folder=tmp_path, outbox=Outbox(tmp_path), movers={"prompt": aliases})
+    means = means_of(tmp_path, movers={"prompt": aliases})
     for _ in range(2):
         execute(order("rollback"), means)
     assert (aliases.now, aliases.moves) == ({"answer": "1"}, 1)
@@ -119,7 +140,7 @@ def test_what_serves_is_moved_once_and_moved_back(tmp_path: Path) -> None:
 
 def test_a_version_that_changed_since_the_decision_is_left_alone(tmp_path: Path) -> None:
     aliases = Aliases(answer="3")
-    means = Means(folder=tmp_path, outbox=Outbox(tmp_path), movers={"prompt": aliases})
+    means = means_of(tmp_path, movers={"prompt": aliases})
     for attempt in (execute, take_back):
         with pytest.raises(ActionFailed, match="serves version 3 by now"):
             attempt(order("rollback"), means)
@@ -127,13 +148,13 @@ def test_a_version_that_changed_since_the_decision_is_left_alone(tmp_path: Path)
 
 
 def test_a_version_that_is_none_is_named(tmp_path: Path) -> None:
-    means = Means(folder=tmp_path, outbox=Outbox(tmp_path), movers={"prompt": Aliases(answer="2")})
+    means = means_of(tmp_path, movers={"prompt": Aliases(answer="2")})
     with pytest.raises(ActionFailed, match="prompt answer: there is no version 9"):
         execute(order("rollback", to_version="9"), means)
 
 
 def test_what_others_deploy_gets_a_written_order_and_a_message(tmp_path: Path) -> None:
-    means = Means(folder=tmp_path, outbox=Outbox(tmp_path), movers={"prompt": Aliases()})
+    means = means_of(tmp_path, movers={"prompt": Aliases()})
     execute(order("rollback"), means)
     assert set(files(tmp_path)) == {"rollbacks/a1.json", "outbox.jsonl"}
     take_back(order("rollback"), means)
@@ -142,7 +163,7 @@ def test_what_others_deploy_gets_a_written_order_and_a_message(tmp_path: Path) -
 
 
 def test_a_shift_is_taken_back_by_the_opposite_shift(tmp_path: Path) -> None:
-    means = Means(folder=tmp_path, outbox=Outbox(tmp_path))
+    means = means_of(tmp_path)
     execute(order("shift_budget"), means)
     for _ in range(2):
         take_back(order("shift_budget"), means)
@@ -154,7 +175,7 @@ def test_a_shift_is_taken_back_by_the_opposite_shift(tmp_path: Path) -> None:
 
 
 def test_a_message_is_withdrawn_by_a_second_one_and_only_if_it_was_sent(tmp_path: Path) -> None:
-    means = Means(folder=tmp_path, outbox=Outbox(tmp_path))
+    means = means_of(tmp_path)
     assert take_back(order("notify"), means) == "nothing: it was never sent"
     execute(order("notify"), means)
     for _ in range(2):
@@ -165,8 +186,25 @@ def test_a_message_is_withdrawn_by_a_second_one_and_only_if_it_was_sent(tmp_path
 
 def test_a_remedy_cannot_be_taken_back_and_says_so(tmp_path: Path) -> None:
     with pytest.raises(ActionFailed, match="refit_model cannot be taken back"):
-        take_back(order("refit_model"), Means(folder=tmp_path, outbox=Outbox(tmp_path)))
+        take_back(order("refit_model"), means_of(tmp_path))
     assert not HANDLERS["refit_model"].reversible
+
+
+def test_an_agent_is_moved_once_and_back_and_not_from_a_stage_nobody_decided_on(tmp_path: Path) -> None:
+    stages = Lifecycle()
+    means = means_of(tmp_path, stages=stages)
+    for _ in range(2):
+        execute(order("move_agent"), means)
+    assert (stages.stage("pacer", "2"), stages.moves) == ("shadow", 1)
+    take_back(order("move_agent"), means)
+    assert stages.stage("pacer", "2") == "canary"
+    with pytest.raises(ActionFailed, match="a canary does not retire"):
+        execute(order("move_agent", to_stage="retired"), means)
+    with pytest.raises(ActionFailed, match="is live by now, not canary"):
+        execute(order("move_agent"), means_of(tmp_path, stages=Lifecycle("live")))
+    for nobody in (means_of(tmp_path, stages=None), means_of(tmp_path)):
+        with pytest.raises(ActionFailed, match="agent pacer 3 is not registered here"):
+            execute(order("move_agent", version="3"), nobody)
 
 
 @pytest.fixture
@@ -194,7 +232,7 @@ def test_a_refused_message_is_sent_again_with_the_same_key_and_an_accepted_one_i
     listener: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     address, keys = listener
-    means = Means(folder=tmp_path, outbox=Outbox(tmp_path), webhook=address)
+    means = means_of(tmp_path, webhook=address)
     with pytest.raises(ActionFailed, match="the webhook answered 503"):
         execute(order("notify"), means)
     assert files(tmp_path) == {}

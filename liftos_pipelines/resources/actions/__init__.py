@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from liftos_pipelines.resources.actions.arguments import Arguments
 from liftos_pipelines.resources.actions.handlers import HANDLERS, Handler
-from liftos_pipelines.resources.actions.order import ActionFailed, Means, Mover, Order, webhook_address
+from liftos_pipelines.resources.actions.order import ActionFailed, Means, Mover, Order, Stages, webhook_address
 from liftos_pipelines.resources.actions.outbox import Outbox
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Mover",
     "Order",
     "Outbox",
+    "Stages",
     "execute",
     "foresee",
     "take_back",

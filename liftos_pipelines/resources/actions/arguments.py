@@ -44,6 +44,15 @@ class ChangeVersion(Arguments):
     reason: str = ""
 
 
+class MoveAgent(Arguments):
+    """A version of an agent goes to another stage of its lifecycle; `from_stage` is the one it was decided on."""
+
+    agent_id: Text
+    version: Text
+    from_stage: Text
+    to_stage: Text
+
+
 class Remedy(Arguments):
     """`dataset` : the table or model that a run makes anew."""
 

@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 from liftos_pipelines.resources.actions.arguments import (
     Arguments,
     ChangeVersion,
+    MoveAgent,
     Notify,
     Remedy,
     ShiftBudget,
@@ -161,6 +162,43 @@ class PromoteHandler(ChangeVersionHandler):
     action = "promote"
 
 
+class MoveAgentHandler(Handler[MoveAgent]):
+    """A version of an agent goes to another stage: an entry of the ledger, where the platform decides stages."""
+
+    action, reads = "move_agent", MoveAgent
+
+    def foresee(self, order: Order, told: MoveAgent, means: Means) -> str:
+        stage = self._stage(told, means)
+        if stage == told.to_stage:
+            return f"nothing: agent {told.agent_id} {told.version} is {stage} already"
+        return f"move agent {told.agent_id} {told.version} from {stage} to {told.to_stage}"
+
+    def run(self, order: Order, told: MoveAgent, means: Means) -> str:
+        return self._move(told, told.from_stage, told.to_stage, order, means, f"{order.action} {order.action_id}")
+
+    def undo(self, order: Order, told: MoveAgent, means: Means) -> str:
+        return self._move(told, told.to_stage, told.from_stage, order, means, f"takes back {order.action_id}")
+
+    def _stage(self, told: MoveAgent, means: Means) -> str:
+        stage = None if means.stages is None else means.stages.stage(told.agent_id, told.version)
+        if stage is None:
+            raise ActionFailed(f"agent {told.agent_id} {told.version} is not registered here")
+        return stage
+
+    def _move(self, told: MoveAgent, there: str, to: str, order: Order, means: Means, reason: str) -> str:
+        stage = self._stage(told, means)
+        who = f"agent {told.agent_id} {told.version}"
+        if stage == to:
+            return f"{who} is {to} already"
+        if stage != there:
+            raise ActionFailed(f"{who} is {stage} by now, not {there} on which this was decided; decide anew")
+        assert means.stages is not None
+        try:
+            return means.stages.move(told.agent_id, told.version, to, by=order.agent_id, reason=reason)
+        except ValueError as error:
+            raise ActionFailed(str(error)) from error
+
+
 class RemedyHandler(Handler[Remedy]):
     """A remedy that a run of the platform carries out: the event that asks for it follows the ledger's entry."""
 
@@ -232,6 +270,7 @@ HANDLERS: dict[str, Handler[Arguments]] = {
         ShiftBudgetHandler(),
         RollbackHandler(),
         PromoteHandler(),
+        MoveAgentHandler(),
         RefitHandler(),
         ReingestHandler(),
     )

@@ -47,23 +47,42 @@ class Mover(Protocol):
         ...
 
 
+class Stages(Protocol):
+    """At which stage of its lifecycle an agent's version stands, and how it is moved."""
+
+    def stage(self, agent_id: str, version: str) -> str | None:
+        """Its stage; None for a version that nobody registered."""
+        ...
+
+    def move(self, agent_id: str, version: str, to_stage: str, *, by: str, reason: str) -> str:
+        """Move it, and say how. Done twice it is one move.
+
+        Raises
+        ------
+        ValueError : the lifecycle does not allow it
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Means:
     """What orders are carried out with.
 
     `folder` : the client's own, for the agentic module's files; `webhook` : address of messages and tickets, without
-    one they wait in the folder's outbox; `movers` : by kind (prompt, model, agent)
+    one they wait in the folder's outbox; `movers` : by kind (prompt, model, agent); `stages` : of agents, None where
+    nothing here decides them
     """
 
     folder: Path
     outbox: Outbox
     webhook: str | None = None
     movers: Mapping[str, Mover] = field(default_factory=dict)
+    stages: Stages | None = None
 
     @classmethod
-    def of(cls, folder: Path, *, movers: Mapping[str, Mover] | None = None) -> Means:
+    def of(cls, folder: Path, *, movers: Mapping[str, Mover] | None = None, stages: Stages | None = None) -> Means:
         """A folder's, with the webhook that the environment names."""
-        return cls(folder=folder, outbox=Outbox(folder), webhook=webhook_address(), movers=movers or {})
+        return cls(folder=folder, outbox=Outbox(folder), webhook=webhook_address(), movers=movers or {}, stages=stages)
 
 
 def webhook_address() -> str | None:
