@@ -7,10 +7,10 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import client_of, lift_asset, result
-from liftos_pipelines.assets.llm import client_prices
 from liftos_pipelines.modules.agentic import data_quality as quality
 from liftos_pipelines.modules.llm.prices import PriceTable
 from liftos_pipelines.modules.sources.rows import MAY_BE_EMPTY, QUARANTINE
+from liftos_pipelines.resources.call_prices import client_prices
 from liftos_pipelines.resources.lake import Lake, LakeResource
 from liftos_pipelines.tables import SOURCES
 

@@ -1,26 +1,15 @@
 """Lift LLM's assets: recorded calls become scores, comparisons of variants, weekly performance, a bias report."""
 
-import json
-from functools import lru_cache
-from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
-
 import dagster as dg
 import polars as pl
-import yaml
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
-from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.modules.llm.bias import bias_report as bias_of
 from liftos_pipelines.modules.llm.experiments import experiments as compare_arms
 from liftos_pipelines.modules.llm.performance import performance as performance_of
-from liftos_pipelines.modules.llm.prices import PriceError, PriceTable, catalogue_prices, price_table
+from liftos_pipelines.modules.llm.prices import total, unpriced_by_model
 from liftos_pipelines.modules.llm.scores import score_calls
-
-PRICES_FILE = "prices.yaml"
-PROVIDERS = ("openai", "anthropic", "gemini", "mistral", "cohere_chat", "deepseek", "xai")
-"""Whose list prices are taken: the makers of the models, not their resellers."""
+from liftos_pipelines.resources.call_prices import client_prices
 
 
 @lift_asset("llm/call_scores", ins=inputs("sources/llm_calls"), kinds={"polars"}, code_version="1")
@@ -37,7 +26,9 @@ def call_scores(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> d
         calls_with_context=scores["groundedness"].count(),
         toxicity_flagged=scores["toxicity_flag"].sum() if scores["toxicity_flag"].count() else None,
         bias_flagged=scores["bias_flag"].sum() if scores["bias_flag"].count() else None,
+        cost=None if (spent := total(scores["cost"])) is None else float(spent),
         cost_known_share=scores["cost"].count() / scores.height,
+        cost_unknown_by_model=unpriced_by_model(llm_calls, scores),
         price_source=prices.source,
     )
 
@@ -88,38 +79,3 @@ def bias_report(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> d
         differences=(report["verdict"] == "difference").sum(),
         tests_with_enough_pairs=(report["verdict"] != "not enough pairs").sum(),
     )
-
-
-def client_prices(client: ClientConfig) -> PriceTable:
-    """The makers' list prices in dollars, overlaid by the client's `prices.yaml` where there is one.
-
-    Without that file, prices apply only to a client whose currency is the dollar: no exchange rate is assumed.
-    """
-    listed = PriceTable(
-        prices=_listed_prices(),
-        currency="USD",
-        rate=1.0 if client.currency == "USD" else None,
-        source=f"list prices (MLflow {version('mlflow')} model catalogue)",
-    )
-    file = client.folder / PRICES_FILE
-    if not file.is_file():
-        return listed
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PriceError(f"{file}: not readable as YAML: {error}") from error
-    return price_table(content, file=str(file), client_currency=client.currency, base=listed)
-
-
-@lru_cache(maxsize=1)
-def _listed_prices() -> dict[str, tuple[float, float]]:
-    # The catalogue is a data file of the installed MLflow; reading it does not import MLflow.
-    spec = find_spec("mlflow")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    prices: dict[str, tuple[float, float]] = {}
-    for folder in folders:
-        for provider in PROVIDERS:
-            file = Path(folder) / "utils" / "model_catalog" / f"{provider}.json"
-            if file.is_file():
-                prices |= catalogue_prices(json.loads(file.read_text(encoding="utf-8")))
-    return prices

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import fsum
+
 import numpy as np
 import polars as pl
 from scipy import stats
@@ -41,7 +43,7 @@ def performance(calls: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
         row |= {
             "calls": group.height,
             "error_rate": failures / group.height if recorded else None,
-            "cost": float(costs.sum()) if costs.len() else None,
+            "cost": fsum(costs) if costs.len() else None,
             "groundedness": float(grounded.mean()) if grounded.size else None,
             "error_rate_low": error[0],
             "error_rate_high": error[1],

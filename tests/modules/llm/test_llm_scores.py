@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -10,11 +11,11 @@ import pytest
 from llm_frames import NO_PRICES, calls
 
 from liftos_pipelines.modules.llm.performance import performance, quantile_interval
-from liftos_pipelines.modules.llm.prices import PriceError, PriceTable, catalogue_prices, price_table, priced
+from liftos_pipelines.modules.llm.prices import Price, PriceError, PriceTable, catalogue_prices, price_table, priced
 from liftos_pipelines.modules.llm.scores import score_calls
 from liftos_pipelines.modules.llm.screens import bias_flag, toxicity_flag
 
-TABLE = PriceTable(prices={"m": (2.0, 8.0)}, currency="EUR", rate=1.0, source="prices.yaml")
+TABLE = PriceTable(prices={"m": Price.of(2.0, 8.0)}, currency="EUR", rate=1.0, source="prices.yaml")
 
 
 def test_costs_reconcile_to_the_cent_and_recorded_costs_win() -> None:
@@ -30,10 +31,10 @@ def test_an_unknown_price_or_impossible_count_gives_no_cost(row: dict) -> None:
 
 
 def test_a_dollar_price_is_not_silently_a_euro_cost() -> None:
-    dollars = PriceTable(prices={"m": (2.0, 8.0)}, currency="USD", rate=None, source="list")
+    dollars = PriceTable(prices={"m": Price.of(2.0, 8.0)}, currency="USD", rate=None, source="list")
     assert priced(calls([{}]), dollars)["cost"].to_list() == [None]
     with_rate = price_table({"currency": "USD", "rate": 0.9}, file="prices.yaml", client_currency="EUR", base=dollars)
-    assert with_rate.cost("maker/m", 1_000_000, 0) == pytest.approx(1.8)
+    assert with_rate.cost("maker/m", 1_000_000, 0) == Decimal("1.8")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_a_catalogue_gives_chat_models_prices_only() -> None:
             "free": {"mode": "chat"},
         }
     }
-    assert catalogue_prices(catalogue) == {"talks": (1.0, 2.0)}
+    assert catalogue_prices(catalogue) == {"talks": Price.of(1.0, 2.0)}
 
 
 def test_screens_flag_the_blatant_and_say_nothing_of_what_they_cannot_read() -> None:
