@@ -38,6 +38,18 @@ def mlflow_artifacts() -> str:
     return os.environ.get("LIFTOS_MLFLOW_ARTIFACTS") or str(home() / "mlflow" / "artifacts")
 
 
+def keys_folder() -> Path:
+    """Where the keys stand that sign ledgers: `LIFTOS_KEYS` or `keys` in `LIFTOS_HOME`."""
+    return Path(os.environ.get("LIFTOS_KEYS") or home() / "keys").expanduser()
+
+
+def witness_places() -> tuple[str, ...]:
+    """Where checkpoints are written besides the database: `witness` in `LIFTOS_HOME`, and what `LIFTOS_LEDGER_WITNESS`
+    names with commas: directories, or URIs of object stores."""
+    more = (each.strip() for each in os.environ.get("LIFTOS_LEDGER_WITNESS", "").split(","))
+    return (str(home() / "witness"), *(each for each in more if each))
+
+
 def memory_folder() -> Path:
     return home() / "memory"
 

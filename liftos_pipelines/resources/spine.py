@@ -8,11 +8,14 @@ import dagster as dg
 
 from liftos_pipelines import settings
 from liftos_pipelines.spine.database import Spine
+from liftos_pipelines.spine.sealing import Seal
 
 
 @lru_cache(maxsize=8)
 def _open(url: str) -> Spine:
-    return Spine(url)
+    spine = Spine(url)
+    spine.seal = Seal()
+    return spine
 
 
 def open_spine(url: str | None = None) -> Spine:

@@ -7,15 +7,26 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from liftos_pipelines.clients import check_client_id
-from liftos_pipelines.spine.connection import SpineError, Store, retry
-from liftos_pipelines.spine.ledger import GENESIS, LedgerAudit, LedgerEntry, canonical, entry_hash, verify
+from liftos_pipelines.spine.connection import SpineError, retry
+from liftos_pipelines.spine.ledger import (
+    GENESIS,
+    NEWEST_FORMAT,
+    LedgerEntry,
+    canonical_json,
+    entry_hash,
+    leaf_of,
+    spelled,
+)
+from liftos_pipelines.spine.ledger_audit import LedgerAudit
 from liftos_pipelines.spine.schema import LedgerHeadRow, LedgerRow
+from liftos_pipelines.spine.sealing import SealStore, peaks_of, peaks_text
 
 KEYS_AT_ONCE = 500
+COLUMNS: Any = [getattr(LedgerRow, name) for name in LedgerEntry.__dataclass_fields__]
 
 
 @dataclass(frozen=True)
@@ -32,8 +43,8 @@ class LedgerMoved(SpineError):
     """Somebody else wrote after the writer had read: read again, judge again, then write."""
 
 
-class LedgerStore(Store):
-    """Appending to a client's ledger, and verifying it."""
+class LedgerStore(SealStore):
+    """Appending to a client's ledger, reading and verifying it."""
 
     def append_ledger(
         self, client: str, kind: str, actor: str, body: dict[str, Any], *, idempotency_key: str
@@ -73,8 +84,8 @@ class LedgerStore(Store):
         self, session: Session, client: str, notes: Sequence[LedgerNote], *, read_until: int | None = None
     ) -> list[LedgerEntry]:
         """`append_ledger_many` as a part of the caller's transaction: kept or rolled back with what else it writes."""
-        told = [(note, canonical(note.body)) for note in notes]
-        self._lock_ledger(session, client)
+        told = [(note, canonical_json(note.body)) for note in notes]
+        self.lock_ledger(session, client)
         keys = [note.idempotency_key for note in notes]
         known: dict[str, LedgerEntry] = {}
         for start in range(0, len(keys), KEYS_AT_ONCE):
@@ -90,6 +101,7 @@ class LedgerStore(Store):
                 f"ledger of {client}: {position - read_until - 1} entries came after position {read_until}; "
                 "read them, then judge again"
             )
+        peaks = peaks_of(head)
         entries, fresh = [], []
         for note, content in told:
             entry = known.get(note.idempotency_key)
@@ -104,12 +116,19 @@ class LedgerStore(Store):
                     body=content,
                     previous_hash=previous,
                     entry_hash="",
+                    hash_version=NEWEST_FORMAT,
                 )
                 entry = replace(blank, entry_hash=entry_hash(blank))
                 known[note.idempotency_key] = entry
                 position, previous = position + 1, entry.entry_hash
                 fresh.append(entry.__dict__)
-            elif (entry.kind, entry.actor, entry.body) != (note.kind, note.actor, content):
+                if peaks is not None:
+                    peaks.add(leaf_of(entry))
+            elif (entry.kind, entry.actor, entry.body) != (
+                note.kind,
+                note.actor,
+                spelled(note.body, entry.hash_version),
+            ):
                 raise SpineError(
                     f"ledger of {client}: key {note.idempotency_key!r} is already used by entry "
                     f"{entry.position} with another content; an entry cannot be changed, use a new key"
@@ -118,32 +137,31 @@ class LedgerStore(Store):
         if fresh:
             session.execute(insert(LedgerRow), fresh)
             if head is None:
-                session.add(LedgerHeadRow(client=client, entries=position, head_hash=previous))
-            else:
-                head.entries, head.head_hash = position, previous
+                head = LedgerHeadRow(client=client)
+                session.add(head)
+            head.entries, head.head_hash = position, previous
+            if peaks is not None:
+                head.peaks = peaks_text(peaks)
+                self.seal_within(session, head)
         return entries
 
     def ledger(self, client: str, *, after: int = -1, kinds: Sequence[str] | None = None) -> list[LedgerEntry]:
-        """A client's ledger from its start, or what stands behind a position; of some kinds only if asked."""
-        query = select(LedgerRow).where(LedgerRow.client == check_client_id(client), LedgerRow.position > after)
+        """A client's ledger from its start, or what stands behind a position; of some kinds only if asked.
+
+        Entries that were retired are not among them; their archives are.
+        """
+        query = select(*COLUMNS).where(LedgerRow.client == check_client_id(client), LedgerRow.position > after)
         if kinds is not None:
             query = query.where(LedgerRow.kind.in_(list(kinds)))
-        with self._session() as session:
-            return [_entry(row) for row in session.scalars(query.order_by(LedgerRow.position))]
+        with self.reading() as connection:
+            return [LedgerEntry(**row._mapping) for row in connection.execute(query.order_by(LedgerRow.position))]
 
     def verify_ledger(self, client: str) -> LedgerAudit:
-        """Recompute a client's chain and compare it with what was recorded."""
-        with self._session() as session:
-            head = session.get(LedgerHeadRow, check_client_id(client))
-            expected = (head.entries, head.head_hash) if head else (0, GENESIS)
-        return verify(self.ledger(client), expected_entries=expected[0], expected_head=expected[1])
+        """Recompute a client's ledger and compare it with all that is recorded of it: see `ledger_audit.audit`.
 
-    def _lock_ledger(self, session: Session, client: str) -> None:
-        # Two writers must not chain to the same head: SQLite takes its one write lock now, PostgreSQL a
-        # lock of this client's own.
-        self.lock(session, f"ledger:{client}")
-        if self._sqlite:
-            session.execute(text("UPDATE ledger_heads SET entries = entries WHERE client = :c"), {"c": client})
+        Signatures and witnesses are asked where the spine was opened with them (`open_spine`).
+        """
+        return self.audit_ledger(client, self.ledger(client))
 
 
 def _entry(row: LedgerRow) -> LedgerEntry:

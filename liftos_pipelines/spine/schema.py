@@ -100,15 +100,50 @@ class LedgerRow(Base):
     body: Mapped[str] = mapped_column(Text)
     previous_hash: Mapped[str] = mapped_column(String(64))
     entry_hash: Mapped[str] = mapped_column(String(64))
+    hash_version: Mapped[int] = mapped_column(Integer, server_default="1")
 
 
 class LedgerHeadRow(Base):
-    """How long a client's chain is and where it ends, so that a cut tail is seen."""
+    """How long a client's chain is and where it ends, so that a cut tail is seen; its Merkle state (hashes with
+    commas), its newest checkpoint and the key it is signed with."""
 
     __tablename__ = "ledger_heads"
     client: Mapped[str] = mapped_column(String(64), primary_key=True)
     entries: Mapped[int] = mapped_column(Integer)
     head_hash: Mapped[str] = mapped_column(String(64))
+    peaks: Mapped[str | None] = mapped_column(Text, nullable=True)
+    checkpoint: Mapped[str | None] = mapped_column(String(64), nullable=True)
+    key_id: Mapped[str | None] = mapped_column(String(64), nullable=True)
+
+
+class LedgerCheckpointRow(Base):
+    """A signed statement of a client's ledger at one length (see `checkpoints.py`)."""
+
+    __tablename__ = "ledger_checkpoints"
+    client: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(Integer, primary_key=True)
+    root: Mapped[str] = mapped_column(String(128))
+    head_hash: Mapped[str] = mapped_column(String(128))
+    signed_at: Mapped[str] = mapped_column(String(128))
+    previous: Mapped[str] = mapped_column(String(128))
+    key_id: Mapped[str] = mapped_column(String(128))
+    signature: Mapped[str] = mapped_column(String(128))
+
+
+class LedgerStubRow(Base):
+    """A signed statement that stands for entries that were retired."""
+
+    __tablename__ = "ledger_stubs"
+    client: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(Integer, primary_key=True)
+    root: Mapped[str] = mapped_column(String(128))
+    head_hash: Mapped[str] = mapped_column(String(128))
+    peaks: Mapped[str] = mapped_column(Text)
+    before: Mapped[str] = mapped_column(String(128))
+    archive_sha256: Mapped[str] = mapped_column(String(128))
+    signed_at: Mapped[str] = mapped_column(String(128))
+    key_id: Mapped[str] = mapped_column(String(128))
+    signature: Mapped[str] = mapped_column(String(128))
 
 
 class ApprovalRow(Base):

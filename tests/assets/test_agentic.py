@@ -22,6 +22,7 @@ from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
 from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.spine import SpineResource, open_spine
 from liftos_pipelines.spine.database import Event
+from liftos_pipelines.spine.ledger_guards import disarm
 from liftos_pipelines.spine.payloads import CausalImpactIdentified
 from liftos_pipelines.tables import table
 
@@ -262,6 +263,7 @@ def test_a_webhook_that_fails_is_said_and_tried_again(
 def test_a_tampered_ledger_fails_the_blocking_check(lake: Lake, instance: dg.DagsterInstance) -> None:
     run(instance)
     with open_spine().engine.begin() as connection:
+        disarm(connection)
         connection.execute(text("UPDATE ledger SET actor = 'nobody' WHERE position = 1"))
     done = run(instance, "agentic/ledger_audit", raise_on_error=False)
     assert not done.success

@@ -2,13 +2,16 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Connection
 
 from liftos_pipelines.spine.database import Spine
+from liftos_pipelines.spine.ledger_guards import arm, disarm
 from liftos_pipelines.spine.schema import Base
 
 
@@ -38,6 +41,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     Spine(found).engine.dispose()
     with engine.begin() as connection:
         tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+        # The guards of the ledger refuse this, as they should.
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
     engine.dispose()
     yield found
@@ -48,3 +53,20 @@ def spine(url: str) -> Iterator[Spine]:
     opened = Spine(url)
     yield opened
     opened.engine.dispose()
+
+
+Unguarded = Callable[[Spine], AbstractContextManager[Connection]]
+
+
+@pytest.fixture(scope="session")
+def unguarded() -> Unguarded:
+    """A transaction of somebody who may drop the ledger's guards."""
+
+    @contextmanager
+    def opened(spine: Spine) -> Iterator[Connection]:
+        with spine.engine.begin() as connection:
+            disarm(connection)
+            yield connection
+            arm(connection)
+
+    return opened

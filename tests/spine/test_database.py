@@ -104,32 +104,6 @@ def test_an_untouched_ledger_verifies_and_a_key_is_chained_once(spine: Spine) ->
         spine.append_ledger("acme", "decision", "agent", {"number": 99}, idempotency_key="0")
 
 
-@pytest.mark.parametrize(
-    "tampering",
-    [
-        "UPDATE ledger SET body = '{\"number\":77}' WHERE position = 3",
-        "UPDATE ledger SET actor = 'other' WHERE position = 3",
-        "UPDATE ledger SET kind = 'action' WHERE position = 3",
-        "UPDATE ledger SET recorded_at = '2020-01-01' WHERE position = 3",
-        "UPDATE ledger SET idempotency_key = 'z' WHERE position = 3",
-        "UPDATE ledger SET previous_hash = entry_hash WHERE position = 3",
-        "UPDATE ledger SET entry_hash = previous_hash WHERE position = 3",
-        "DELETE FROM ledger WHERE position = 3",
-        "DELETE FROM ledger WHERE position = 5",
-        "UPDATE ledger SET position = position + 10 WHERE position = 5",
-        "UPDATE ledger_heads SET entries = 5",
-    ],
-)
-def test_every_tampering_is_found(spine: Spine, tampering: str) -> None:
-    fill(spine)
-    with spine.engine.begin() as connection:
-        connection.exec_driver_sql(tampering)
-    audit = spine.verify_ledger("acme")
-    assert not audit.verified
-    assert audit.first_bad_entry is not None
-    assert audit.reason
-
-
 def test_writers_side_by_side_make_one_chain(spine: Spine) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: spine.append_ledger("acme", "d", "a", {"i": i}, idempotency_key=str(i)), range(60)))
