@@ -66,4 +66,26 @@ TABLES = [
             "verdict": TEXT,
         },
     ),
+    lake_table(
+        "llm/content_scores",
+        "call_id metric",
+        {"call_id": TEXT, "template": TEXT, "metric": TEXT, "value": FLOAT, "goal": TEXT, "met": BOOL},
+    ),
+    lake_table(
+        "llm/content_performance",
+        "template prompt_name prompt_version model metric",
+        {
+            "template": TEXT,
+            "prompt_name": TEXT,
+            "prompt_version": TEXT,
+            "model": TEXT,
+            "metric": TEXT,
+            "goal": TEXT,
+            "value": FLOAT,
+            "met_rate": FLOAT,
+            "low": FLOAT,
+            "high": FLOAT,
+            "n": INT,
+        },
+    ),
 ]
