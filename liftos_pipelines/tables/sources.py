@@ -145,8 +145,10 @@ TABLES = [
             "capabilities": TEXTS,
             "budget": FLOAT,
             "rollback_to": TEXT,
+            "data_scopes": TEXTS,
+            "risk_tier": TEXT,
         },
-        optional="budget rollback_to",
+        optional="budget rollback_to data_scopes risk_tier",
     ),
     source(
         "agent_steps",

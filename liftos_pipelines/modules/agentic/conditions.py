@@ -1,88 +1,69 @@
-"""The conditions a policy rule may state, as a small typed tree. Each says whether it holds for one tool call.
+"""The conditions a policy rule may state of one call, as a small typed tree; those over a run are in `sequences`.
 
-A condition that cannot be evaluated (a missing argument, a text where a number is needed) does not hold; since
-what no rule allows is not allowed, the unknown never opens a door.
+Each says True, False, or None where it cannot be told (a text where a number is needed). An allow needs True and a
+deny is kept off only by False, so the unknown never opens a door.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from datetime import time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
+from liftos_pipelines.modules.agentic.comparing import ABSENT, NUMERIC, OPERATORS, TEXTUAL, at_path, compare, same
+from liftos_pipelines.modules.agentic.facts import (
+    AgentFacts,
+    Call,
+    Condition,
+    History,
+    ToolSpec,
+    any_matches,
+    matches,
+)
 
-@dataclass(frozen=True, kw_only=True)
-class ToolSpec:
-    """What a policy knows of a tool: whether it can be undone, and which argument holds the money it moves."""
-
-    reversible: bool = False
-    writes: bool = True
-    amount: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AgentFacts:
-    """What the registry knows of an agent; `registered` is False for one it does not know."""
-
-    agent_id: str
-    registered: bool = True
-    type: str | None = None
-    stage: str | None = None
-    capabilities: frozenset[str] = frozenset()
-    budget: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """One tool call to be judged. `spec` is None for a tool the policy does not declare."""
-
-    agent: AgentFacts
-    tool: str
-    arguments: Mapping[str, Any]
-    at: datetime
-    cost: float = 0.0
-    spec: ToolSpec | None = None
-
-    @property
-    def amount(self) -> float | None:
-        """Money the call moves: 0 for a tool that moves none, None where it should be stated and is not."""
-        if self.spec is None:
-            return None
-        if self.spec.amount is None:
-            return 0.0
-        value = self.arguments.get(self.spec.amount)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-            return None
-        return float(value)
-
-
-class History(Protocol):
-    """What happened before the call, in its run and to its agent."""
-
-    def called(self, pattern: str) -> int: ...
-    def called_alike(self, call: Call) -> int: ...
-    def denied_so_far(self) -> int: ...
-    def calls_since(self, agent_id: str, moment: datetime) -> int: ...
-    @property
-    def last_message(self) -> str | None: ...
-
-
-class Condition(Protocol):
-    def holds(self, call: Call, history: History) -> bool: ...
+__all__ = ["NUMERIC", "OPERATORS", "TEXTUAL", "AgentFacts", "Call", "Condition", "History", "ToolSpec", "matches"]
 
 
 @dataclass(frozen=True)
 class AllOf:
     parts: tuple[Condition, ...]
 
-    def holds(self, call: Call, history: History) -> bool:
-        for part in self.parts:  # noqa: SIM110 - a plain loop costs half of a generator, and this runs on every call
-            if not part.holds(call, history):
+    def holds(self, call: Call, history: History) -> bool | None:
+        found: bool | None = True
+        for part in self.parts:
+            said = part.holds(call, history)
+            if said is False:
                 return False
-        return True
+            if said is None:
+                found = None
+        return found
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    parts: tuple[Condition, ...]
+
+    def holds(self, call: Call, history: History) -> bool | None:
+        found: bool | None = False
+        for part in self.parts:
+            said = part.holds(call, history)
+            if said:
+                return True
+            if said is None:
+                found = None
+        return found
+
+
+@dataclass(frozen=True)
+class Not:
+    part: Condition
+
+    def holds(self, call: Call, history: History) -> bool | None:
+        said = self.part.holds(call, history)
+        return None if said is None else not said
 
 
 def conjuncts(condition: Condition) -> tuple[Condition, ...]:
@@ -92,20 +73,20 @@ def conjuncts(condition: Condition) -> tuple[Condition, ...]:
     return (condition,)
 
 
-@dataclass(frozen=True)
-class AnyOf:
-    parts: tuple[Condition, ...]
+def leaves(condition: Condition) -> Iterator[Condition]:
+    """Every condition that is not built of others."""
+    if isinstance(condition, (AllOf, AnyOf)):
+        for part in condition.parts:
+            yield from leaves(part)
+    elif isinstance(condition, Not):
+        yield from leaves(condition.part)
+    else:
+        yield condition
 
-    def holds(self, call: Call, history: History) -> bool:
-        return any(part.holds(call, history) for part in self.parts)
 
-
-@dataclass(frozen=True)
-class Not:
-    part: Condition
-
-    def holds(self, call: Call, history: History) -> bool:
-        return not self.part.holds(call, history)
+def is_static(condition: Condition) -> bool:
+    """Whether it depends on the tool and the agent only, and so needs asking once for each pair of them."""
+    return all(isinstance(leaf, STATIC) for leaf in leaves(condition))
 
 
 @dataclass(frozen=True)
@@ -115,18 +96,18 @@ class ToolIs:
     patterns: tuple[str, ...]
 
     def holds(self, call: Call, history: History) -> bool:
-        return any(matches(pattern, call.tool) for pattern in self.patterns)
+        return any_matches(self.patterns, call.tool)
 
 
 @dataclass(frozen=True)
 class AgentIs:
-    """A fact of the agent (`agent_id`, `type`, `stage`) equals one of the values."""
+    """A fact of the agent (`agent_id`, `type`, `stage`, `risk`) is one of the values, or matches one of the globs."""
 
     fact: str
     values: tuple[str, ...]
 
     def holds(self, call: Call, history: History) -> bool:
-        return getattr(call.agent, self.fact) in self.values
+        return any_matches(self.values, getattr(call.agent, self.fact) or "")
 
 
 @dataclass(frozen=True)
@@ -141,38 +122,83 @@ class ToolFact:
 
 
 @dataclass(frozen=True)
+class ToolTouches:
+    """The tool `reads` one of the data classes, `writes_to` one of the resources, or has one of the risks."""
+
+    fact: str
+    values: frozenset[str]
+
+    def holds(self, call: Call, history: History) -> bool:
+        if call.spec is None:
+            return False
+        found = getattr(call.spec, self.fact)
+        return not self.values.isdisjoint(found) if isinstance(found, frozenset) else found in self.values
+
+
+@dataclass(frozen=True)
+class EnvironmentIs:
+    """The call is made in one of the environments; unknown where it does not say in which."""
+
+    values: tuple[str, ...]
+
+    def holds(self, call: Call, history: History) -> bool | None:
+        return None if call.environment is None else any_matches(self.values, call.environment)
+
+
+@dataclass(frozen=True)
 class Amount:
     """The money the call moves compares so with a limit."""
 
     operator: str
     limit: float
 
+    def holds(self, call: Call, history: History) -> bool | None:
+        amount = call.amount
+        if amount is None:
+            # A tool that nobody declared states no amount that could be too small or too large.
+            return None if call.spec is not None else False
+        return NUMERIC[self.operator](amount, self.limit)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the call itself costs compares so with a limit."""
+
+    operator: str
+    limit: float
+
     def holds(self, call: Call, history: History) -> bool:
-        return call.amount is not None and NUMERIC[self.operator](call.amount, self.limit)
+        return NUMERIC[self.operator](call.cost, self.limit)
+
+
+@dataclass(frozen=True)
+class ArgumentRef:
+    """Stands for the value of an argument of the call that is judged."""
+
+    path: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument (a dotted path) compares so with a value."""
+    """An argument (a dotted path) compares so with a value, or with another argument."""
 
     path: tuple[str, ...]
     operator: str
     value: Any
 
-    def holds(self, call: Call, history: History) -> bool:
-        if len(self.path) == 1 and self.operator == "equals":
-            return bool(call.arguments.get(self.path[0], ABSENT) == self.value)
-        found: Any = call.arguments
-        for part in self.path:
-            if not isinstance(found, Mapping) or part not in found:
-                return self.operator == "exists" and self.value is False
-            found = found[part]
-        return _compare(self.operator, found, self.value)
+    def holds(self, call: Call, history: History) -> bool | None:
+        if len(self.path) == 1 and self.operator == "equals" and not isinstance(self.value, ArgumentRef):
+            found = call.arguments.get(self.path[0], ABSENT)
+            return found is not ABSENT and same(found, self.value)
+        wanted = self.value
+        if isinstance(wanted, ArgumentRef):
+            wanted = at_path(call.arguments, wanted.path)
+        return compare(self.operator, at_path(call.arguments, self.path), wanted, call.at)
 
 
 @dataclass(frozen=True)
 class After:
-    """An earlier call of this run used the tool (`before=False`), or none did (`before=True`)."""
+    """An earlier call of this run used the tool (`absent=False`), or none did (`absent=True`)."""
 
     patterns: tuple[str, ...]
     absent: bool = False
@@ -205,13 +231,48 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Rate:
-    """With this call the agent makes more than n calls within the last span of time."""
+    """With this call more than n are made within the last span: by the agent, of the tool, in the run, by all."""
 
     more_than: int
     per: timedelta
+    by: str = "agent"
 
     def holds(self, call: Call, history: History) -> bool:
-        return history.calls_since(call.agent.agent_id, call.at - self.per) + 1 > self.more_than
+        return history.calls_since(rate_subject(self.by, call, history.run_id), call.at - self.per) >= self.more_than
+
+
+def rate_subject(by: str, call: Call, run_id: str) -> str:
+    """Under which name the times of such calls are kept."""
+    if by == "agent":
+        return call.agent.agent_id
+    return {
+        "tool": f"tool:{call.tool}",
+        "agent_tool": f"agent_tool:{call.agent.agent_id}:{call.tool}",
+        "run": f"run:{run_id}",
+        "client": "client:",
+    }[by]
+
+
+@dataclass(frozen=True)
+class TimeWindow:
+    """The call falls into the hours and weekdays of a time zone. Hours that end before they begin run over midnight."""
+
+    start: time
+    end: time
+    weekdays: frozenset[int]
+    zone: ZoneInfo
+    outside: bool = False
+
+    def holds(self, call: Call, history: History) -> bool:
+        local = call.at.astimezone(self.zone)
+        now, day = local.time(), local.weekday()
+        if self.start < self.end:
+            inside = self.start <= now < self.end
+        else:
+            inside = now >= self.start or now < self.end
+            if now < self.end:
+                day = (day - 1) % 7  # the night belongs to the day on which it began
+        return (inside and day in self.weekdays) is not self.outside
 
 
 @dataclass(frozen=True)
@@ -226,54 +287,4 @@ class LastMessage:
         return (said is not None and self.pattern.search(said) is not None) is self.wanted
 
 
-ABSENT = object()
-STATIC = (ToolIs, AgentIs, ToolFact)
-"""Conditions that depend on the tool and the agent only, and so need asking once for each pair of them."""
-NUMERIC: dict[str, Callable[[float, float], bool]] = {
-    "above": lambda a, b: a > b,
-    "at_least": lambda a, b: a >= b,
-    "below": lambda a, b: a < b,
-    "at_most": lambda a, b: a <= b,
-}
-TEXTUAL = ("matches", "domain_in", "domain_not_in")
-OPERATORS = ("equals", "not_equals", "in", "not_in", "exists", *TEXTUAL, *NUMERIC)
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Equality, or a glob where the pattern holds one."""
-    return fnmatchcase(name, pattern) if any(char in pattern for char in "*?[") else name == pattern
-
-
-def _compare(operator: str, found: Any, value: Any) -> bool:
-    if operator in NUMERIC:
-        if isinstance(found, bool) or not isinstance(found, (int, float)):
-            return False
-        return NUMERIC[operator](float(found), value)
-    if operator == "exists":
-        return bool(value)
-    if operator == "equals":
-        return bool(found == value)
-    if operator == "not_equals":
-        return bool(found != value)
-    if operator in ("in", "not_in"):
-        return (found in value) is (operator == "in")
-    if operator == "matches":
-        return isinstance(found, str) and value.search(found) is not None
-    domains = _domains(found)
-    inside = bool(domains) and all(_below(domain, value) for domain in domains)
-    return inside if operator == "domain_in" else not inside
-
-
-def _domains(found: Any) -> list[str]:
-    """Domains of an address, a URL or a list of them; an empty text where one has none."""
-    items = found if isinstance(found, list) else [found]
-    domains = []
-    for item in items:
-        for part in re.split(r"[,;\s]+", str(item).strip()):
-            host = re.sub(r"^[a-z]+://", "", part.lower()).split("/")[0].rpartition("@")[2].rstrip(">.")
-            domains.append(host.split(":")[0])
-    return domains
-
-
-def _below(domain: str, allowed: tuple[str, ...]) -> bool:
-    return any(domain == known or domain.endswith("." + known) for known in allowed)
+STATIC = (ToolIs, AgentIs, ToolFact, ToolTouches)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
 from liftos_pipelines.modules.agentic.conditions import AgentFacts
 from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, RunHistory
+from liftos_pipelines.modules.agentic.facts import ApprovalNeed
 from liftos_pipelines.modules.agentic.ledger_state import Stop
 from liftos_pipelines.modules.agentic.policy import Policy
 from liftos_pipelines.tables import table
@@ -39,14 +41,22 @@ class Exhausted:
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
+    """`duplicates` are steps given more than once (the first is judged), `out_of_order` those timed before the step
+    that precedes them; both by run and step."""
+
     decisions: pl.DataFrame
     violations: tuple[Violation, ...]
     exhausted: tuple[Exhausted, ...]
+    duplicates: tuple[tuple[str, int], ...] = ()
+    out_of_order: tuple[tuple[str, int], ...] = ()
+
+
+AGENT_COLUMNS = ("agent_id", "type", "stage", "capabilities", "budget", "data_scopes", "risk_tier")
+STEP_COLUMNS = ("agent_id", "step", "at", "kind", "tool", "arguments", "content", "cost", "environment")
 
 
 def agents_known(agents: pl.DataFrame) -> dict[str, AgentFacts]:
     """Agents of the registry by id."""
-    columns = ("agent_id", "type", "stage", "capabilities", "budget")
     return {
         agent_id: AgentFacts(
             agent_id=agent_id,
@@ -54,44 +64,61 @@ def agents_known(agents: pl.DataFrame) -> dict[str, AgentFacts]:
             stage=stage,
             capabilities=frozenset(capabilities or ()),
             budget=budget,
+            data_scopes=None if scopes is None else frozenset(scopes),
+            risk=risk,
         )
-        for agent_id, kind, stage, capabilities, budget in agents.select(columns).iter_rows()
+        for agent_id, kind, stage, capabilities, budget, scopes, risk in _rows(agents, AGENT_COLUMNS)
     }
 
 
 def replay(
-    steps: pl.DataFrame, agents: pl.DataFrame, policy: Policy, stops: Mapping[str, Sequence[Stop]] | None = None
+    steps: pl.DataFrame,
+    agents: pl.DataFrame,
+    policy: Policy,
+    stops: Mapping[str, Sequence[Stop]] | None = None,
+    screen: Callable[[str], Collection[str]] | None = None,
 ) -> Replay:
     """Judge every `tool_call` step of a log, runs in order of their first step, steps in order within a run.
 
     A client without a registry cannot say which agents are unknown; its agents are then judged as registered, with
-    nothing known of them. A call of an agent that was stopped by then (`stops`) is denied. Extra columns: `tool`, `at`.
+    nothing known of them. A call of an agent that was stopped by then (`stops`) is denied. `screen` says what is wrong
+    with a tool's answer, for rules on flagged results. An optional column `environment` says where a call was made.
+    Extra columns: `tool`, `at`, `approvers` (how many must agree, and of whom).
     """
     known = agents_known(agents)
     engine, shared = PolicyEngine(policy, stops), AgentHistory()
     rows: list[dict[str, object]] = []
     violations: list[Violation] = []
     exhausted: dict[tuple[str, str], Exhausted] = {}
+    duplicates: list[tuple[str, int]] = []
+    late: list[tuple[str, int]] = []
     for run in _runs(steps):
-        history = RunHistory(run_id=str(run["run_id"][0]), agents=shared)
-        columns = ("agent_id", "step", "at", "kind", "tool", "arguments", "content", "cost")
-        for agent_id, step, at, kind, tool, arguments, content, cost in run.select(columns).iter_rows():
+        history, last, latest = RunHistory(run_id=str(run["run_id"][0]), agents=shared), None, None
+        for agent_id, step, at, kind, tool, arguments, content, cost, environment in _rows(run, STEP_COLUMNS):
+            if step == last:
+                duplicates.append((history.run_id, step))
+                continue
+            if latest is not None and at < latest:
+                late.append((history.run_id, step))
+            last, latest = step, at if latest is None else max(at, latest)
             if kind == "message":
-                history.last_message = content
+                history.note_message(content, at)
+            elif kind == "tool_result":
+                history.note_result(tool, content, at, screen(content) if screen and content else ())
             if kind != "tool_call":
                 continue
             agent = known.get(agent_id) or AgentFacts(agent_id=agent_id, registered=agents.is_empty())
-            call = engine.call(agent, tool, arguments, at, cost)
+            call = engine.call(agent, tool, arguments, at, cost, environment)
             if isinstance(call, str):
                 verdict = engine.refuse(call)
             else:
                 verdict = engine.judge(call, history)
-                period = engine.period(call, history.run_id)
-                if verdict.exhausted and agent.budget is not None:
-                    spent = shared.reserved[(agent_id, period)] + max(call.cost, call.amount or 0.0)
-                    event = Exhausted(agent_id=agent_id, at=at, limit=agent.budget, spent=spent)
-                    exhausted.setdefault((agent_id, period), event)
-                history.record(call, verdict, period)
+                draw = verdict.draw
+                if draw is not None and draw.registry:
+                    spent = shared.reserved[draw.key] + draw.amount
+                    event = Exhausted(agent_id=agent_id, at=at, limit=draw.limit, spent=spent)
+                    exhausted.setdefault(draw.key, event)
+                engine.record(call, verdict, history)
             if verdict.decision == "deny":
                 violations.append(
                     Violation(
@@ -114,18 +141,35 @@ def replay(
                     "policy_version": verdict.policy_version,
                     "tool": tool,
                     "at": at,
+                    "approvers": None if verdict.approval is None else in_words(verdict.approval),
                 }
             )
     contract = table("agentic/policy_decisions")
-    schema = {**contract.columns, "tool": pl.String(), "at": pl.Datetime("us", "UTC")}
+    extra = {"tool": pl.String(), "at": pl.Datetime("us", "UTC"), "approvers": pl.String()}
     return Replay(
-        decisions=contract.conform(pl.DataFrame(rows, schema=schema)),
+        decisions=contract.conform(pl.DataFrame(rows, schema={**contract.columns, **extra})),
         violations=tuple(violations),
         exhausted=tuple(exhausted.values()),
+        duplicates=tuple(duplicates),
+        out_of_order=tuple(late),
     )
 
 
+def in_words(need: ApprovalNeed) -> str:
+    """`2 of ann, role:finance within 3 days, 0:00:00`; `1` where anybody may agree at any time."""
+    of = f" of {', '.join(need.approvers)}" if need.approvers else ""
+    return f"{need.quorum}{of}" + (f" within {need.expires}" if need.expires else "")
+
+
+def _rows(frame: pl.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The columns in this order, null where the frame has none of the name."""
+    picked = [pl.col(name) if name in frame.columns else pl.lit(None).alias(name) for name in columns]
+    return frame.select(picked).iter_rows()
+
+
 def _runs(steps: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    ordered = steps.with_columns(pl.col("at").min().over("run_id").alias("_start")).sort("_start", "run_id", "step")
+    ordered = steps.with_columns(pl.col("at").min().over("run_id").alias("_start")).sort(
+        "_start", "run_id", "step", maintain_order=True
+    )
     for _, run in ordered.group_by("run_id", maintain_order=True):
         yield run

@@ -1,0 +1,97 @@
+"""A call's arguments: read from strict JSON, and held against what the tool declares of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from liftos_pipelines.modules.agentic.comparing import is_number, moment_of, same
+from liftos_pipelines.modules.agentic.facts import ArgumentSpec, ToolSpec
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "list": (list,),
+    "object": (dict,),
+    "date": (str,),
+}
+
+
+def read_arguments(arguments: str | Mapping[str, Any] | None) -> Mapping[str, Any] | str:
+    """The arguments as an object, or what is wrong with them in words.
+
+    JSON as RFC 8259 has it: NaN is refused, and so is a name given twice, of which readers take different values.
+    """
+    if arguments is None or arguments == "":
+        return {}
+    read: Any = arguments
+    if isinstance(arguments, str):
+        try:
+            read = json.loads(arguments, parse_constant=_no_constant, object_pairs_hook=_no_twice)
+        except RecursionError:
+            return "its arguments are not JSON: nested too deeply"
+        except ValueError as error:
+            return f"its arguments are not JSON: {error}"
+    if not isinstance(read, Mapping):
+        return f"its arguments are not a JSON object but {type(read).__name__}"
+    return read
+
+
+def problem_with(arguments: Mapping[str, Any], spec: ToolSpec | None) -> str | None:
+    """What is wrong with the arguments under what the tool declares; None where nothing is, or nothing is declared."""
+    if spec is None or spec.arguments is None:
+        return None
+    for name, value in arguments.items():
+        declared = spec.arguments.get(name)
+        if declared is None:
+            if spec.other_arguments:
+                continue
+            return f'argument "{name}" is not declared; the tool takes {", ".join(spec.arguments) or "none"}'
+        wrong = _wrong(value, declared)
+        if wrong:
+            return f'argument "{name}" {wrong}'
+    for name, declared in spec.arguments.items():
+        if declared.required and name not in arguments:
+            return f'argument "{name}" is required and absent'
+    return None
+
+
+def _wrong(value: Any, declared: ArgumentSpec) -> str | None:
+    if declared.type is not None:
+        numeric = declared.type in ("number", "integer")
+        if not isinstance(value, TYPES[declared.type]) or (numeric and not is_number(value)):
+            return f"should be of type {declared.type} and is {type(value).__name__}"
+        if declared.type == "date" and moment_of(value) is None:
+            return f"should be a date and is {value!r}"
+    if declared.enum is not None and not any(same(value, allowed) for allowed in declared.enum):
+        return f"is {value!r}, not one of {', '.join(map(str, declared.enum))}"
+    if declared.min is not None or declared.max is not None:
+        if not is_number(value):
+            return f"should be a number and is {type(value).__name__}"
+        if declared.min is not None and value < declared.min:
+            return f"is {value}, below {declared.min:g}"
+        if declared.max is not None and value > declared.max:
+            return f"is {value}, above {declared.max:g}"
+    if declared.max_length is not None:
+        if not isinstance(value, (str, list)):
+            return f"should have a length and is {type(value).__name__}"
+        if len(value) > declared.max_length:
+            return f"is longer than {declared.max_length}"
+    if declared.pattern is not None and not (isinstance(value, str) and declared.pattern.fullmatch(value)):
+        return f"does not match {declared.pattern.pattern}"
+    return None
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f'"{next(name for name in names if names.count(name) > 1)}" is given twice')
+    return read
