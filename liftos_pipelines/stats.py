@@ -91,7 +91,9 @@ def percentile_interval(replicates: FloatArray, level: float = 0.9) -> tuple[flo
     return (float(low), float(high))
 
 
-def anytime_half_width(std_error: float, units: float, *, alpha: float = 0.05, planned_units: float = 1000.0) -> float:
+def anytime_half_width(
+    std_error: float, units: float, *, alpha: float = 0.05, planned_units: float = 1000.0, one_sided: bool = False
+) -> float:
     """Half-width of an asymptotic confidence sequence: it may be looked at after every unit, for ever.
 
     Parameters
@@ -99,12 +101,71 @@ def anytime_half_width(std_error: float, units: float, *, alpha: float = 0.05, p
     std_error : of the estimate now; `units` independent units have been seen so far
     alpha : chance that the sequence ever misses the truth
     planned_units : where the sequence is narrowest; it holds everywhere
+    one_sided : a bound on one side alone, which is then narrower
 
     Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2021), Time-uniform central limit theory and
-    asymptotic confidence sequences, theorem 2.2 and the tuning of its appendix.
+    asymptotic confidence sequences, theorem 2.2, the one-sided bound and the tuning of its appendix.
     """
     if units <= 0:
         return float("inf")
-    mixing = (-2 * np.log(alpha) + np.log(-2 * np.log(alpha) + 1)) / planned_units
-    growth = units * mixing
-    return float(std_error * np.sqrt(2 * (growth + 1) / growth * np.log(np.sqrt(growth + 1) / alpha)))
+    growth = units * _mixing(2 * alpha if one_sided else alpha, planned_units)
+    inside = 1 + np.sqrt(growth + 1) / (2 * alpha) if one_sided else np.sqrt(growth + 1) / alpha
+    return float(std_error * np.sqrt(2 * (growth + 1) / growth * np.log(inside)))
+
+
+def always_valid_p(z: float, units: float, *, alpha: float = 0.05, planned_units: float = 1000.0) -> float:
+    """p-value that may be looked at after every unit: below `alpha` where the two-sided sequence leaves zero out.
+
+    Source: Johari, Koomen, Pekelis and Walsh (2022), Always valid inference; the mixture is that of
+    `anytime_half_width`.
+    """
+    if units <= 0 or not np.isfinite(z):
+        return float("nan")
+    growth = units * _mixing(alpha, planned_units)
+    log_p = 0.5 * np.log(growth + 1) - z**2 * growth / (2 * (growth + 1))
+    return float(np.exp(min(0.0, log_p)))
+
+
+def _mixing(alpha: float, planned_units: float) -> float:
+    return float((-2 * np.log(alpha) + np.log(-2 * np.log(alpha) + 1)) / planned_units)
+
+
+def betting_interval(values: FloatArray, *, alpha: float = 0.05, points: int = 400) -> tuple[float, float]:
+    """Confidence sequence of a mean in [0, 1] at its last value: exact for every sample size, and at every look.
+
+    Parameters
+    ----------
+    values : (n,), in [0, 1], in the order they came, independent given the past
+    points : of the grid of means; the interval is widened to it
+
+    Raises
+    ------
+    ValueError : a value outside [0, 1] or not finite
+
+    Source: Waudby-Smith and Ramdas (2024), Estimating means of bounded random variables by betting, section 4.4
+    (hedged capital, predictable plug-in bets).
+    """
+    x = np.asarray(values, dtype=float)
+    if x.size == 0:
+        return (0.0, 1.0)
+    if not np.isfinite(x).all() or x.min() < 0 or x.max() > 1:
+        raise ValueError(f"values from {np.nanmin(x)} to {np.nanmax(x)}: a betting sequence needs them in [0, 1]")
+    t = np.arange(1, x.size + 1)
+    mean = (0.5 + np.cumsum(x)) / (t + 1)
+    variance = (0.25 + np.cumsum((x - mean) ** 2)) / (t + 1)
+    before = np.concatenate([[0.25], variance[:-1]])
+    bet = np.sqrt(2 * np.log(2 / alpha) / (before * t * np.log(1 + t)))
+    grid = np.linspace(0, 1, points + 1)
+    up, down = np.zeros(points + 1), np.zeros(points + 1)
+    highest = np.full(points + 1, -np.inf)
+    with np.errstate(divide="ignore"):
+        most_up, most_down = 0.5 / grid, 0.5 / (1 - grid)
+    for value, stake in zip(x, bet, strict=True):
+        up += np.log1p(np.minimum(stake, most_up) * (value - grid))
+        down += np.log1p(-np.minimum(stake, most_down) * (value - grid))
+        np.maximum(highest, np.maximum(up, down), out=highest)
+    kept = np.flatnonzero(highest - np.log(2) < np.log(1 / alpha))
+    if kept.size == 0:
+        centre = float(x.mean())
+        return (centre, centre)
+    return (float(grid[max(0, kept[0] - 1)]), float(grid[min(points, kept[-1] + 1)]))

@@ -5,7 +5,6 @@ import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.modules.llm.bias import bias_report as bias_of
-from liftos_pipelines.modules.llm.experiments import experiments as compare_arms
 from liftos_pipelines.modules.llm.performance import performance as performance_of
 from liftos_pipelines.modules.llm.prices import total, unpriced_by_model
 from liftos_pipelines.modules.llm.scores import score_calls
@@ -30,23 +29,6 @@ def call_scores(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> d
         cost_known_share=scores["cost"].count() / scores.height,
         cost_unknown_by_model=unpriced_by_model(llm_calls, scores),
         price_source=prices.source,
-    )
-
-
-@lift_asset("llm/experiments", ins=inputs("sources/llm_calls", "llm/call_scores"), kinds={"polars"}, code_version="1")
-def experiments(
-    context: dg.AssetExecutionContext, llm_calls: pl.DataFrame, call_scores: pl.DataFrame
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """Variants of each prompt compared on feedback, groundedness, errors, latency, cost; decisions hold at any look."""
-    if llm_calls.is_empty():
-        return skipped("llm/experiments", "llm_calls")
-    compared = compare_arms(llm_calls, call_scores)
-    primary = compared.filter(pl.col("role") == "primary") if compared.height else compared
-    return result(
-        compared,
-        experiments=primary.height,
-        ship_b=(primary["decision"] == "ship_b").sum(),
-        invalid_srm=(primary["decision"] == "invalid_srm").sum(),
     )
 
 

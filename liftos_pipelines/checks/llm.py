@@ -1,10 +1,9 @@
-"""Gates of Lift LLM: arms filled as planned, scores in range, outputs supported by their context."""
+"""Gates of Lift LLM: scores in range, outputs supported by their context."""
 
 import dagster as dg
 import polars as pl
 
 from liftos_pipelines.clients import clients_partitions
-from liftos_pipelines.modules.llm.experiments import SRM_ALPHA
 
 UNSUPPORTED_WARNING = 0.2
 """Share of calls with a context that state something it does not support."""
@@ -38,24 +37,4 @@ def outputs_supported(call_scores: pl.DataFrame) -> dg.AssetCheckResult:
         passed=share <= UNSUPPORTED_WARNING,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"unsupported_share": share, "calls": float(measured.height), "threshold": UNSUPPORTED_WARNING},
-    )
-
-
-@dg.asset_check(
-    asset=dg.AssetKey(["llm", "experiments"]),
-    name="sample_ratio",
-    partitions_def=clients_partitions,
-    description=f"Arms hold as many calls as an equal split would give (chi-square p >= {SRM_ALPHA}).",
-)
-def sample_ratio(experiments: pl.DataFrame) -> dg.AssetCheckResult:
-    broken = experiments.filter(pl.col("srm_p_value") < SRM_ALPHA)
-    lowest = experiments["srm_p_value"].min()
-    return dg.AssetCheckResult(
-        passed=broken.is_empty(),
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "lowest_p_value": lowest if isinstance(lowest, float) else "unknown",
-            "experiments": ", ".join(broken["experiment"].unique().sort().to_list()) or "none",
-            "threshold": SRM_ALPHA,
-        },
     )

@@ -17,7 +17,9 @@ APPROVALS = ("approval_given", "approval_denied")
 REFUSALS = ("policy_violation",)
 STANDING = ("agent_stopped", "agent_not_stopped", "agent_resumed")
 """Whether an agent may go on deciding."""
-DECIDING = (DECISION, *APPROVALS, *REFUSALS, *STANDING)
+EXPERIMENT_LOOK = "experiment_look"
+"""What followed from one look at an experiment of a prompt or model."""
+DECIDING = (DECISION, *APPROVALS, *REFUSALS, *STANDING, EXPERIMENT_LOOK)
 """Kinds of ledger entries that say that somebody, or a policy, decided."""
 
 

@@ -231,6 +231,27 @@ class AgentRolloutDecided(Payload):
     evidence: dict[str, float | None] = {}
 
 
+class LlmExperimentDecided(Payload):
+    """An experiment of a prompt or model came to a decision; told once for each experiment, arm and decision."""
+
+    type: ClassVar[str] = "llm_experiment_decided"
+    cause: ClassVar[tuple[str, ...]] = ("experiment", "variant_a", "variant_b", "decision")
+    experiment: str
+    prompt_name: str
+    arm: str
+    """What `variant_a` and `variant_b` name: variant or prompt_version."""
+    decision: str
+    """ship_b, rollback_b, keep_a or invalid_srm."""
+    variant_a: str
+    variant_b: str
+    metric: str
+    looked_at: datetime
+    p_b_better: float | None
+    expected_loss: float | None
+    """Of what was decided, on average and in the metric's unit."""
+    reason: str
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     payload.type: payload
     for payload in (
@@ -250,6 +271,7 @@ PAYLOADS: dict[str, type[Payload]] = {
         InsightsRecalled,
         RootCauseIdentified,
         RemediationOrdered,
+        LlmExperimentDecided,
         AgentRolloutDecided,
     )
 }

@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 
 from liftos_pipelines.assets import llm as assets
+from liftos_pipelines.assets import llm_experiments
 from liftos_pipelines.checks import llm as checks
+from liftos_pipelines.checks import llm_experiments as experiment_checks
 from liftos_pipelines.modules.llm.prices import PriceError
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
 from liftos_pipelines.tables import table
@@ -61,8 +63,8 @@ def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     source = dg.AssetSpec(["sources", "llm_calls"], partitions_def=assets.call_scores.partitions_def)
     return dg.materialize(
         [
-            assets.call_scores, assets.experiments, assets.performance, assets.bias_report,
-            checks.groundedness_in_range, checks.outputs_supported, checks.sample_ratio,
+            assets.call_scores, llm_experiments.experiments, assets.performance, assets.bias_report,
+            checks.groundedness_in_range, checks.outputs_supported, experiment_checks.sample_ratio,
             source.with_io_manager_key("lake_io"),
         ],
         instance=instance,

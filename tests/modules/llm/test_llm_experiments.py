@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 from llm_frames import NO_PRICES, calls
 
-from liftos_pipelines.modules.llm.experiments import METRICS, compare, experiments, sample_ratio_p
+from liftos_pipelines.modules.llm.experiments.compare import compare
+from liftos_pipelines.modules.llm.experiments.measured import METRICS
+from liftos_pipelines.modules.llm.experiments.readout import experiments
 from liftos_pipelines.modules.llm.scores import score_calls
 from liftos_pipelines.stats import anytime_half_width
 
@@ -46,7 +48,7 @@ def test_a_planned_difference_is_found_with_power_80() -> None:
     found = 0
     for _ in range(200):
         a, b = rng.binomial(1, 0.5, 600).astype(float), rng.binomial(1, 0.62, 600).astype(float)
-        found += compare(a, b, RATE).decision == "ship_b"
+        found += compare(a, b, RATE).verdict == "better"
     print(f"power at +0.12 with 600 an arm: {found / 200:.2f}")
     assert found / 200 >= 0.80
 
@@ -57,7 +59,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     for _ in range(400):
         a, b = rng.binomial(1, 0.3, 300).astype(float), rng.binomial(1, 0.4, 300).astype(float)
         result = compare(a, b, RATE)
-        hits.append(result.low <= 0.1 <= result.high)
+        hits.append(result.posterior.low <= 0.1 <= result.posterior.high)
     assert 0.86 <= np.mean(hits) <= 0.94
 
 
@@ -71,9 +73,9 @@ def test_repeated_inputs_are_not_counted_as_independent() -> None:
         values = level[inputs] + rng.normal(0, 0.3, inputs.size)
         a, b = values[: 60 * 20], values[60 * 20 :]
         at = compare(a, b, MEAN, clusters_a=inputs[: 60 * 20], clusters_b=inputs[60 * 20 :])
-        clustered.append(not at.low <= 0 <= at.high)
+        clustered.append(not at.posterior.low <= 0 <= at.posterior.high)
         plain = compare(a, b, MEAN)
-        naive.append(not plain.low <= 0 <= plain.high)
+        naive.append(not plain.posterior.low <= 0 <= plain.posterior.high)
     assert np.mean(clustered) <= 0.16
     assert np.mean(naive) > 0.5
 
@@ -84,8 +86,8 @@ def test_p_b_better_follows_the_metrics_direction() -> None:
     latency = next(m for m in METRICS if m.name == "latency_ms")
     result = compare(slow, fast, latency)
     assert result.estimate < 0
-    assert result.p_b_better > 0.99
-    assert result.decision == "ship_b"
+    assert result.posterior.p_b_better > 0.99
+    assert result.verdict == "better"
 
 
 def variant_rows(n: int, good_b: float, seed: int, share_b: float = 0.5, **b_fields: object) -> list[dict]:
@@ -113,13 +115,11 @@ def test_a_liked_but_much_slower_variant_is_not_shipped() -> None:
     for row in rows:
         row["latency_ms"] = float(rng.normal(400 if row["variant"] == "B" else 100, 10))
     primary = table_of(rows).filter(pl.col("role") == "primary").row(0, named=True)
-    assert primary["decision"] == "keep_a"
+    assert primary["decision"] == "rollback_b"
     assert "latency" in primary["reason"]
 
 
 def test_a_broken_split_makes_the_experiment_invalid() -> None:
-    assert sample_ratio_p(4800, 5200) < 0.001
-    assert sample_ratio_p(4950, 5050) > 0.05
     found = table_of(variant_rows(3000, 0.65, seed=4, share_b=0.4))
     assert set(found["decision"]) == {"invalid_srm"}
 
@@ -153,4 +153,4 @@ def test_one_arm_or_no_call_gives_an_empty_table() -> None:
 
 @pytest.mark.parametrize("values", [np.zeros(0), np.ones(1)])
 def test_an_empty_or_single_arm_is_insufficient(values: np.ndarray) -> None:
-    assert compare(values, np.ones(100), RATE).decision == "insufficient_data"
+    assert compare(values, np.ones(100), RATE).verdict == "unknown"
