@@ -1,0 +1,7 @@
+"""Screens of what goes into a model and what comes out: injection, personal data, abuse, generalising about groups."""
+
+from liftos_pipelines.modules.llm.screens.injection import injection
+from liftos_pipelines.modules.llm.screens.verdict import Screened
+from liftos_pipelines.modules.llm.screens.wording import bias_flag, toxicity_flag
+
+__all__ = ["Screened", "bias_flag", "injection", "toxicity_flag"]

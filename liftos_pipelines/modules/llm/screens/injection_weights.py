@@ -1,0 +1,51 @@
+"""Weights of the injection screen, fitted by `bench/llm_injection_fit.py`; see there for what on."""
+
+from __future__ import annotations
+
+WEIGHTS: dict[str, float] = {
+    "override": 2.314,
+    "override_prior": 1.175,
+    "void": 1.492,
+    "override_user": 0.921,
+    "obey_data": 0.692,
+    "new_task": 1.140,
+    "leak_prompt": 2.559,
+    "leak_above": 1.317,
+    "ask_prompt": 0.787,
+    "leak_secret": 1.540,
+    "exfiltrate": 2.556,
+    "send_out": 0.736,
+    "carrier": 1.683,
+    "malign": 1.497,
+    "cross": 1.308,
+    "call_tool": 1.507,
+    "destroy": 2.192,
+    "approve": 2.202,
+    "allow_tool": 0.902,
+    "disarm": 1.337,
+    "unchecked": 1.035,
+    "shell": 1.512,
+    "pay": 0.794,
+    "unbound": 2.188,
+    "memorise": 1.487,
+    "standing": 1.071,
+    "structure": 1.308,
+    "treat_as": 1.853,
+    "outrank": 1.478,
+    "supplant": 1.300,
+    "conceal": 1.851,
+    "address": 0.931,
+    "claim": 0.794,
+    "privilege": 1.320,
+    "commanded": 2.311,
+    "said": 0.118,
+    "quoted": -0.345,
+    "both": 0.507,
+    "frame": -0.555,
+    "frame_quoted": -0.232,
+    "frame_open": -0.050,
+    "dense": 1.018,
+}
+INTERCEPT = -2.216
+THRESHOLD = 0.500
+"""Set for a share of 0.02 of benign texts whose class the weights had not seen."""
