@@ -9,15 +9,16 @@ from liftos_pipelines.modules.llm.performance import performance as performance_
 from liftos_pipelines.modules.llm.prices import total, unpriced_by_model
 from liftos_pipelines.modules.llm.scores import score_calls
 from liftos_pipelines.resources.call_prices import client_prices
+from liftos_pipelines.resources.grounding_model import packaged_calibration
 
 
 @lift_asset("llm/call_scores", ins=inputs("sources/llm_calls"), kinds={"polars"}, code_version="1")
 def call_scores(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
-    """Each call's groundedness in its context, unsupported spans and numbers, wording screens, cost and latency."""
+    """Each call's probability of being supported by its context, what is not, wording screens, cost and latency."""
     if llm_calls.is_empty():
         return skipped("llm/call_scores", "llm_calls")
     prices = client_prices(client_of(context))
-    scores = score_calls(llm_calls, prices)
+    scores = score_calls(llm_calls, prices, packaged_calibration())
     return result(
         scores,
         groundedness=scores["groundedness"].mean(),

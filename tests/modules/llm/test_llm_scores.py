@@ -14,6 +14,7 @@ from liftos_pipelines.modules.llm.performance import performance, quantile_inter
 from liftos_pipelines.modules.llm.prices import Price, PriceError, PriceTable, catalogue_prices, price_table, priced
 from liftos_pipelines.modules.llm.scores import score_calls
 from liftos_pipelines.modules.llm.screens import bias_flag, toxicity_flag
+from liftos_pipelines.resources.grounding_model import packaged_calibration
 
 TABLE = PriceTable(prices={"m": Price.of(2.0, 8.0)}, currency="EUR", rate=1.0, source="prices.yaml")
 
@@ -78,8 +79,10 @@ def test_a_call_without_context_or_output_is_not_scored() -> None:
     frame = calls(
         [{"context": None}, {"context": "It was 5 km.", "output": "It was 9 km."}, {"context": "x y", "output": ""}]
     )
-    scores = score_calls(frame, NO_PRICES)
-    assert scores["groundedness"].to_list() == [None, 0.0, None]
+    scores = score_calls(frame, NO_PRICES, packaged_calibration())
+    assert scores["groundedness_score"].to_list() == [None, 0.0, None]
+    assert scores["groundedness"][1] < 0.5
+    assert scores["unsupported_kinds"].to_list() == [None, ["sentence", "swap", "number"], None]
     assert scores["unsupported"].to_list() == [None, True, None]
     assert scores["numeric_conflicts"].to_list()[0] is None
     assert len(scores["numeric_conflicts"].to_list()[1]) == 1

@@ -1,0 +1,1 @@
+"""Typed claims in a text and whether two of them agree."""

@@ -1,0 +1,323 @@
+"""From a parsed output and its context to a few interpretable features, a sentence at a time and for the whole.
+
+Every feature is larger where support is weaker, so each weight of the calibration has a sign that is known.
+
+Sources: Lin (2004), ROUGE; Grusky et al. (2018), Newsroom; Laban et al. (2022), SummaC (worst and mean sentence).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from liftos_pipelines.modules.llm.grounding.align import fragments, nearest_sentences
+from liftos_pipelines.modules.llm.grounding.check import (
+    Sentence,
+    check_directions,
+    check_names,
+    check_numbers,
+    check_polarity,
+    check_swaps,
+)
+from liftos_pipelines.modules.llm.grounding.evidence import Evidence
+from liftos_pipelines.modules.llm.grounding.parse import Document, Named
+from liftos_pipelines.modules.llm.grounding.spans import Span
+
+FACT_WEIGHT = 2
+"""Words that a checked number or date counts for: it is the part of a sentence that can be wrong."""
+NEARBY = 5
+"""Tokens on each side of a name or number that say what is said of it."""
+
+WORST_OF = 1.5
+"""The worst sentence counts half in up to three sentences, and ever less in more."""
+REWRITTEN = 0.6
+"""Share of new word pairs from which an output is written in words of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceFeatures:
+    """One sentence against the context. Shares in [0, 1]; counts are counts. `length` in content words."""
+
+    number: int
+    length: int
+    tokens: int
+    support: float
+    unknown_words: float
+    new_pairs: float
+    new_fours: float
+    scattered: float
+    broken: float
+    jumps: int
+    loose_names: float
+    loose_numbers: float
+    names: int
+    strange: tuple[Span, ...] = ()
+    numeric: tuple[Span, ...] = ()
+    directions: tuple[Span, ...] = ()
+    swaps: tuple[Span, ...] = ()
+    polarity: tuple[Span, ...] = ()
+    roles: int = 0
+
+    @property
+    def conflicts(self) -> tuple[Span, ...]:
+        """Everything that is said against the context, or that the context lacks."""
+        return (*self.strange, *self.numeric, *self.directions, *self.swaps, *self.polarity)
+
+
+def sentence_features(
+    doc: Document, number: int, evidence: Evidence, asked: Evidence | None
+) -> SentenceFeatures | None:
+    """Features of one sentence; None where it has no content word, number or date."""
+    first, last = doc.sentences[number]
+    content = [i for i in range(first, last) if doc.content[i]]
+    facts = len(doc.numbers[number]) + len(doc.days[number])
+    if not content and not facts:
+        return None
+    stems = doc.stems
+    distinct = {stems[i] for i in content}
+    copied = fragments(doc, first, last, evidence)
+    nearest = nearest_sentences(distinct, evidence)
+    sentence = Sentence(doc, number, first, last, copied, nearest)
+    verified, numeric = check_numbers(sentence, evidence, asked)
+    total = sum(evidence.weight(stems[i]) for i in content)
+    unknown = sum(
+        evidence.weight(stems[i]) * (0.5 if evidence.resembles(stems[i]) else 1.0)
+        for i in content
+        if not evidence.knows(stems[i])
+    )
+    covered = _covered(doc, number, content, evidence, asked, verified, len(numeric))
+    known, strange = ([], []) if doc.german else check_names(sentence, evidence, asked, covered)
+    support = _support(stems, content, distinct, evidence, nearest, verified, len(numeric))
+    return SentenceFeatures(
+        number=number,
+        length=len(content),
+        tokens=last - first,
+        support=support,
+        unknown_words=unknown / total if total else 0.0,
+        new_pairs=_novel(
+            [pair in evidence.pairs for pair in zip(stems[first:last], stems[first + 1 : last], strict=False)]
+        ),
+        new_fours=_novel(
+            [
+                four in evidence.fours
+                for four in zip(
+                    stems[first:last],
+                    stems[first + 1 : last],
+                    stems[first + 2 : last],
+                    stems[first + 3 : last],
+                    strict=False,
+                )
+            ]
+        ),
+        scattered=1 - nearest[0][0] if nearest else 1.0,
+        broken=1 - math.sqrt(sum(f.size**2 for f in copied)) / (last - first),
+        jumps=_jumps(sentence, evidence),
+        loose_names=_loose(doc, first, last, [part for _, parts in known for part in parts[-1:]], evidence),
+        loose_numbers=_loose_numbers(doc, number, first, last, evidence),
+        names=len(known) + len(strange),
+        strange=tuple(strange),
+        numeric=tuple(numeric),
+        directions=tuple(check_directions(sentence, evidence)),
+        swaps=tuple(check_swaps(sentence, evidence)),
+        polarity=tuple(check_polarity(sentence, evidence)),
+        roles=_role_swaps(doc, known, nearest, evidence),
+    )
+
+
+def _novel(found: list[bool]) -> float:
+    return 1 - sum(found) / len(found) if found else 0.0
+
+
+def _covered(
+    doc: Document,
+    number: int,
+    content: list[int],
+    evidence: Evidence,
+    asked: Evidence | None,
+    verified: int,
+    wrong: int,
+) -> float:
+    """Share of what the sentence says besides its first word that context or prompt have."""
+    first = doc.sentences[number][0]
+    rest = [i for i in content if i != first]
+    known = sum(evidence.knows(doc.stems[i]) or (asked is not None and asked.knows(doc.stems[i])) for i in rest)
+    return (known + FACT_WEIGHT * verified) / max(1, len(rest) + FACT_WEIGHT * (verified + wrong))
+
+
+def _support(
+    stems: list[str],
+    content: list[int],
+    distinct: set[str],
+    evidence: Evidence,
+    nearest: list[tuple[float, int]],
+    verified: int,
+    wrong: int,
+) -> float:
+    """Mean of three containments: words anywhere, neighbouring words, and the best two-sentence passage.
+
+    A number or date that agrees with the context counts as `FACT_WEIGHT` words found, one that does not as missed.
+    """
+    facts, stated = FACT_WEIGHT * verified, FACT_WEIGHT * (verified + wrong)
+    single = (sum(evidence.knows(stems[i]) for i in content) + facts) / (len(content) + stated)
+    passages = evidence.passages
+    overlap = 0
+    for _, place in nearest:
+        for low in (place - 1, place):
+            both = [*passages[max(0, low) : low + 2]]
+            overlap = max(overlap, len(distinct & frozenset().union(*both)))
+    best = (overlap + facts) / (len(distinct) + stated)
+    following = list(itertools.pairwise(content))
+    adjacent = sum((stems[i], stems[j]) in evidence.pairs for i, j in following) / len(following) if following else 0.0
+    # Reordering a fact breaks its word pairs but not its support, so pairs can only help a well-covered sentence.
+    return (single + max(adjacent, best) + best) / 3
+
+
+def _jumps(sentence: Sentence, evidence: Evidence) -> int:
+    """How often the sentence goes on in another context sentence, or earlier in the same one."""
+    sentence_of = evidence.doc.sentence_of
+    runs = [f for f in sentence.fragments if f.size >= 2]
+    count = 0
+    for before, after in itertools.pairwise(runs):
+        if sentence_of[before.there] != sentence_of[after.there] or after.there < before.there:
+            count += 1
+    return count
+
+
+@lru_cache(maxsize=8192)
+def _said_with(evidence: Evidence, stem: str) -> frozenset[str]:
+    """Content words of the context's sentences that have a word, and of the sentence after each (he, she, it)."""
+    sentence_of = evidence.doc.sentence_of
+    places = {sentence_of[i] for i in evidence.positions.get(stem, ())}
+    places |= {place + 1 for place in places if place + 1 < len(evidence.passages)}
+    return frozenset().union(*(evidence.passages[place] for place in places)) if places else frozenset()
+
+
+def _loose(doc: Document, first: int, last: int, parts: list[int], evidence: Evidence) -> float:
+    """Largest share of what stands beside a name that the context never says near that name."""
+    worst = 0.0
+    for part in parts:
+        stem = doc.stems[part]
+        if not evidence.knows(stem):
+            continue
+        near = {
+            doc.stems[i]
+            for i in range(max(first, part - NEARBY), min(last, part + NEARBY + 1))
+            if doc.content[i] and i != part and evidence.knows(doc.stems[i])
+        }
+        total = sum(evidence.weight(word) for word in near)
+        if total:
+            said = _said_with(evidence, stem)
+            worst = max(worst, sum(evidence.weight(word) for word in near if word not in said) / total)
+    return worst
+
+
+def _loose_numbers(doc: Document, number: int, first: int, last: int, evidence: Evidence) -> float:
+    """Largest share of what stands beside a number that the context does not say in a sentence with that number."""
+    worst = 0.0
+    sentence_of = evidence.doc.sentence_of
+    for claim in doc.numbers[number]:
+        if claim.spelled and claim.value == 1:
+            continue
+        near = {
+            doc.stems[i]
+            for i in range(max(first, claim.token - NEARBY), min(last, claim.token + NEARBY + 1))
+            if doc.content[i] and evidence.knows(doc.stems[i])
+        }
+        places = {sentence_of[n.token] for n in evidence.numbers if n.value == claim.value}
+        total = sum(evidence.weight(word) for word in near)
+        if total and places:
+            fit = max(
+                sum(evidence.weight(word) for word in near & evidence.passages[place]) / total for place in places
+            )
+            worst = max(worst, 1 - fit)
+    return worst
+
+
+def _role_swaps(
+    doc: Document, known: list[tuple[Named, list[int]]], nearest: list[tuple[float, int]], evidence: Evidence
+) -> int:
+    """Neighbouring names that the nearest sentence has in the other order only (who did it to whom)."""
+    if len(known) < 2 or not nearest:
+        return 0
+    first, last = evidence.doc.sentences[nearest[0][1]]
+    stems = evidence.doc.stems
+    count = 0
+    for (left, left_parts), (right, right_parts) in itertools.pairwise(known):
+        between = doc.words[left.last : right.first]
+        if not 0 < len(between) <= 8 or "and" in between or all(word not in doc.words for word in between):
+            continue
+        places = [
+            [i for i in range(first, last) if stems[i] == doc.stems[parts[-1]]] for parts in (left_parts, right_parts)
+        ]
+        if places[0] and places[1] and min(places[0]) > max(places[1]):
+            passive_here = "by" in between
+            passive_there = "by" in evidence.doc.words[max(places[1]) : min(places[0])]
+            gap = max(places[1]), min(places[0])
+            if (
+                passive_here == passive_there
+                and gap[1] - gap[0] <= 10
+                and "and" not in evidence.doc.words[gap[0] : gap[1]]
+            ):
+                count += 1
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFeatures:
+    """A whole output: its sentences, and the features that the calibration reads."""
+
+    sentences: tuple[SentenceFeatures, ...]
+    rewriting: float
+    """Share of neighbouring words that the context has nowhere: 0 copied, 1 wholly in other words."""
+    values: dict[str, float] = field(default_factory=dict)
+
+
+def output_features(doc: Document, evidence: Evidence, asked: Evidence | None) -> OutputFeatures | None:
+    """All features of an output; None where nothing in it can be checked."""
+    each = tuple(
+        found
+        for number in range(len(doc.sentences))
+        if (found := sentence_features(doc, number, evidence, asked)) is not None
+    )
+    if not each:
+        return None
+    size = sum(s.tokens for s in each)
+
+    def mean(name: str) -> float:
+        return sum(getattr(s, name) * s.tokens for s in each) / size
+
+    def worst(name: str) -> float:
+        return max(float(getattr(s, name)) for s in each)
+
+    def level(name: str) -> float:
+        """Between the mean and the worst sentence: one wrong sentence makes an output wrong, but the worst of many
+        is bad by chance."""
+        average = mean(name)
+        return average + (worst(name) - average) * min(0.5, WORST_OF / len(each))
+
+    def share(name: str, most: float) -> float:
+        """A number of conflicts, a few of which are as bad as many."""
+        return min(1.0, sum(len(getattr(s, name)) for s in each) / max(most, len(each) / WORST_OF / 2))
+
+    rewriting = mean("new_pairs")
+    # What stands beside what can only be compared where the output is near the context's wording.
+    near = 1 - 0.8 * min(1.0, rewriting / REWRITTEN)
+    values = {
+        "unknown_words": level("unknown_words"),
+        "new_pairs": level("new_pairs"),
+        "new_fours": level("new_fours"),
+        "scattered": level("scattered"),
+        "broken": level("broken"),
+        "jumps": near * min(1.0, sum(s.jumps for s in each) / (2 * len(each))),
+        "loose_names": near * level("loose_names"),
+        "loose_numbers": near * level("loose_numbers"),
+        "strange_names": share("strange", 1.5),
+        "wrong_numbers": share("numeric", 1),
+        "directions": share("directions", 1),
+        "swaps": near * share("swaps", 1),
+        "polarity": share("polarity", 1),
+        "roles": near * float(any(s.roles for s in each)),
+    }
+    return OutputFeatures(sentences=each, rewriting=rewriting, values=values)

@@ -1,0 +1,22 @@
+"""What of an output is not supported: where it stands, what kind of claim it is, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS = (
+    "sentence", "name", "number", "date", "direction", "negation", "opposite", "swap", "fusion",
+)  # fmt: skip
+"""A sentence the context does not cover; a name, number or date it lacks; the opposite of what it says; a name or
+number put where the context has another one; halves of two sentences joined."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """Characters `start` to `end` (exclusive) of the output, one of `KINDS`, and the reason in words."""
+
+    start: int
+    end: int
+    kind: str
+    text: str
+    reason: str
