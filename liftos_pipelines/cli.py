@@ -23,6 +23,7 @@ from liftos_pipelines.agents_cli import agents_app  # noqa: E402
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
 from liftos_pipelines.events_cli import events_app  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
+from liftos_pipelines.ledger_cli import ledger_app  # noqa: E402
 from liftos_pipelines.memory_cli import memory_app  # noqa: E402
 from liftos_pipelines.plan_cli import plan  # noqa: E402
 from liftos_pipelines.reactor_cli import reactor_app  # noqa: E402
@@ -39,7 +40,6 @@ settings.set_defaults()
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Growth intelligence on Dagster.")
 client_app = typer.Typer(no_args_is_help=True, help="Clients: their folders and what is wrong with them.")
 approvals_app = typer.Typer(no_args_is_help=True, help="Actions that wait for a person.")
-ledger_app = typer.Typer(no_args_is_help=True, help="The tamper-evident record of decisions.")
 app.add_typer(client_app, name="client")
 app.add_typer(sentiment_app, name="sentiment")
 app.add_typer(surfacing_app, name="surfacing")
@@ -379,38 +379,6 @@ def _decide(client: str, approval_id: str, approver: str, reason: str, *, given:
         client, approval_id, given=given, approver=approver, reason=reason, now=datetime.now(UTC)
     )
     console.print(f"approval request {decided.approval_id} is {decided.status}", highlight=False)
-
-
-@ledger_app.command("list")
-def ledger_list(client: Client, limit: int = 50) -> None:
-    """The newest entries of a client's ledger."""
-    from liftos_pipelines.resources.spine import open_spine
-
-    load_client(client)
-    for entry in open_spine().ledger(client)[-limit:]:
-        console.print(
-            f"{entry.position:>5} {entry.recorded_at[:19]} {entry.kind} by {entry.actor} {entry.body} "
-            f"{entry.entry_hash[:12]}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-@ledger_app.command("verify")
-def ledger_verify(client: Client) -> None:
-    """Recompute a client's chain; exit code 1 when it does not hold."""
-    from liftos_pipelines.resources.spine import open_spine
-
-    load_client(client)
-    audit = open_spine().verify_ledger(client)
-    if audit.verified:
-        console.print(f"The ledger of {client} holds: {audit.entries} entries, head {audit.root_hash}", highlight=False)
-    else:
-        console.print(
-            f"The ledger of {client} is broken at entry {audit.first_bad_entry}: {audit.reason}", highlight=False
-        )
-    raise typer.Exit(0 if audit.verified else 1)
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:

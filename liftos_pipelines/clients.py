@@ -120,6 +120,13 @@ class LlmSettings(_Model):
     experiments: dict[str, ExperimentSettings] = {}
 
 
+class LedgerSettings(_Model):
+    """How long the record of decisions is kept."""
+
+    retention_days: Annotated[int, Field(ge=183)] = 183
+    """Entries younger than this cannot be retired; six months are the least."""
+
+
 class FileSource(_Model):
     """Files of one source: a path, glob or URI, relative to the client's folder; the ending names the format."""
 
@@ -193,6 +200,7 @@ class ClientConfig(_Model):
     llm: LlmSettings = LlmSettings()
     slos: dict[str, Any] = {}
     policies: str | None = None
+    ledger: LedgerSettings = LedgerSettings()
     folder: Annotated[Path, Field(exclude=True)]
 
     @field_validator("client")

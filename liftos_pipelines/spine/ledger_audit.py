@@ -103,8 +103,6 @@ def audit(
     walk = _Walk()
     known = dict(trusted or {})
     begin = stub.size if stub else 0
-    if stub is not None:
-        _check_stub(walk, client, stub, known if trusted is not None else None)
     try:
         peaks = Peaks(begin, [bytes.fromhex(each) for each in stub.peaks] if stub else [])
     except ValueError as error:
@@ -114,6 +112,8 @@ def audit(
     at_size: dict[int, list[Checkpoint]] = {}
     for claim in claims:
         at_size.setdefault(claim.size, []).append(claim)
+    for claim in at_size.get(begin, ()):
+        _compare(walk, claim, peaks.root().hex(), previous, begin)
     handed_over: list[tuple[int, str]] = []
     for entry in entries:
         problem = None
@@ -132,13 +132,16 @@ def audit(
         previous, count = entry.entry_hash, count + 1
         if entry.kind == KEY_ENDORSED:
             body = entry.content
-            handed_over.append((count, str(body.get("key_id"))))
+            if "carried_from" not in body:
+                handed_over.append((count, str(body.get("key_id"))))
             if (key := endorsed(client, body, known)) is not None:
                 known.setdefault(*key)
         for claim in at_size.get(count, ()):
             _compare(walk, claim, peaks.root().hex(), previous, begin)
     else:
         _check_end(walk, head, claims, count, previous, peaks)
+    if stub is not None:
+        _check_stub(walk, client, stub, known if trusted is not None else None)
     signed = _check_signatures(walk, claims, known, handed_over, checkpoints) if trusted is not None else set()
     newest = max((each for each in walk.good if each.identity in signed), key=lambda each: each.size, default=None)
     unsigned_good = max(walk.good, key=lambda each: each.size, default=None)

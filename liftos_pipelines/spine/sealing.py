@@ -116,6 +116,17 @@ class SealStore(Store):
                 self._told_of = str(problem)
                 log.warning("the ledger of %s is not signed: %s", head.client, problem)
 
+    def sign_within(self, session: Session, head: LedgerHeadRow) -> None:
+        """A checkpoint in the caller's transaction, or an error; nothing where the newest one says the same."""
+        if head.peaks is None:
+            head.peaks = peaks_text(self._verified_peaks(session, head.client, head))
+        self._sign(session, head, self.required_seal(), None)
+
+    def ledgers(self) -> list[str]:
+        """Clients that have a ledger."""
+        with self.reading() as connection:
+            return list(connection.execute(select(HEADS.c.client).order_by(HEADS.c.client)).scalars())
+
     def checkpoints(self, client: str) -> list[Checkpoint]:
         """Every checkpoint in the database, oldest first."""
         query = select(CHECKPOINTS).where(CHECKPOINTS.c.client == check_client_id(client)).order_by(CHECKPOINTS.c.size)
