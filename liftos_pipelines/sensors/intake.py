@@ -45,6 +45,7 @@ FED_BY_SOURCE: dict[str, tuple[str, ...]] = {
         "llm/experiments",
         "llm/experiment_looks",
         "llm/allocation",
+        "llm/regressions",
     ),
     "agents": ("sources/agents", "agentic/registry"),
     "agent_steps": ("sources/agent_steps", "agentic/policy_decisions", "agentic/performance"),

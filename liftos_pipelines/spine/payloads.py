@@ -252,6 +252,26 @@ class LlmExperimentDecided(Payload):
     reason: str
 
 
+class LlmRegressionDetected(Payload):
+    """A deployment of a prompt does worse than the one it took over from; `estimate` is after minus before."""
+
+    type: ClassVar[str] = "llm_regression_detected"
+    cause: ClassVar[tuple[str, ...]] = ("prompt_name", "model", "prompt_version", "metric")
+    prompt_name: str
+    model: str
+    prompt_version: str
+    previous_model: str
+    previous_version: str
+    metric: str
+    switched_at: datetime
+    estimate: float
+    low: float
+    high: float
+    p_value_adjusted: float
+    n_before: int
+    n_after: int
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     payload.type: payload
     for payload in (
@@ -273,5 +293,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         RemediationOrdered,
         LlmExperimentDecided,
         AgentRolloutDecided,
+        LlmRegressionDetected,
     )
 }

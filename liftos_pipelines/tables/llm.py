@@ -196,4 +196,20 @@ TABLES = [
             "as_of": TIME,
         },
     ),
+    lake_table(
+        "llm/suggestions",
+        "suggestion_id",
+        {
+            "suggestion_id": TEXT,
+            "use_case": TEXT,
+            "kind": TEXT,
+            "suggestion": TEXT,
+            "metric": TEXT,
+            "expected_effect": FLOAT,
+            "low": FLOAT,
+            "high": FLOAT,
+            "evidence_grade": TEXT,
+            "evidence": TEXT,
+        },
+    ),
 ]

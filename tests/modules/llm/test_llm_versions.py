@@ -1,0 +1,225 @@
+"""Regressions, ranks and drift on calls whose truth is known, beside what a naive look would say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import version_worlds as world
+
+from liftos_pipelines.modules.llm.versions.drift import drift
+from liftos_pipelines.modules.llm.versions.leaderboard import leaderboard, rank_intervals
+from liftos_pipelines.modules.llm.versions.regression import TOO_FEW, regressions, switches
+from liftos_pipelines.modules.llm.versions.suggestions import Precedent, serving, suggestions
+from liftos_pipelines.tables import table
+
+
+def switched(seed: int, after_days: int = 14, **after: float) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    before = world.calls(rng, days=range(28), day_spread=0.1)
+    new = world.calls(rng, days=range(28, 28 + after_days), version="2", day_spread=0.1, **after)  # type: ignore[arg-type]
+    return world.measured(pl.concat([before, new]))
+
+
+def verdicts(frame: pl.DataFrame) -> dict[str, str]:
+    return dict(regressions(frame).select("metric", "verdict").iter_rows())
+
+
+def test_a_switch_is_the_newest_deployment_against_the_one_it_took_over_from() -> None:
+    (found,) = switches(switched(0))
+    assert (found.before, found.after) == (("m", "1"), ("m", "2"))
+    rng = np.random.default_rng(1)
+    assert switches(world.measured(world.calls(rng, days=range(10)))) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "metric", "verdict"),
+    [
+        ({"feedback": 0.3}, "feedback_positive", "worse"),
+        ({"feedback": 0.9}, "feedback_positive", "better"),
+        ({"latency": 1300.0}, "latency_ms", "worse"),
+        ({"latency": 500.0}, "latency_ms", "better"),
+        ({"groundedness": 0.65}, "groundedness", "worse"),
+    ],
+)
+def test_a_planted_change_is_found_in_its_metric_and_only_there(
+    changed: dict[str, float], metric: str, verdict: str
+) -> None:
+    found = verdicts(switched(3, **changed))
+    assert found.pop(metric) == verdict
+    assert set(found.values()) <= {"no difference found", TOO_FEW}
+
+
+def test_a_relative_change_is_told_as_one_with_an_interval_that_holds_it() -> None:
+    row = regressions(switched(4, latency=1000.0)).filter(pl.col("metric") == "latency_ms").row(0, named=True)
+    assert row["low"] < 0.25 < row["high"]
+    assert row["before"] == pytest.approx(800, rel=0.1)
+
+
+def test_few_calls_decide_nothing_and_say_so() -> None:
+    rng = np.random.default_rng(5)
+    frame = pl.concat(
+        [world.calls(rng, days=range(28)), world.calls(rng, days=range(28, 29), version="2", feedback=0.0)]
+    )
+    assert set(verdicts(world.measured(frame)).values()) == {TOO_FEW}
+
+
+def test_equal_versions_looked_at_every_day_are_seldom_called_worse_where_a_daily_t_test_is_often() -> None:
+    alarms, naive, worlds = 0, 0, 24
+    for seed in range(worlds):
+        frame = switched(100 + seed, after_days=21)
+        looks = [
+            frame.filter(pl.col("called_at") < world.START + pl.duration(days=28 + day)) for day in range(5, 22, 2)
+        ]
+        told = [regressions(look) for look in looks]
+        alarms += any("worse" in one["verdict"].to_list() for one in told)
+        naive += any(
+            row["low"] > 0 or row["high"] < 0 for one in told for row in one.drop_nulls("low").iter_rows(named=True)
+        )
+    assert alarms <= 0.1 * worlds
+    assert naive >= 0.3 * worlds
+
+
+def test_the_best_of_three_leads_and_a_tie_is_told_as_one() -> None:
+    rng = np.random.default_rng(8)
+    frame = pl.concat(
+        [
+            world.calls(rng, days=range(20), version="1", feedback=0.5),
+            world.calls(rng, days=range(20), version="2", feedback=0.8),
+            world.calls(rng, days=range(20), version="3", feedback=0.5),
+        ]
+    )
+    ranked = leaderboard(world.measured(frame), seed=1).filter(pl.col("metric") == "feedback_positive")
+    by_version = {row["prompt_version"]: row for row in ranked.iter_rows(named=True)}
+    assert (by_version["2"]["rank"], by_version["2"]["rank_low"], by_version["2"]["rank_high"]) == (1, 1, 1)
+    assert {(row["rank_low"], row["rank_high"]) for version, row in by_version.items() if version != "2"} == {(2, 3)}
+    assert by_version["2"]["p_best"] > 0.99
+    assert sum(row["p_best"] for row in by_version.values()) == pytest.approx(1)
+
+
+def test_latency_is_ranked_from_fast_to_slow() -> None:
+    rng = np.random.default_rng(9)
+    frame = pl.concat(
+        [
+            world.calls(rng, days=range(20), version="1", latency=500.0),
+            world.calls(rng, days=range(20), version="2", latency=900.0),
+        ]
+    )
+    ranked = leaderboard(world.measured(frame), seed=1).filter(pl.col("metric") == "latency_ms")
+    assert ranked.sort("rank")["prompt_version"].to_list() == ["1", "2"]
+
+
+def test_rank_intervals_hold_the_true_rank_as_often_as_they_say_and_order_alone_does_not() -> None:
+    rng = np.random.default_rng(11)
+    truth, errors = np.array([0.0, 0.1, 0.2, 0.2, 0.5]), np.full(5, 0.1)
+    lowest = np.array([5, 4, 2, 2, 1])
+    highest = np.array([5, 4, 3, 3, 1])
+    covered, naive, worlds = 0, 0, 300
+    for _ in range(worlds):
+        seen = truth + rng.normal(0, 0.1, 5)
+        low, high = rank_intervals(seen, errors, rng)
+        # Tied arms may hold either rank: the set must reach into what the truth allows.
+        covered += int(np.sum((low <= highest) & (high >= lowest)))
+        order = 1 + np.array([np.sum(seen > value) for value in seen])
+        naive += int(np.sum((order <= highest) & (order >= lowest)))
+    assert covered >= 0.88 * 5 * worlds
+    assert naive < 0.8 * 5 * worlds
+
+
+def test_drift_finds_longer_and_other_questions_and_little_else() -> None:
+    rng = np.random.default_rng(12)
+    still = world.calls(rng, days=range(28), day_spread=0.1)
+    moved = world.calls(
+        rng, days=range(28, 35), day_spread=0.1, topic="about the closing of the old warehouse in spring"
+    )
+    found = drift(world.measured(pl.concat([still, moved])), seed=1)
+    drifted = set(found.filter("drifted")["quantity"])
+    assert {"input length", "input wording"} <= drifted
+    assert not drifted & {"output wording", "latency", "output length"}
+
+
+def test_without_drift_few_tests_alarm_though_days_differ() -> None:
+    tests = alarms = naive = 0
+    for seed in range(12):
+        rng = np.random.default_rng(200 + seed)
+        calm = world.measured(world.calls(rng, days=range(35), per_day=12, day_spread=0.3))
+        found = drift(calm, seed=1)
+        tests, alarms = tests + found.height, alarms + int(found["drifted"].sum())
+        new = pl.col("called_at") >= world.START + pl.duration(days=28)
+        sides = [calm.filter(side)["latency_ms"].to_numpy() for side in (new, ~new)]
+        error = np.sqrt(sum(side.var() / side.size for side in sides))
+        naive += abs(sides[0].mean() - sides[1].mean()) > 1.96 * error
+    assert tests >= 12 * 8
+    assert alarms <= 0.03 * tests
+    assert naive >= 3, "calls taken as independent alarm because days differ"
+
+
+def test_too_few_days_are_unknown() -> None:
+    rng = np.random.default_rng(13)
+    found = drift(world.measured(world.calls(rng, days=range(6))), seed=1)
+    assert found["p_value_adjusted"].null_count() == found.height
+    assert found["drifted"].null_count() == found.height
+
+
+def test_no_calls_give_empty_tables() -> None:
+    empty = world.measured(world.calls(np.random.default_rng(0), days=range(1)).clear())
+    assert regressions(empty).is_empty()
+    assert leaderboard(empty, seed=1).is_empty()
+    assert drift(empty, seed=1).is_empty()
+
+
+def test_suggestions_come_from_what_was_measured_and_say_how_sure_that_is() -> None:
+    rng = np.random.default_rng(21)
+    frame = world.measured(
+        pl.concat(
+            [
+                world.calls(rng, days=range(20), version="1", feedback=0.85),
+                world.calls(rng, days=range(20, 40), version="2", feedback=0.5),
+            ]
+        )
+    )
+    now = serving(frame)
+    assert now == {"answer": ("answer", "2", "m")}
+    precedents = [
+        Precedent(
+            use_case="answer",
+            memory_id=name,
+            action=f"use {name}",
+            metric=metric,
+            effect=effect,
+            std_error=0.02,
+            likeness=0.5,
+        )
+        for name, metric, effect in (
+            ("helped", "feedback_positive", 0.1),
+            ("hurt", "feedback_positive", -0.1),
+            ("unclear", "feedback_positive", 0.01),
+            ("faster", "latency_ms", -90.0),
+            ("slower", "latency_ms", 90.0),
+        )
+    ]
+    found = suggestions(now, leaderboard(frame, seed=1), table("llm/experiments").empty(), precedents)
+    told = dict(found.select("suggestion", "evidence_grade").iter_rows())
+    assert told == {"use answer 1 instead of answer 2": "observed", "use helped": "memory", "use faster": "memory"}
+    row = found.row(0, named=True)
+    assert row["low"] < 0.35 < row["high"]
+    assert suggestions(now, leaderboard(frame.clear(), seed=1), table("llm/experiments").empty()).is_empty()
+
+
+def test_what_already_serves_and_is_best_is_not_suggested() -> None:
+    rng = np.random.default_rng(22)
+    frame = world.measured(
+        pl.concat(
+            [
+                world.calls(rng, days=range(20), version="1", feedback=0.5),
+                world.calls(rng, days=range(20, 40), version="2", feedback=0.85),
+            ]
+        )
+    )
+    found = suggestions(serving(frame), leaderboard(frame, seed=1), table("llm/experiments").empty())
+    assert found.filter(pl.col("metric") == "feedback_positive").is_empty()
