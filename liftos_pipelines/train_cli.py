@@ -69,6 +69,19 @@ def train_memory_static(
     _print(figures, out)
 
 
+@train_app.command("agent-attribution")
+def train_agent_attribution(
+    data: Annotated[Path, typer.Option(help="Folder of Who&When's runs, one JSON file each")],
+    out: Annotated[Path, typer.Option(help="The .json to write")],
+) -> None:
+    """Learn the weights of failure attribution and print how held-out runs were judged."""
+    from liftos_pipelines.bench.who_and_when import failures
+    from liftos_pipelines.resources.attribution_weights import train
+
+    _check(data)
+    _print(dict(train(failures(data), out)), out)
+
+
 def _check(data: Path) -> None:
     if not data.is_dir():
         raise ValueError(f"--data {data}: no such folder")

@@ -1,5 +1,6 @@
 """Lift Agentic's assets: who acts, within which authority, how well, and the responses to what happened."""
 
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -12,8 +13,8 @@ from liftos_pipelines.assets.agentic_reaction import Responder
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
 from liftos_pipelines.authority.policies import client_policy
 from liftos_pipelines.clients import ClientConfig
-from liftos_pipelines.modules.agentic import evidence, replay
 from liftos_pipelines.modules.agentic import registry as registered
+from liftos_pipelines.modules.agentic import replay
 from liftos_pipelines.modules.agentic.policy import Policy
 from liftos_pipelines.modules.agentic.proposals import Situation
 from liftos_pipelines.modules.agentic.remedies import MARKETING_MIX, SENTIMENT
@@ -28,23 +29,6 @@ from liftos_pipelines.tables import table
 AGENT_SOURCES = ("sources/agents", "sources/agent_steps")
 
 
-@lift_asset("agentic/registry", ins=inputs(*AGENT_SOURCES), kinds={"polars"}, code_version="1")
-def registry(
-    context: dg.AssetExecutionContext, agents: pl.DataFrame, agent_steps: pl.DataFrame
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """Every agent and version with its stage and readiness: the success rate it exceeds with 95 % probability."""
-    if agents.is_empty() and agent_steps.is_empty():
-        return skipped("agentic/registry", "agents")
-    runs = evidence.runs_of(agent_steps, agents)
-    known = registered.registry(registered.with_responder(agents, package_version()), runs)
-    return result(
-        known,
-        agents=known["agent_id"].n_unique(),
-        never_run=(known["evidence_n"] == 0).sum(),
-        unregistered=(~known["registered"]).sum(),
-    )
-
-
 @lift_asset("agentic/policy_decisions", ins=inputs(*AGENT_SOURCES), kinds={"polars"}, code_version="1")
 def policy_decisions(
     context: dg.AssetExecutionContext, agents: pl.DataFrame, agent_steps: pl.DataFrame, spine: SpineResource
@@ -53,7 +37,8 @@ def policy_decisions(
     if agent_steps.is_empty():
         return skipped("agentic/policy_decisions", "agent_steps")
     policy = client_policy(client_of(context))
-    judged = replay.replay(agent_steps, agents, policy, state_of(spine.get(), context.partition_key).stops_of())
+    stops = state_of(spine.get(), context.partition_key).stops_of()
+    judged = replay.replay(agent_steps, agents, policy, stops, screen_for(policy))
     _announce(spine.get(), outbox(context, spine), context.partition_key, judged, policy)
     count = dict(judged.decisions["decision"].value_counts().iter_rows())
     return result(
@@ -62,45 +47,21 @@ def policy_decisions(
         needs_approval=count.get("needs_approval", 0),
         violations=count.get("deny", 0),
         budgets_exhausted=len(judged.exhausted),
+        steps_given_twice=len(judged.duplicates),
+        steps_out_of_order=len(judged.out_of_order),
         policy=policy.name,
         policy_version=policy.version,
+        policy_warnings="; ".join(policy.warnings) or "none",
     )
 
 
-@lift_asset(
-    "agentic/performance", ins=inputs(*AGENT_SOURCES, "agentic/policy_decisions"), kinds={"polars"}, code_version="1"
-)
-def performance(
-    context: dg.AssetExecutionContext, agents: pl.DataFrame, agent_steps: pl.DataFrame, policy_decisions: pl.DataFrame
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """Success with 90 % intervals, cost, violations and pass^k of each agent version, by month and over all time."""
-    if agent_steps.is_empty():
-        return skipped("agentic/performance", "agent_steps")
-    measured = evidence.performance(evidence.runs_of(agent_steps, agents), policy_decisions)
-    total = measured.filter(pl.col("period") == "all")
-    outcomes = int(total["outcomes"].sum())
-    successes = float((total["success_rate"] * total["outcomes"]).sum() or 0.0)
-    return result(
-        measured,
-        runs=total["runs"].sum(),
-        success_rate=successes / outcomes if outcomes else None,
-        cost=total["cost"].sum() if total["cost"].count() else None,
-        violations=total["violations"].sum(),
-    )
+def screen_for(policy: Policy) -> Callable[[str], Collection[str]] | None:
+    """What reads tools' answers for a policy that asks whether they are flagged; None where no rule does."""
+    if not replay.asks_flags(policy):
+        return None
+    from liftos_pipelines.modules.llm.screens import injection
 
-
-@lift_asset(
-    "agentic/rollouts", ins=inputs(*AGENT_SOURCES, "agentic/policy_decisions"), kinds={"polars"}, code_version="1"
-)
-def rollouts(
-    context: dg.AssetExecutionContext, agents: pl.DataFrame, agent_steps: pl.DataFrame, policy_decisions: pl.DataFrame
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """Whether each agent's version should be promoted, held or rolled back, judged against the version before it."""
-    if agents.is_empty():
-        return skipped("agentic/rollouts", "agents")
-    decided = registered.rollouts(agents, evidence.runs_of(agent_steps, agents), policy_decisions)
-    count = dict(decided["decision"].value_counts().iter_rows())
-    return result(decided, **{name: count.get(name, 0) for name in ("promote", "hold", "rollback")})
+    return lambda text: ("injection",) if injection(text).flagged else ()
 
 
 @lift_asset(

@@ -23,6 +23,7 @@ FRESH_DAYS = {
     "sources/llm_calls": 2,
     "sources/agent_steps": 2,
 }
+AGENT_STAGES = ("draft", "review", "shadow", "canary", "live", "suspended", "retired")
 STEP_LABELS = ("message", "reasoning", "tool_call", "tool_result", "outcome")
 
 
@@ -190,7 +191,7 @@ _OWN: dict[str, list[Rule]] = {
         *(_not_negative(column) for column in ("latency_ms", "input_tokens", "output_tokens", "cost")),
         _one_of("user_feedback", [-1, 0, 1]),
     ],
-    "sources/agents": [_one_of("stage", ["shadow", "canary", "live"]), _not_negative("budget")],
+    "sources/agents": [_one_of("stage", AGENT_STAGES), _not_negative("budget")],
     "sources/agent_steps": [
         _one_of("kind", STEP_LABELS),
         _not_negative("step"),

@@ -147,8 +147,10 @@ TABLES = [
             "rollback_to": TEXT,
             "data_scopes": TEXTS,
             "risk_tier": TEXT,
+            "model": TEXT,
+            "prompt": TEXT,
         },
-        optional="budget rollback_to data_scopes risk_tier",
+        optional="budget rollback_to data_scopes risk_tier model prompt",
     ),
     source(
         "agent_steps",
@@ -167,8 +169,9 @@ TABLES = [
             "reward": FLOAT,
             "agent_version": TEXT,
             "task_id": TEXT,
+            "expected_calls": TEXT,
         },
-        optional="tool arguments content cost confidence reward agent_version task_id",
+        optional="tool arguments content cost confidence reward agent_version task_id expected_calls",
     ),
     source(
         "outcomes",

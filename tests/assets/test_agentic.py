@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from liftos_pipelines.assets import agentic as assets
+from liftos_pipelines.assets import agentic_evaluation, agentic_lifecycle
 from liftos_pipelines.checks import agentic as checks
 from liftos_pipelines.modules.agentic.policy import PolicyError
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
@@ -78,10 +79,10 @@ def lake(home: Path) -> Lake:
 def run(instance: dg.DagsterInstance, *chosen: str, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("clients", [CLIENT])
     everything = [
-        assets.registry, assets.policy_decisions, assets.performance, assets.rollouts, assets.proposals, assets.ledger_audit,
+        agentic_lifecycle.registry, assets.policy_decisions, agentic_evaluation.performance, agentic_lifecycle.rollouts, assets.proposals, assets.ledger_audit,
         checks.ledger_verified, checks.no_violations, checks.budgets_kept,
     ]  # fmt: skip
-    partitions = assets.registry.partitions_def
+    partitions = assets.policy_decisions.partitions_def
     sources = [
         dg.AssetSpec(name.split("/"), partitions_def=partitions).with_io_manager_key("lake_io") for name in SOURCES
     ]

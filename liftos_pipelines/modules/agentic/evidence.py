@@ -6,6 +6,7 @@ Sources: Wilson (1927); Chen et al. (2021) for the unbiased estimator behind pas
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from math import comb
 
 import numpy as np
@@ -32,13 +33,18 @@ RUNS = {
     "cost": pl.Float64(),
     "steps": pl.Int64(),
     "task": pl.String(),
+    "seconds": pl.Float64(),
+    "agents": pl.Int64(),
 }
 
 
 def runs_of(steps: pl.DataFrame, agents: pl.DataFrame) -> pl.DataFrame:
-    """One row a run: run_id, agent_id, version, started, success (null when not recorded), cost, steps, task.
+    """One row a run: run_id, agent_id (of its first step), version, started, success (null when not recorded), cost,
+    steps, task, seconds from first to last step, agents that took part.
 
-    The version is the steps' `agent_version` column where the client brings one, else the registered one. The task
+    Identical repeats of a step are one step. Where a step stands twice with different contents, the run's success is
+    unknown; where a cost is negative or not a number, its cost is.
+        The version is the steps' `agent_version` column where the client brings one, else the registered one. The task
     is the steps' `task_id` column, else what precedes the trial number in a run id such as `refund-12#3`, else the
     run itself.
     """
@@ -47,7 +53,9 @@ def runs_of(steps: pl.DataFrame, agents: pl.DataFrame) -> pl.DataFrame:
     extra = {name: name in steps.columns for name in ("agent_version", "task_id")}
     registered = dict(agents.select("agent_id", "version").iter_rows())
     rows = []
-    for (run_id,), run in steps.sort("run_id", "step").group_by("run_id", maintain_order=True):
+    ordered = steps.sort("run_id", "step", maintain_order=True).unique(maintain_order=True)
+    for (run_id,), run in ordered.group_by("run_id", maintain_order=True):
+        contradicts = run["step"].n_unique() < run.height
         agent_id = run["agent_id"][0]
         version = run["agent_version"].drop_nulls().first() if extra["agent_version"] else None
         task = run["task_id"].drop_nulls().first() if extra["task_id"] else None
@@ -59,10 +67,12 @@ def runs_of(steps: pl.DataFrame, agents: pl.DataFrame) -> pl.DataFrame:
                 "agent_id": agent_id,
                 "version": str(version or registered.get(agent_id) or UNKNOWN_VERSION),
                 "started": run["at"].min(),
-                "success": _succeeded(run),
-                "cost": float(costs.sum()) if costs.len() else None,
-                "steps": run.height,
+                "success": None if contradicts else _succeeded(run),
+                "cost": float(costs.sum()) if costs.len() and bool((costs >= 0).all()) else None,
+                "steps": run["step"].n_unique(),
                 "task": str(task) if task is not None else (trial["task"] if trial else str(run_id)),
+                "seconds": _seconds(run),
+                "agents": run["agent_id"].n_unique(),
             }
         )
     return pl.DataFrame(rows, schema=RUNS)
@@ -155,6 +165,13 @@ def readiness(successes: int, trials: int) -> float | None:
     if trials == 0:
         return None
     return float(stats.beta.ppf(0.05, successes + 0.5, trials - successes + 0.5))
+
+
+def _seconds(run: pl.DataFrame) -> float | None:
+    first, last = run["at"].min(), run["at"].max()
+    if run.height < 2 or not isinstance(first, datetime) or not isinstance(last, datetime):
+        return None
+    return (last - first).total_seconds()
 
 
 def _succeeded(run: pl.DataFrame) -> bool | None:

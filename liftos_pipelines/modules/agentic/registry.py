@@ -1,23 +1,19 @@
-"""The registry of agents with their readiness, and what the evidence says about promoting a version."""
+"""The registry of agents: what is registered of each, at which stage it stands, and how ready it is by evidence."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-import numpy as np
 import polars as pl
 
-from liftos_pipelines.modules.agentic.evidence import readiness
-from liftos_pipelines.stats import anytime_half_width
+from liftos_pipelines.modules.agentic.criteria import judged, type_warning
+from liftos_pipelines.modules.agentic.evidence import readiness, success_rate
+from liftos_pipelines.modules.agentic.lifecycle import Key, Move
 from liftos_pipelines.tables import table
 
 RESPONDER = "liftos.responder"
 """The built-in agent that answers events where no agent of the client has the capability."""
 RESPONDER_CAPABILITIES = ("notify", "open_ticket", "shift_budget", "rollback", "refit_model", "reingest_source")
-MIN_RUNS = 20
-"""Runs with a known outcome that each version needs before it is compared."""
-ALPHA = 0.05
-PLANNED_RUNS = 200.0
 
 
 def responder(version: str) -> dict[str, object]:
@@ -39,110 +35,114 @@ def with_responder(agents: pl.DataFrame, version: str) -> pl.DataFrame:
     """The client's agents and the built-in one."""
     contract = table("sources/agents")
     built_in = pl.DataFrame([responder(version)], schema=contract.columns)
-    own = agents.select(list(contract.columns)).filter(pl.col("agent_id") != RESPONDER)
+    own = contract.conform(agents).select(list(contract.columns)).filter(pl.col("agent_id") != RESPONDER)
     return pl.concat([own, built_in])
 
 
-def registry(agents: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
-    """The `agentic/registry` table: every registered agent and version, and every version that has run.
+def registry(
+    agents: pl.DataFrame,
+    runs: pl.DataFrame,
+    decisions: pl.DataFrame | None = None,
+    moves: Mapping[Key, tuple[Move, ...]] | None = None,
+    stopped: Mapping[str, str] | None = None,
+) -> pl.DataFrame:
+    """The `agentic/registry` table: every registered agent and version, and every version that has run or was moved.
 
-    `readiness` is null for a version that never ran. Extra columns: the registration, `successes`, `registered`.
+    `stage` is where the version stands now, by its last move in the ledger (`moves`), else as registered. `readiness`
+    is null for a version that never ran. Extra columns: the registration, `successes`, success and its 90 % interval,
+    cost a run, runs with a violation, the type's criteria, `stopped` with why, `warning`.
     """
     contract = table("agentic/registry")
-    seen = runs.group_by("agent_id", "version").agg(
-        pl.col("success").is_not_null().sum().alias("evidence_n"),
-        pl.col("success").fill_null(False).sum().alias("successes"),
+    denied = (
+        pl.Series([], dtype=pl.String)
+        if decisions is None
+        else decisions.filter(pl.col("decision") == "deny")["run_id"]
     )
-    listed = agents.select("agent_id", "version", "type", "owner", "purpose", "stage", "capabilities").with_columns(
-        pl.lit(True).alias("registered")
-    )
-    joined = listed.join(seen, on=["agent_id", "version"], how="full", coalesce=True).with_columns(
-        pl.col("evidence_n", "successes").fill_null(0).cast(pl.Int64), pl.col("registered").fill_null(False)
-    )
-    values = [readiness(s, n) for s, n in joined.select("successes", "evidence_n").iter_rows()]
-    scored = joined.with_columns(pl.Series("readiness", values, dtype=pl.Float64))
-    return contract.conform(scored).sort("agent_id", "version")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What a version's runs say: successes of n known outcomes, and runs with a violation of all runs."""
-
-    successes: int
-    outcomes: int
-    violating: int
-    runs: int
-
-
-def rollouts(agents: pl.DataFrame, runs: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
-    """The `agentic/rollouts` table: each agent's version against the one it would roll back to.
-
-    The earlier version's runs are those of the same agent, or of an agent of the same type and owner that is
-    registered with that version (a canary beside its live twin). Decisions: `promote`, `hold`, `rollback`,
-    `insufficient_evidence`. Safe to look at after every run: they rest on asymptotic confidence sequences.
-    """
-    contract = table("agentic/rollouts")
-    denied = decisions.filter(pl.col("decision") == "deny").select("run_id").unique()
-    marked = runs.join(denied.with_columns(pl.lit(True).alias("violating")), on="run_id", how="left")
+    marked = runs.with_columns(pl.col("run_id").is_in(denied.unique().to_list()).alias("violating"))
+    listed = {
+        (row["agent_id"], row["version"]): row
+        for row in agents.select([name for name in REGISTERED if name in agents.columns]).iter_rows(named=True)
+    }
+    ran = {(str(agent), str(version)): group for (agent, version), group in marked.group_by("agent_id", "version")}
     rows = []
-    columns = ("agent_id", "type", "owner", "version", "stage", "rollback_to")
-    for agent_id, kind, owner, version, stage, earlier in agents.select(columns).iter_rows():
-        if earlier is None or earlier == version:
-            continue
-        new = _record(marked.filter((pl.col("agent_id") == agent_id) & (pl.col("version") == version)))
-        twins = agents.filter((pl.col("type") == kind) & (pl.col("owner") == owner) & (pl.col("version") == earlier))[
-            "agent_id"
-        ].to_list()
-        old = _record(marked.filter((pl.col("version") == earlier) & pl.col("agent_id").is_in([agent_id, *twins])))
-        decision, evidence = decide(old, new)
+    for key in sorted({*listed, *ran, *(moves or {})}):
+        own, row = ran.get(key, marked.clear()), listed.get(key, {})
         rows.append(
-            {
-                "agent_id": agent_id,
-                "from_version": earlier,
-                "to_version": version,
-                "stage": stage,
-                "decision": decision,
-                "evidence": evidence,
-            }
+            row | {"agent_id": key[0], "version": key[1], "registered": key in listed} | _standing(key, row, moves)
         )
-    return contract.conform(pl.DataFrame(rows, schema=contract.columns))
+        rows[-1] |= _record(own, row.get("type"), denied_known=decisions is not None)
+        rows[-1]["stopped"] = (stopped or {}).get(key[0]) or (stopped or {}).get("*")
+    return contract.conform(pl.DataFrame(rows, schema=contract.columns | EXTRA, infer_schema_length=None))
 
 
-def decide(old: Record, new: Record) -> tuple[str, str]:
-    """A decision on the new version and the evidence for it, in words."""
-    if min(old.outcomes, new.outcomes) < MIN_RUNS:
-        return (
-            "insufficient_evidence",
-            f"{new.outcomes} outcomes of the new version, {old.outcomes} of the old; {MIN_RUNS} of each are needed",
-        )
-    gain, half = _difference(new.successes, new.outcomes, old.successes, old.outcomes)
-    harm, harm_half = _difference(new.violating, new.runs, old.violating, old.runs)
-    evidence = (
-        f"success {new.successes}/{new.outcomes} against {old.successes}/{old.outcomes}: "
-        f"{gain:+.3f} (95 % sequence {gain - half:+.3f} to {gain + half:+.3f}); "
-        f"runs with a violation {new.violating}/{new.runs} against {old.violating}/{old.runs}"
-    )
-    if harm - harm_half > 0:
-        return ("rollback", f"{evidence}; violations rose")
-    if gain + half < 0:
-        return ("rollback", f"{evidence}; success fell")
-    if gain - half > 0:
-        return ("promote", evidence)
-    return ("hold", f"{evidence}; no difference is shown yet")
+REGISTERED = (
+    "agent_id", "version", "type", "owner", "purpose", "stage", "capabilities", "budget", "rollback_to", "data_scopes",
+    "risk_tier", "model", "prompt",
+)  # fmt: skip
+EXTRA: dict[str, pl.DataType] = {
+    "type": pl.String(),
+    "owner": pl.String(),
+    "purpose": pl.String(),
+    "capabilities": pl.List(pl.String()),
+    "budget": pl.Float64(),
+    "rollback_to": pl.String(),
+    "data_scopes": pl.List(pl.String()),
+    "risk_tier": pl.String(),
+    "model": pl.String(),
+    "prompt": pl.String(),
+    "registered": pl.Boolean(),
+    "registered_stage": pl.String(),
+    "stage_since": pl.Datetime("us", "UTC"),
+    "stage_by": pl.String(),
+    "stage_reason": pl.String(),
+    "runs": pl.Int64(),
+    "successes": pl.Int64(),
+    "success_rate": pl.Float64(),
+    "success_low": pl.Float64(),
+    "success_high": pl.Float64(),
+    "cost_per_run": pl.Float64(),
+    "violating_runs": pl.Int64(),
+    "criteria_met": pl.Int64(),
+    "criteria_measured": pl.Int64(),
+    "criteria_named": pl.Int64(),
+    "criteria": pl.String(),
+    "stopped": pl.String(),
+    "warning": pl.String(),
+}
 
 
-def _record(runs: pl.DataFrame) -> Record:
-    return Record(
-        successes=int(runs["success"].fill_null(False).sum()),
-        outcomes=int(runs["success"].is_not_null().sum()),
-        violating=int(runs["violating"].fill_null(False).sum()),
-        runs=runs.height,
-    )
+def _standing(key: Key, row: Mapping[str, object], moves: Mapping[Key, tuple[Move, ...]] | None) -> dict[str, object]:
+    own = (moves or {}).get(key, ())
+    last = own[-1] if own else None
+    kind = row.get("type")
+    return {
+        "registered_stage": row.get("stage"),
+        "stage": last.to_stage if last else row.get("stage"),
+        "stage_since": last.at if last else None,
+        "stage_by": last.by if last else None,
+        "stage_reason": last.reason if last else None,
+        "warning": type_warning(str(kind) if kind is not None else None),
+    }
 
 
-def _difference(hits_b: int, n_b: int, hits_a: int, n_a: int) -> tuple[float, float]:
-    """Difference of two rates and the half-width of its confidence sequence; both rates shrunk by one success and
-    one failure for the variance (Agresti and Caffo, 2000), so that 0 of n is not certain."""
-    variance = sum(p * (1 - p) / (n + 2) for p, n in (((hits_a + 1) / (n_a + 2), n_a), ((hits_b + 1) / (n_b + 2), n_b)))
-    half = anytime_half_width(float(np.sqrt(variance)), n_a + n_b, alpha=ALPHA, planned_units=PLANNED_RUNS)
-    return (hits_b / n_b - hits_a / n_a, half)
+def _record(runs: pl.DataFrame, kind: object, *, denied_known: bool) -> dict[str, object]:
+    known = runs.drop_nulls("success")
+    rate, low, high = success_rate(known)
+    costs = runs["cost"].drop_nulls()
+    successes = int(known["success"].sum())
+    met, measured, named, words = judged(str(kind) if kind is not None else None, runs)
+    return {
+        "readiness": readiness(successes, known.height),
+        "evidence_n": known.height,
+        "runs": runs.height,
+        "successes": successes,
+        "success_rate": rate,
+        "success_low": low,
+        "success_high": high,
+        "cost_per_run": float(costs.mean()) if costs.len() else None,  # type: ignore[arg-type]
+        "violating_runs": int(runs["violating"].sum()) if denied_known else None,
+        "criteria_met": met,
+        "criteria_measured": measured,
+        "criteria_named": named,
+        "criteria": words,
+    }

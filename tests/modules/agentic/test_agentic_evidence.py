@@ -12,8 +12,9 @@ import yaml
 from agentic_frames import AIRLINE, START, agents, airline_steps, call, default_policy, policy, steps
 
 from liftos_pipelines.modules.agentic.evidence import pass_hat_k, performance, readiness, runs_of, success_rate
-from liftos_pipelines.modules.agentic.registry import RESPONDER, Record, decide, registry, rollouts, with_responder
+from liftos_pipelines.modules.agentic.registry import RESPONDER, registry, with_responder
 from liftos_pipelines.modules.agentic.replay import replay
+from liftos_pipelines.modules.agentic.rollouts import Record, decide, rollouts
 from liftos_pipelines.tables import table
 
 WRITES = {
@@ -134,33 +135,40 @@ def test_versions_in_the_steps_tell_runs_of_one_agent_apart() -> None:
 
 def test_little_evidence_decides_nothing_and_violations_alone_roll_back() -> None:
     few = Record(successes=9, outcomes=10, violating=0, runs=10)
-    assert decide(few, few)[0] == "insufficient_evidence"
+    assert decide(few, few).decision == "insufficient_evidence"
     old = Record(successes=80, outcomes=100, violating=0, runs=100)
     new = Record(successes=82, outcomes=100, violating=30, runs=100)
-    assert decide(old, new)[0] == "rollback"
-    assert decide(old, Record(successes=82, outcomes=100, violating=0, runs=100))[0] == "hold"
+    assert decide(old, new).decision == "rollback"
+    assert decide(old, Record(successes=82, outcomes=100, violating=0, runs=100)).decision == "hold"
 
 
-def test_looking_after_every_run_rarely_decides_between_equal_versions_and_finds_a_real_drop() -> None:
+def test_looking_after_every_run_rarely_takes_back_an_equal_version_and_finds_a_real_drop() -> None:
     rng = np.random.default_rng(9)
 
-    def first_decision(p_new: float, most: int) -> int | None:
+    def first_decision(p_new: float, most: int) -> tuple[str, int]:
         old, new = rng.random(most) < 0.8, rng.random(most) < p_new
         for n in range(20, most + 1, 5):
             seen = Record(successes=int(old[:n].sum()), outcomes=n, violating=0, runs=n)
             now = Record(successes=int(new[:n].sum()), outcomes=n, violating=0, runs=n)
-            if decide(seen, now)[0] in ("promote", "rollback"):
-                return n
-        return None
+            found = decide(seen, now).decision
+            if found in ("promote", "rollback"):
+                return found, n
+        return "none", most
 
-    wrong = np.mean([first_decision(0.8, 200) is not None for _ in range(300)])
-    needed = [first_decision(0.65, 400) for _ in range(100)]
-    found = [n for n in needed if n is not None]
+    equal = [first_decision(0.8, 200)[0] for _ in range(300)]
+    needed = [n for found, n in (first_decision(0.65, 400) for _ in range(100)) if found == "rollback"]
+    margin = [first_decision(0.75, 400)[0] for _ in range(200)]
+    wrong, too_low = (
+        np.mean([found == "rollback" for found in equal]),
+        np.mean([found == "promote" for found in margin]),
+    )
     print(
-        f"equal versions decided {wrong:.3f}; 15-point drop found {len(found)} %, median {np.median(found):.0f} runs each"
+        f"equal versions taken back {wrong:.3f}; promoted at the margin {too_low:.3f}; "
+        f"15-point drop found {len(needed)} %, median {np.median(needed):.0f} runs each"
     )
     assert wrong <= 0.05
-    assert len(found) >= 80
+    assert too_low <= 0.05
+    assert len(needed) >= 80
 
 
 def test_costs_and_violations_are_summed_by_month_and_over_all_time() -> None:
