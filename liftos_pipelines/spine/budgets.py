@@ -133,13 +133,13 @@ class BudgetStore(Store):
         """
         self.lock(connection, f"budget:{check_client_id(client)}")
         wanted = _merged(draws)
-        known = self._reservation(connection, client, decision_id)
+        known = self.reservation_within(connection, client, decision_id)
         if known is not None:
             if known.pots != {draw.pot: draw.amount for draw in wanted}:
                 raise SpineError(f"decision {decision_id} has already reserved other amounts; ask under a new id")
             return known
         self.expire_within(connection, client, now)
-        pots = self._pots(connection, client, [draw.pot for draw in wanted])
+        pots = self.pots_within(connection, client, [draw.pot for draw in wanted])
         for draw in wanted:
             if not draw.hard and consented:
                 continue
@@ -210,7 +210,7 @@ class BudgetStore(Store):
             raise SpineError(f"the reservation of decision {decision_id} is already {row.status}")
         overrun = 0
         promised = json.loads(row.pots)
-        pots = self._pots(connection, client, list(promised))
+        pots = self.pots_within(connection, client, list(promised))
         for name, (amount, hard) in sorted(promised.items()):
             pot, back = pots[name], amount if row.status == "reserved" else 0
             left = max(0, pot.limit - pot.settled - (pot.reserved - back))
@@ -275,7 +275,7 @@ class BudgetStore(Store):
 
     def reservation(self, client: str, decision_id: str) -> Reservation | None:
         with self.reading() as connection:
-            return self._reservation(connection, client, decision_id)
+            return self.reservation_within(connection, client, decision_id)
 
     def _give_back(self, connection: Connection, client: str, row: Any, status: str, now: datetime) -> None:
         for name, (amount, _) in sorted(json.loads(row.pots).items()):
@@ -303,7 +303,8 @@ class BudgetStore(Store):
             self.insert(POTS).values(**values).on_conflict_do_update(index_elements=["client", "pot"], set_=changed)
         )
 
-    def _pots(self, connection: Connection, client: str, names: Sequence[str]) -> dict[str, Pot]:
+    def pots_within(self, connection: Connection, client: str, names: Sequence[str]) -> dict[str, Pot]:
+        """Some pots by name, as the transaction sees them; those that nothing was drawn from are absent."""
         rows = connection.execute(select(POTS).where(POTS.c.client == client, POTS.c.pot.in_(list(names))))
         return {row.pot: _pot(row) for row in rows}
 
@@ -312,7 +313,8 @@ class BudgetStore(Store):
             select(RESERVATIONS).where(RESERVATIONS.c.client == client, RESERVATIONS.c.decision_id == decision_id)
         ).first()
 
-    def _reservation(self, connection: Connection, client: str, decision_id: str) -> Reservation | None:
+    def reservation_within(self, connection: Connection, client: str, decision_id: str) -> Reservation | None:
+        """A decision's reservation, as the transaction sees it."""
         row = self._row(connection, client, decision_id)
         return None if row is None else _reservation(row)
 

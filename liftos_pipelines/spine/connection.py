@@ -90,6 +90,15 @@ class Store:
             yield session
             session.commit()
 
+    @contextmanager
+    def session_writing(self, name: str) -> Iterator[Session]:
+        """A session whose transaction has the write lock and this name from its start; rolled back when it raises."""
+        with self._session() as session:
+            if self._sqlite:
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            self.lock(session, name)
+            yield session
+
     def lock(self, connection: Connection | Session, name: str) -> None:
         """Until the transaction ends nobody else holds this name; SQLite's one write lock does it already."""
         if not self._sqlite:

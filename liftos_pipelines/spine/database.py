@@ -14,6 +14,7 @@ from liftos_pipelines.spine.connection import SpineBusy, SpineError, SpineUnwrit
 from liftos_pipelines.spine.deliveries import ATTEMPTS
 from liftos_pipelines.spine.delivery_rows import DeadLetter, Waiting
 from liftos_pipelines.spine.events import Event, NewEvent, UnreadableEvent, parse_payload
+from liftos_pipelines.spine.leases import LeaseStore
 from liftos_pipelines.spine.ledger_store import LedgerMoved, LedgerNote
 from liftos_pipelines.spine.outbox import OutboxStore
 
@@ -37,5 +38,5 @@ __all__ = [
 ]
 
 
-class Spine(ApprovalStore, OutboxStore, ClaimStore, BudgetStore):
+class Spine(ApprovalStore, OutboxStore, ClaimStore, BudgetStore, LeaseStore):
     """The spine database, brought to the current schema when opened."""

@@ -94,14 +94,16 @@ class CoordinationRow(Base):
 
 
 class GateCallRow(Base):
-    """A call that the gate judged, and what became of it; `seq` orders the calls of all processes."""
+    """A call that the gate judged, and what became of it; `seq` orders what happened over all processes.
+
+    `attempt` counts how often the request was judged. Rows with `decision` `result` and `message` (attempt 0 and below)
+    hold what a tool answered and what was said, where sequence rules need it.
+    """
 
     __tablename__ = "gate_calls"
     __table_args__ = (
-        UniqueConstraint("client", "decision_id", name="gate_calls_once"),
-        Index("gate_calls_by_request", "client", "request_id", "attempt"),
+        UniqueConstraint("client", "decision_id", "attempt", name="gate_calls_once"),
         Index("gate_calls_by_run", "client", "run_id", "seq"),
-        Index("gate_calls_by_agent", "client", "agent_id", "at"),
         Index("gate_calls_in_order", "client", "seq"),
     )
     seq: Mapped[int] = mapped_column(SEQUENCE, primary_key=True, autoincrement=True)

@@ -93,11 +93,9 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(32)),
         sa.Column("result", sa.Text),
         sa.Column("ended_at", MOMENT),
-        sa.UniqueConstraint("client", "decision_id", name="gate_calls_once"),
+        sa.UniqueConstraint("client", "decision_id", "attempt", name="gate_calls_once"),
     )
-    op.create_index("gate_calls_by_request", "gate_calls", ["client", "request_id", "attempt"])
     op.create_index("gate_calls_by_run", "gate_calls", ["client", "run_id", "seq"])
-    op.create_index("gate_calls_by_agent", "gate_calls", ["client", "agent_id", "at"])
     op.create_index("gate_calls_in_order", "gate_calls", ["client", "seq"])
     op.create_table(
         "approval_votes",
