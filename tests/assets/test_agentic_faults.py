@@ -13,14 +13,13 @@ from liftos_pipelines.assets import agentic_stops
 from liftos_pipelines.assets.agentic_ledger import resume_agent, state_of, stop_agent
 from liftos_pipelines.assets.agentic_reaction import REACTION, Responder
 from liftos_pipelines.assets.agentic_stops import stops
-from liftos_pipelines.authority.policies import DEFAULT_POLICY, _read_yaml
 from liftos_pipelines.modules.agentic.conditions import AgentFacts
-from liftos_pipelines.modules.agentic.policy import parse_policy
 from liftos_pipelines.modules.agentic.proposals import Situation
 from liftos_pipelines.modules.agentic.registry import RESPONDER
 from liftos_pipelines.resources.actions import ActionFailed, Means, Order, Outbox, execute
 from liftos_pipelines.resources.lake import LakeIOManager, LakeResource
 from liftos_pipelines.resources.memory_store import MemoryStoreResource
+from liftos_pipelines.resources.policy_files import read_policy
 from liftos_pipelines.resources.spine import SpineResource, open_spine
 from liftos_pipelines.spine import outbox as staging
 from liftos_pipelines.spine.database import Event, LedgerMoved, LedgerNote, Spine
@@ -51,7 +50,7 @@ def respond(spine: Spine, home: Path, *, killed: bool = False, situation: Any = 
     told = staging.Outbox(spine)
     responder = Responder(
         client=CLIENT, spine=spine, told=told,
-        policy=parse_policy(_read_yaml(DEFAULT_POLICY), file="default", variables={"internal_domains": []}),
+        policy=read_policy(None),
         situation=situation or (lambda: Situation(agents=(agent("acme.desk"), agent(RESPONDER)), channels={}, changes={}, currency="EUR")),
         folder=home, versions=dict, refittable=frozenset({"causal/mmm_posterior"}), now=datetime.now(UTC), run_id=run_id,
     )  # fmt: skip

@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from liftos_pipelines.modules.agentic.conditions import AgentFacts
-from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, RunHistory
-from liftos_pipelines.modules.agentic.facts import ApprovalNeed
+from liftos_pipelines.modules.agentic.conditions import AgentFacts, leaves
+from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, RunHistory, Verdict
+from liftos_pipelines.modules.agentic.facts import Call
 from liftos_pipelines.modules.agentic.ledger_state import Stop
 from liftos_pipelines.modules.agentic.policy import Policy
+from liftos_pipelines.modules.agentic.policy.words import need_in_words
 from liftos_pipelines.tables import table
 
 
@@ -71,19 +72,31 @@ def agents_known(agents: pl.DataFrame) -> dict[str, AgentFacts]:
     }
 
 
+def asks_flags(policy: Policy) -> bool:
+    """Whether a rule asks what a screen found in a tool's answer, so that answers need screening."""
+    patterns = (
+        pattern
+        for rule in policy.rules
+        for leaf in leaves(rule.condition)
+        for pattern in (*getattr(leaf, "patterns", ()), getattr(leaf, "last", None))
+    )
+    return any(getattr(pattern, "flags", None) for pattern in patterns)
+
+
 def replay(
     steps: pl.DataFrame,
     agents: pl.DataFrame,
     policy: Policy,
     stops: Mapping[str, Sequence[Stop]] | None = None,
     screen: Callable[[str], Collection[str]] | None = None,
+    watch: Callable[[Call | None, Verdict, RunHistory, int], None] | None = None,
 ) -> Replay:
     """Judge every `tool_call` step of a log, runs in order of their first step, steps in order within a run.
 
     A client without a registry cannot say which agents are unknown; its agents are then judged as registered, with
     nothing known of them. A call of an agent that was stopped by then (`stops`) is denied. `screen` says what is wrong
-    with a tool's answer, for rules on flagged results. An optional column `environment` says where a call was made.
-    Extra columns: `tool`, `at`, `approvers` (how many must agree, and of whom).
+    with a tool's answer, for rules on flagged results; `watch` sees each verdict before it is noted. An optional column
+    `environment` says where a call was made. Extra columns: `tool`, `at`, `approvers` (how many must agree, of whom).
     """
     known = agents_known(agents)
     engine, shared = PolicyEngine(policy, stops), AgentHistory()
@@ -111,8 +124,12 @@ def replay(
             call = engine.call(agent, tool, arguments, at, cost, environment)
             if isinstance(call, str):
                 verdict = engine.refuse(call)
+                if watch is not None:
+                    watch(None, verdict, history, step)
             else:
                 verdict = engine.judge(call, history)
+                if watch is not None:
+                    watch(call, verdict, history, step)
                 draw = verdict.draw
                 if draw is not None and draw.registry:
                     spent = shared.reserved[draw.key] + draw.amount
@@ -141,7 +158,7 @@ def replay(
                     "policy_version": verdict.policy_version,
                     "tool": tool,
                     "at": at,
-                    "approvers": None if verdict.approval is None else in_words(verdict.approval),
+                    "approvers": None if verdict.approval is None else need_in_words(verdict.approval),
                 }
             )
     contract = table("agentic/policy_decisions")
@@ -153,12 +170,6 @@ def replay(
         duplicates=tuple(duplicates),
         out_of_order=tuple(late),
     )
-
-
-def in_words(need: ApprovalNeed) -> str:
-    """`2 of ann, role:finance within 3 days, 0:00:00`; `1` where anybody may agree at any time."""
-    of = f" of {', '.join(need.approvers)}" if need.approvers else ""
-    return f"{need.quorum}{of}" + (f" within {need.expires}" if need.expires else "")
 
 
 def _rows(frame: pl.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:

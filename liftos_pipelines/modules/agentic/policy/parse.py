@@ -81,7 +81,7 @@ def parse_policy(
     if authority_content is not None:
         content_read["authority"] = authority_content
     policy = Policy(
-        name=str(merged.get("name", file)),
+        name=str(body.get("name") or file.replace("\\", "/").rsplit("/", 1)[-1]),
         version=content_hash(content_read),
         tools=specs,
         rules=read,
