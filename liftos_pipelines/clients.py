@@ -133,6 +133,15 @@ class FileSource(_Model):
     path: Annotated[str, Field(min_length=1)]
 
 
+class CallSource(FileSource):
+    """Recorded calls: a table of them, or what another tool exports; the content tells which, unless it is stated."""
+
+    format: Literal["calls", "otel", "mlflow", "langfuse"] | None = None
+    """`calls` (a table as the contract has it), `otel` (OpenTelemetry GenAI spans), `mlflow` (traces), `langfuse`."""
+    unit: Literal["user", "session"] | None = None
+    """Whose id is the randomised unit where a call does not state one; absent: each call by itself."""
+
+
 class MediaColumns(_Model):
     """Columns of one paid channel; without `exposure`, reach x frequency or else spend stands for exposure."""
 
@@ -180,7 +189,7 @@ class Sources(_Model):
     campaigns: FileSource | None = None
     answers: FileSource | None = None
     pages: FileSource | None = None
-    llm_calls: FileSource | None = None
+    llm_calls: CallSource | None = None
     agents: FileSource | None = None
     agent_steps: FileSource | None = None
     outcomes: FileSource | None = None

@@ -21,7 +21,9 @@ from liftos_pipelines.checks.expectations import (
     judge_quarantine,
 )
 from liftos_pipelines.checks.suites import EARLIEST, rules_of
-from liftos_pipelines.clients import CURRENCY, ClientConfig, FileSource, MarketingSource
+from liftos_pipelines.clients import CURRENCY, CallSource, ClientConfig, FileSource, MarketingSource
+from liftos_pipelines.modules.llm.prices import PriceError
+from liftos_pipelines.modules.llm.recorded.possible import only_possible
 from liftos_pipelines.modules.sources import calendar
 from liftos_pipelines.modules.sources.duplicates import Collapsed, collapse_duplicates
 from liftos_pipelines.modules.sources.marketing import (
@@ -41,6 +43,8 @@ from liftos_pipelines.modules.sources.rows import (
     missing_columns,
     type_rows,
 )
+from liftos_pipelines.resources.call_files import CallFiles, read_calls
+from liftos_pipelines.resources.call_prices import dollar_rate
 from liftos_pipelines.resources.client_files import ClientFileError, SourceFiles, read_pages, read_source
 from liftos_pipelines.tables import table
 
@@ -55,6 +59,8 @@ class Ingest:
     tables: dict[str, pl.DataFrame]
     verdicts: dict[str, list[Verdict]]
     quarantine: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=QUARANTINE))
+    made_null: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=QUARANTINE))
+    """Values that cannot be and were read as unknown, one line each; their rows are in the tables."""
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def failures(self) -> list[str]:
@@ -69,15 +75,27 @@ class Ingest:
 
 def ingest_source(client: ClientConfig, source: str, configured: FileSource, now: datetime) -> Ingest:
     """Read, type and judge the files of one source that has one table."""
-    name, where = f"sources/{source}", f"clients/{client.client}/client.yaml: sources.{source}"
-    contract = table(name)
-    read = read_pages if source == "pages" else read_source
+    name = f"sources/{source}"
+    calls = None
     try:
-        files = read(client, f"sources.{source}.path", configured.path)
-    except ClientFileError as error:
+        if isinstance(configured, CallSource):
+            calls = read_calls(client, configured, lambda: dollar_rate(client))
+            files = calls.files
+        else:
+            read = read_pages if source == "pages" else read_source
+            files = read(client, f"sources.{source}.path", configured.path)
+    except (ClientFileError, PriceError) as error:
         return _unreadable(source, name, error)
     if source == "pages":
         files = _with_urls(files)
+    return _ingest_files(client, source, files, calls, now)
+
+
+def _ingest_files(
+    client: ClientConfig, source: str, files: SourceFiles, calls: CallFiles | None, now: datetime
+) -> Ingest:
+    name, where = f"sources/{source}", f"clients/{client.client}/client.yaml: sources.{source}"
+    contract = table(name)
     columns = _judge_columns(
         name,
         files,
@@ -93,22 +111,44 @@ def ingest_source(client: ClientConfig, source: str, configured: FileSource, now
         set_aside = pl.concat([set_aside, typed.quarantine])
     if source == "pages":
         set_aside = _explain_pages(set_aside)
-    collapsed = collapse_duplicates(typed.rows, contract.key)
+    rows, made_null = (typed.rows, pl.DataFrame(schema=QUARANTINE)) if calls is None else _possible(typed.rows, calls)
+    collapsed = collapse_duplicates(rows, contract.key)
     verdicts = [
         _readable(files),
         columns,
-        judge_quarantine(typed.rows.height, set_aside),
+        judge_quarantine(rows.height, set_aside),
         *judge(name, collapsed.rows, rules_of(name, now)),
     ]
     ignored = ignored_columns(contract, files.columns)
-    metadata = _describe(files, collapsed) | {"columns_ignored": ", ".join(ignored)}
+    metadata = _describe(files, collapsed) | ({"columns_ignored": ", ".join(ignored)} if ignored else {})
     return Ingest(
         source=source,
         tables={name: collapsed.rows.drop(FILE, ROW)},
         verdicts={name: verdicts},
         quarantine=set_aside,
-        metadata={name: metadata},
+        made_null=made_null,
+        metadata={name: metadata if calls is None else metadata | _describe_calls(calls, made_null)},
     )
+
+
+def _possible(rows: pl.DataFrame, calls: CallFiles) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Calls without values that cannot be, and what was taken out; an export says that a call did not fail."""
+    possible, notes = only_possible(rows)
+    recorded = pl.col(FILE).is_in(list(calls.exports))
+    error = pl.when(recorded).then(pl.col("error").fill_null("")).otherwise(pl.col("error"))
+    return possible.with_columns(error.alias("error")), pl.concat([calls.made_null, notes])
+
+
+def _describe_calls(calls: CallFiles, made_null: pl.DataFrame) -> dict[str, Any]:
+    said: dict[str, Any] = dict(calls.counts)
+    if calls.exports:
+        said["formats"] = ", ".join(sorted(set(calls.exports.values())))
+    if calls.unknown_names:
+        said["attributes_unknown"] = ", ".join(calls.unknown_names)
+    if made_null.height:
+        examples = [f"{file} row {row}: {column} {reason}" for file, row, column, reason, _ in made_null.head(5).rows()]
+        said |= {"values_unknown": made_null.height, "values_unknown_examples": "\n".join(examples)}
+    return said
 
 
 def ingest_marketing(client: ClientConfig, configured: MarketingSource, now: datetime) -> Ingest:
@@ -210,7 +250,7 @@ def _readable(files: SourceFiles) -> Verdict:
     return Verdict(check="readable", passed=True, blocking=True, message="", metadata=metadata)
 
 
-def _unreadable(source: str, name: str, error: ClientFileError) -> Ingest:
+def _unreadable(source: str, name: str, error: Exception) -> Ingest:
     verdict = Verdict(check="readable", passed=False, blocking=True, message=str(error), metadata={})
     return Ingest(source=source, tables={}, verdicts={name: [verdict]})
 

@@ -39,8 +39,9 @@ def _publish(context: dg.AssetExecutionContext, ingest: Ingest, lake: Lake) -> Y
     dg.Failure : a blocking check failed; the message says file, row, column and fix
     """
     client = context.partition_key
-    if ingest.quarantine.height:
-        lake.append_quarantine(client, ingest.source, ingest.quarantine)
+    told = pl.concat([ingest.quarantine, ingest.made_null])
+    if told.height:
+        lake.append_quarantine(client, ingest.source, told)
     selected = {"/".join(key.path) for key in context.selected_asset_keys}
     wanted = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
     for name, verdicts in ingest.verdicts.items():

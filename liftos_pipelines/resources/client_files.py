@@ -51,6 +51,10 @@ PROTOCOLS = frozenset(
 )
 
 
+NamedParse = tuple[str, pl.DataFrame, list[str], list[dict[str, Any]]]
+"""A file's name, its rows as text, its own columns, and what did not parse."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceFiles:
     """What the files of one source say, before any typing.
@@ -84,15 +88,43 @@ def read_source(client: ClientConfig, field: str, path: str) -> SourceFiles:
     ------
     ClientFileError : nothing there, not this client's to read, empty, vanished meanwhile, or not decodable
     """
-    where = f"clients/{client.client}/client.yaml: {field}"
-    delta = _delta_uri(client, where, path)
-    if delta is not None:
-        return _combine([(path, *read_delta(where, path, delta))])
+    where = place(client, field)
+    table = delta_table(client, field, path)
+    if table is not None:
+        return combine([table])
     parts = []
+    for name, content in contents(client, field, path):
+        parts.append((name, *parser(where, name)(where, name, content)))
+    return combine(parts)
+
+
+def place(client: ClientConfig, field: str) -> str:
+    """A field of client.yaml as messages name it."""
+    return f"clients/{client.client}/client.yaml: {field}"
+
+
+def contents(client: ClientConfig, field: str, path: str) -> Iterator[tuple[str, bytes]]:
+    """Name and content, unpacked, of each file that a path means.
+
+    Raises
+    ------
+    ClientFileError : as `read_source`
+    """
+    where = place(client, field)
     for found in _find(client, where, path):
-        parse = parser(where, found.name)
-        parts.append((found.name, *parse(where, found.name, _bytes(where, found))))
-    return _combine(parts)
+        yield found.name, _bytes(where, found)
+
+
+def delta_table(client: ClientConfig, field: str, path: str) -> NamedParse | None:
+    """A Delta table's rows, if the path means one.
+
+    Raises
+    ------
+    ClientFileError : the table is not this client's to read, or cannot be read
+    """
+    where = place(client, field)
+    uri = _delta_uri(client, where, path)
+    return None if uri is None else (path, *read_delta(where, path, uri))
 
 
 def read_pages(client: ClientConfig, field: str, path: str) -> SourceFiles:
@@ -278,7 +310,8 @@ def _bytes(where: str, found: _Found) -> bytes:
     return content
 
 
-def _combine(parts: list[tuple[str, pl.DataFrame, list[str], list[dict[str, Any]]]]) -> SourceFiles:
+def combine(parts: list[NamedParse]) -> SourceFiles:
+    """What several files of one source say, as one."""
     return SourceFiles(
         rows=pl.concat([frame for _, frame, _, _ in parts], how="diagonal"),
         columns={name: columns for name, _, columns, _ in parts},

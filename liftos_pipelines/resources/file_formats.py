@@ -84,8 +84,15 @@ def read_csv(where: str, name: str, content: bytes) -> Parsed:
 
 
 def _read_jsonl(where: str, name: str, content: bytes) -> Parsed:
+    records, lines, unreadable = json_lines(name, decode(where, name, content))
+    frame, columns = from_records(records, name, lines)
+    return frame, columns, unreadable
+
+
+def json_lines(name: str, text: str) -> tuple[list[dict[str, Any]], list[int], list[dict[str, Any]]]:
+    """The objects of a text with one JSON object a line, their lines, and what is not one."""
     records, lines, unreadable = [], [], []
-    for number, line in enumerate(decode(where, name, content).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -99,8 +106,7 @@ def _read_jsonl(where: str, name: str, content: bytes) -> Parsed:
         else:
             reason = f"expected a JSON object on the line, found {type(record).__name__}"
             unreadable.append(bad(name, number, "", reason, line))
-    frame, columns = _from_records(records, name, lines)
-    return frame, columns, unreadable
+    return records, lines, unreadable
 
 
 def _read_yaml(where: str, name: str, content: bytes) -> Parsed:
@@ -119,7 +125,7 @@ def _read_yaml(where: str, name: str, content: bytes) -> Parsed:
             lines.append(number)
         else:
             unreadable.append(bad(name, number, "", "expected fields such as `agent_id: ...`", str(record)))
-    frame, columns = _from_records(records, name, lines)
+    frame, columns = from_records(records, name, lines)
     return frame, columns, unreadable
 
 
@@ -150,7 +156,8 @@ PARSERS: dict[str, Callable[[str, str, bytes], Parsed]] = {
 }
 
 
-def _from_records(records: list[dict[str, Any]], name: str, lines: list[int]) -> tuple[pl.DataFrame, list[str]]:
+def from_records(records: list[dict[str, Any]], name: str, lines: list[int]) -> tuple[pl.DataFrame, list[str]]:
+    """Rows of text from parsed objects, and their columns in the order in which they first stand."""
     columns = list(dict.fromkeys(key for record in records for key in record if key))
     values = {column: [_astext(record.get(column)) for record in records] for column in columns}
     return _frame(values, name, lines), columns

@@ -1,4 +1,4 @@
-"""Streams of single observations (posts, answers): one strange row is set aside alone, the others go on.
+"""Streams of single observations (posts, answers, calls): one strange row is set aside alone, the others go on.
 
 A date that cannot be, or an id that two rows of one file fill with different contents, says nothing about the rows
 beside it. In a panel it would (a doubled week falsifies a fit); there the whole source stops instead.
@@ -13,7 +13,7 @@ import polars as pl
 from liftos_pipelines.modules.sources.rows import FILE, QUARANTINE, ROW, TypedRows
 from liftos_pipelines.tables import TIME, Table
 
-STREAMS = frozenset({"sources/mentions", "sources/answers"})
+STREAMS = frozenset({"sources/mentions", "sources/answers", "sources/llm_calls"})
 TOLERANCE = timedelta(days=1)
 """Clocks differ and offsets are forgotten: a time up to this far ahead is not called future."""
 

@@ -23,7 +23,7 @@ QUARANTINE = {
 
 MAY_BE_EMPTY: dict[str, frozenset[str]] = {
     # The column must be there; a cell may say nothing, and then the value is unknown.
-    "sources/llm_calls": frozenset({"output", "latency_ms", "input_tokens", "output_tokens"}),
+    "sources/llm_calls": frozenset({"input", "output", "latency_ms", "input_tokens", "output_tokens"}),
     "sources/agents": frozenset({"owner", "purpose", "capabilities"}),
     "sources/answers": frozenset({"text"}),
 }

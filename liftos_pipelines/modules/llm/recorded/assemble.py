@@ -55,7 +55,7 @@ def assemble(parsed: Parsed, *, usd_rate: Decimal | None, unit: Unit | None = No
     inner one inherits its prompt and names. Feedback on a trace goes to its last call.
     """
     problems = list(parsed.problems)
-    counts: Counter[str] = Counter({f"spans_{kind}": n for kind, n in parsed.not_calls.items()})
+    counts: Counter[str] = Counter()
     spans, repeated = _latest(parsed.spans)
     counts["spans_repeated"] = repeated
     by_key = {span.key: span for span in spans}
@@ -67,13 +67,13 @@ def assemble(parsed: Parsed, *, usd_rate: Decimal | None, unit: Unit | None = No
         if span.kind != "call" or span.key in wrappers:
             counts["spans_wrapping_a_call" if span.kind == "call" else f"spans_{span.kind}"] += 1
             continue
-        if span.parent_id and (span.trace_id, span.parent_id) not in by_key:
-            counts["calls_without_their_parent"] += 1
         lacking = "start" if span.start is None else "end" if not span.ended else None
         if lacking:
             reason = f"the span has no {lacking} time: half of its record is missing"
             problems.append(_problem(span, lacking, reason, span.fields))
             continue
+        if span.parent_id and (span.trace_id, span.parent_id) not in by_key:
+            counts["calls_without_their_parent"] += 1
         facts = _inherit(span, by_key)
         if span.key in liked:
             facts["user_feedback"] = liked[span.key]

@@ -70,11 +70,13 @@ def parse(records: Iterable[Record]) -> Parsed:
     parsed = Parsed()
     traces: dict[str, dict[str, Any]] = {}
     waiting: list[Span] = []
+    records = list(records)
+    nested = {each.file for each in records if is_trace(each.content) or "data" in each.content}
     for record in records:
         for content in unwrapped(record.content):
             own = snake(content)
             if "start_time" in own and own.get("type"):
-                _observe(parsed, record, own, waiting)
+                _observe(parsed, parsed.numbered(record) if record.file in nested else record, own, waiting)
             elif "value" in own and (own.get("trace_id") or own.get("observation_id")):
                 _score(parsed, record, own)
             elif is_trace(content) or ("timestamp" in own and own.get("id")):
@@ -104,7 +106,7 @@ def _read_trace(
     traces[trace_id] = stated | {"session_id": own.get("session_id"), "user_id": own.get("user_id")}
     for content in as_json(own.get("observations")) or []:
         if isinstance(content, Mapping):
-            _observe(parsed, record, {"trace_id": trace_id} | snake(content), waiting)
+            _observe(parsed, parsed.numbered(record), {"trace_id": trace_id} | snake(content), waiting)
         # An id alone stands for an observation that is exported elsewhere.
     for score in as_json(own.get("scores")) or []:
         if isinstance(score, Mapping):

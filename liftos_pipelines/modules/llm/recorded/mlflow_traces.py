@@ -98,7 +98,7 @@ def _read_trace(parsed: Parsed, record: Record, trace: Mapping[str, Any]) -> Non
         if not isinstance(content, Mapping):
             _problem(parsed, record, trace_id, "data.spans", "a span is not an object", content)
             continue
-        span = _read_span(parsed, record, trace_id, content)
+        span = _read_span(parsed, parsed.numbered(record), trace_id, content)
         if span is not None:
             parsed.spans.append(with_trace(span, own) if span.kind == "call" else span)
     for assessment in info.get("assessments") or []:

@@ -38,8 +38,9 @@ def parse(records: Iterable[Record]) -> Parsed:
         if not found and not events:
             _problem(parsed, record, "", "", "neither a span nor an OTLP export (resourceSpans)", record.content)
         raw += [(record, span, resource) for span, resource in found]
+    exports = {record.file for record, span, _ in raw if span is not record.content}
     for record, span, resource in raw:
-        _read(parsed, record, span, resource, logged)
+        _read(parsed, parsed.numbered(record) if record.file in exports else record, span, resource, logged)
     return parsed
 
 

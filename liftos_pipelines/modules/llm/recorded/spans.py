@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -85,7 +85,12 @@ class Parsed:
     feedback: list[Feedback] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unknown_names: set[str] = field(default_factory=set)
-    not_calls: Counter[str] = field(default_factory=Counter)
+    spans_seen: Counter[str] = field(default_factory=Counter)
+
+    def numbered(self, record: Record) -> Record:
+        """The record with the number of its next span in the file as `row`: a line may hold many spans."""
+        self.spans_seen[record.file] += 1
+        return replace(record, row=self.spans_seen[record.file])
 
 
 @dataclass(frozen=True, kw_only=True)
