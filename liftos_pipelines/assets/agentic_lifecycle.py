@@ -11,7 +11,9 @@ from liftos_pipelines.assets.common import inputs, lift_asset, result, skipped
 from liftos_pipelines.modules.agentic import evidence
 from liftos_pipelines.modules.agentic import registry as registered
 from liftos_pipelines.modules.agentic import rollouts as judged
+from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.database import Spine
 from liftos_pipelines.spine.outbox import Tells, outbox
 from liftos_pipelines.spine.payloads import AgentRolloutDecided
 
@@ -31,21 +33,14 @@ def registry(
     probability (null: it never ran). Stages are moved by `liftos agents` and decided rollouts, each in the ledger."""
     if agents.is_empty() and agent_steps.is_empty():
         return skipped("agentic/registry", "agents")
-    state = state_of(spine.get(), context.partition_key)
-    known = registered.registry(
-        registered.with_responder(agents, package_version()),
-        evidence.runs_of(agent_steps, agents),
-        policy_decisions,
-        state.moves,
-        state.stopped(state.moment(datetime.now(UTC))),
-    )
+    known = _registry(agents, agent_steps, policy_decisions, spine.get(), context.partition_key)
     return result(
         known,
         agents=known["agent_id"].n_unique(),
         never_run=(known["evidence_n"] == 0).sum(),
         unregistered=(~known["registered"]).sum(),
-        stopped=known["stopped"].is_not_null().sum() if "stopped" in known.columns else 0,
-        warnings="; ".join(known["warning"].drop_nulls().to_list()[:5]) if "warning" in known.columns else "none",
+        stopped=known["stopped"].is_not_null().sum(),
+        warnings="; ".join(known["warning"].drop_nulls().to_list()[:5]) or "none",
     )
 
 
@@ -67,6 +62,25 @@ def rollouts(
     _announce(outbox(context, spine), context.partition_key, decided)
     count = dict(decided["decision"].value_counts().iter_rows())
     return result(decided, **{name: count.get(name, 0) for name in ("promote", "hold", "rollback")})
+
+
+def registry_now(client: str, lake: Lake, spine: Spine) -> pl.DataFrame:
+    """The registry as it is at this moment: what the lake knows of runs, what the ledger knows of stages and stops."""
+    agents, steps, decisions = (lake.read(client, name) for name in JUDGED_FROM)
+    return _registry(agents, steps, decisions, spine, client)
+
+
+def _registry(
+    agents: pl.DataFrame, steps: pl.DataFrame, decisions: pl.DataFrame, spine: Spine, client: str
+) -> pl.DataFrame:
+    state = state_of(spine, client)
+    return registered.registry(
+        registered.with_responder(agents, package_version()),
+        evidence.runs_of(steps, agents),
+        decisions,
+        state.moves,
+        state.stopped(state.moment(datetime.now(UTC))),
+    )
 
 
 def _announce(told: Tells, client: str, decided: pl.DataFrame) -> None:

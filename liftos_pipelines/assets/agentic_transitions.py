@@ -57,7 +57,7 @@ def transition(
         raise ValueError(f"agent {agent_id} {version}: a move needs who decides it and why; both stand in the ledger")
     if agent_id == RESPONDER:
         raise ForbiddenTransition(f"agent {RESPONDER} is built in; stop it with `liftos agents stop` instead")
-    begins = registered or _registered(client, agent_id, version)
+    begins = registered or registered_version(client, agent_id, version)[1]
     for _ in range(AGAIN):
         state = state_of(spine, client)
         moves = state.moves.get((agent_id, version), ())
@@ -92,13 +92,21 @@ def transition(
     raise SpineError(f"ledger of {client}: it moved {AGAIN} times while agent {agent_id} was moved; say it again")
 
 
-def _registered(client: str, agent_id: str, version: str) -> str:
+def registered_version(client: str, agent_id: str, version: str | None = None) -> tuple[str, str]:
+    """The version that `sources/agents` registers for an agent, and the stage it gives it.
+
+    Raises
+    ------
+    ForbiddenTransition : the agent, or that version of it, is not registered; naming what is
+    """
     agents = LakeResource().get().read(client, "sources/agents")
-    known = {name: (own, stage) for name, own, stage in agents.select("agent_id", "version", "stage").iter_rows()}
+    known = {
+        name: (str(own), str(stage)) for name, own, stage in agents.select("agent_id", "version", "stage").iter_rows()
+    }
     if agent_id not in known:
         names = ", ".join(sorted(known)) or "none"
         raise ForbiddenTransition(f"agent {agent_id} is not registered with {client}; registered: {names}")
     own, stage = known[agent_id]
-    if own != version:
+    if version not in (None, own):
         raise ForbiddenTransition(f"agent {agent_id} is registered in version {own}, not {version}; move that one")
-    return stage
+    return own, stage
