@@ -21,6 +21,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 from liftos_pipelines import checks as checks_room  # noqa: E402
 from liftos_pipelines.assets import (  # noqa: E402
     agentic,
+    agentic_audit,
     agentic_data_quality,
     agentic_evaluation,
     agentic_lifecycle,
@@ -37,8 +38,8 @@ from liftos_pipelines.assets import (  # noqa: E402
     eval_predictions,
     llm,
     llm_content,
-    llm_versions,
     llm_experiments,
+    llm_versions,
     memory,
     memory_learning,
     memory_upkeep,
@@ -89,6 +90,7 @@ ASSET_ROOMS = (
     llm_content,
     llm_versions,
     agentic,
+    agentic_audit,
     agentic_data_quality,
     agentic_lifecycle,
     agentic_evaluation,

@@ -100,7 +100,11 @@ def in_words(client: str, audit: LedgerAudit) -> str:
     retired = f" ({audit.retired} of them retired)" if audit.retired else ""
     signed = f"signed to the last by key {audit.key_id}"
     if not audit.signed:
-        signed = f"signed up to {good}; what came after is chained but not signed" if audit.entries else "empty"
+        signed = f"signed up to {good}, what came after is chained but not signed"
+        if audit.last_good_position is None:
+            signed = (
+                "chained but not signed (`liftos ledger checkpoint` signs it)" if audit.entries else "nothing in it yet"
+            )
     witnessed = "" if audit.witnessed is None else f"; witnesses hold checkpoints up to {audit.witnessed} entries"
     return (
         f"The ledger of {client} holds: {audit.entries} entries{retired}, head {audit.root_hash}, {signed}, "
@@ -290,7 +294,7 @@ def _export(client: str, to: Path, chosen: Chosen, *, since: Checkpoint | None =
         said = {
             "client": client,
             "exported_at": f"{now:%Y-%m-%d %H:%M} UTC",
-            "entries": str(count),
+            "entries": f"{count} entr{'y' if count == 1 else 'ies'}",
             "part": "" if chosen.everything else f", a part: {json.dumps(chosen.words())}",
             "checkpoints": str(len(checkpoints) if chosen.everything and since is None else 1),
             "key_ids": "In this one: " + ", ".join(f"`{key}`" for key in keys),

@@ -24,7 +24,6 @@ from liftos_pipelines.resources.spine import SpineResource
 from liftos_pipelines.spine.database import LedgerNote, Spine
 from liftos_pipelines.spine.outbox import Tells, outbox
 from liftos_pipelines.spine.payloads import BudgetExhausted, PolicyViolationDetected
-from liftos_pipelines.tables import table
 
 AGENT_SOURCES = ("sources/agents", "sources/agent_steps")
 
@@ -62,26 +61,6 @@ def screen_for(policy: Policy) -> Callable[[str], Collection[str]] | None:
     from liftos_pipelines.modules.llm.screens import injection
 
     return lambda text: ("injection",) if injection(text).flagged else ()
-
-
-@lift_asset(
-    "agentic/ledger_audit",
-    deps=[dg.AssetKey(["agentic", "policy_decisions"]), dg.AssetKey(["agentic", "proposals"])],
-    kinds={"sqlalchemy"},
-    code_version="1",
-)
-def ledger_audit(context: dg.AssetExecutionContext, spine: SpineResource) -> dg.MaterializeResult[pl.DataFrame]:
-    """The client's ledger recomputed from its start: whether every entry is as written and none is missing."""
-    audit = spine.get().verify_ledger(context.partition_key)
-    row = {
-        "verified": audit.verified,
-        "entries": audit.entries,
-        "first_bad_entry": audit.first_bad_entry,
-        "root_hash": audit.root_hash,
-        "reason": audit.reason,
-    }
-    schema = {**table("agentic/ledger_audit").columns, "reason": pl.String()}
-    return result(pl.DataFrame([row], schema=schema), verified=audit.verified, entries=audit.entries)
 
 
 PROPOSED_FROM = ("sources/agents", "sources/campaigns", "causal/budget_plan")

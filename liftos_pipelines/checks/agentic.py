@@ -1,4 +1,4 @@
-"""Gates of Lift Agentic: an intact ledger, no violations, budgets kept."""
+"""Gates of Lift Agentic: no violations, budgets kept."""
 
 import dagster as dg
 import polars as pl
@@ -6,26 +6,6 @@ import polars as pl
 from liftos_pipelines.clients import clients_partitions
 
 BUDGET_GUARD = "budget"
-
-
-@dg.asset_check(
-    asset=dg.AssetKey(["agentic", "ledger_audit"]),
-    name="ledger_verified",
-    blocking=True,
-    partitions_def=clients_partitions,
-    description="Every ledger entry hashes to what was recorded, links to the one before it, and none is missing.",
-)
-def ledger_verified(ledger_audit: pl.DataFrame) -> dg.AssetCheckResult:
-    audit = ledger_audit.row(0, named=True)
-    bad = audit["first_bad_entry"]
-    return dg.AssetCheckResult(
-        passed=audit["verified"],
-        metadata={
-            "entries": float(audit["entries"]),
-            "first_bad_entry": "none" if bad is None else float(bad),
-            "root_hash": audit["root_hash"],
-        },
-    )
 
 
 @dg.asset_check(
