@@ -24,6 +24,7 @@ from liftos_pipelines.clients import ClientError, list_clients, load_client  # n
 from liftos_pipelines.events_cli import events_app  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
 from liftos_pipelines.ledger_cli import ledger_app  # noqa: E402
+from liftos_pipelines.llm_cli import llm_app  # noqa: E402
 from liftos_pipelines.memory_cli import memory_app  # noqa: E402
 from liftos_pipelines.plan_cli import plan  # noqa: E402
 from liftos_pipelines.policy_cli import policy_app  # noqa: E402
@@ -48,6 +49,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(reactor_app, name="reactor")
 app.add_typer(memory_app, name="memory")
 app.add_typer(experiment_app, name="experiment")
+app.add_typer(llm_app, name="llm")
 app.command("plan")(plan)
 app.command("trace")(trace)
 app.command("metrics")(metrics)

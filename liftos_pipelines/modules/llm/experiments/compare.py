@@ -30,6 +30,9 @@ MIN_UNITS = 50
 """Independent units an arm needs before the sequence's normal limit is trusted."""
 MIN_EVENTS = 10
 """Events and non-events, over both arms, that a rate needs for the same reason."""
+ADAPTIVE_UNITS, ADAPTIVE_EVENTS = 100, 20
+"""The same in each arm where shares moved with the results: weights make the limit come later (measured: without it a
+rate of .1 is missed by 9.8 % of the sequences, with it by 2 to 3 %)."""
 PLANNED_UNITS = 1000.0
 BETTING_UNITS = 2000
 """Above so many units in an arm a betting sequence is not asked: the wait is long and the gain small."""
@@ -112,7 +115,7 @@ def compare_units(
         covariates=units.covariate_names if measured.variance_removed else (),
         posterior=_posterior(units, measured, metric, region, adaptive is not None),
     )
-    doubt = distrust(units, metric)
+    doubt = distrust(units, metric, adaptive=adaptive is not None)
     if doubt is None and not measured.error > 0:
         doubt = "the metric does not vary" if measured.error == 0 else "too few units for a standard error"
     if doubt is None:
@@ -131,11 +134,16 @@ def compare_units(
     return _judged(found, metric, doubt)
 
 
-def distrust(units: Units, metric: Metric) -> str | None:
+def distrust(units: Units, metric: Metric, *, adaptive: bool = False) -> str | None:
     """Why the normal limit is not to be trusted yet; None where it is."""
-    if min(units.counts) < MIN_UNITS:
-        return f"{min(units.counts)} units in an arm, {MIN_UNITS} needed"
-    if metric.kind == "rate":
+    needed = ADAPTIVE_UNITS if adaptive else MIN_UNITS
+    if min(units.counts) < needed:
+        return f"{min(units.counts)} units in an arm, {needed} needed"
+    if metric.kind == "rate" and adaptive:
+        events, calls = units.sums.sum(axis=0), units.calls.sum(axis=0)
+        if min(events.min(), (calls - events).min()) < ADAPTIVE_EVENTS:
+            return f"fewer than {ADAPTIVE_EVENTS} events or non-events in an arm"
+    elif metric.kind == "rate":
         events = float(units.sums.sum())
         if min(events, sum(units.n_calls) - events) < MIN_EVENTS:
             return f"fewer than {MIN_EVENTS} events or non-events"

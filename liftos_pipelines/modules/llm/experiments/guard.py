@@ -64,7 +64,7 @@ def guard_mean(
     worse = -metric.sign
     scale = 1 + worse * metric.margin if metric.relative else 1.0
     allowed = 0.0 if metric.relative else metric.margin
-    doubt = distrust(units, metric)
+    doubt = distrust(units, metric, adaptive=adaptive is not None)
     if doubt is not None:
         if not metric.bounded or adaptive is not None or max(units.counts) > BETTING_UNITS:
             return _unknown(doubt)

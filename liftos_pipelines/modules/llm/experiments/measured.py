@@ -7,6 +7,8 @@ from typing import Literal
 
 import polars as pl
 
+from liftos_pipelines.tables import table
+
 UNIT, CALL_UNIT = "_unit", "_call_unit"
 
 
@@ -56,6 +58,8 @@ def with_metrics(calls: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     A value that cannot be (negative latency, cost or tokens) is null; so is the time of a call that failed.
     """
     measured = scores.select("call_id", "groundedness", pl.col("cost").alias("_cost"))
+    # What was stored before a column was known lacks it: then it is not known.
+    calls = table("sources/llm_calls").conform(calls)
     # A list of nothing but nulls would say that the log records no errors; with one entry, blanks are successes.
     errors = pl.col("error").fill_null("").str.len_chars() > 0 if errors_recorded(calls) else pl.lit(None, pl.Boolean)
     once = (
