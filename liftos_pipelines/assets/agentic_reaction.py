@@ -1,8 +1,8 @@
 """The reaction to what was found: propose, judge, execute or ask, and write each step down before the next.
 
-Impacts, root causes and drifts become proposals; a person's answer to a request executes or closes one. The
-`agentic/proposals` table is a projection of the ledger: what was decided and done stands there, so that a run killed
-half-way, or a lost table, is made good by the next run, and nothing is done twice.
+Impacts, root causes, drifts and findings about versions become proposals; a person's answer to a request executes or
+closes one. The `agentic/proposals` table is a projection of the ledger: what was decided and done stands there, so that
+a run killed half-way, or a lost table, is made good by the next run, and nothing is done twice.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from liftos_pipelines.assets.agentic_findings import finding_of, rollout_of
 from liftos_pipelines.assets.agentic_ledger import state_of
 from liftos_pipelines.assets.agentic_notes import action_note, carried_out, cause_of, decision_note, order_of
 from liftos_pipelines.assets.agentic_precedents import Precedents
@@ -25,16 +26,20 @@ from liftos_pipelines.modules.agentic.ledger_state import LedgerState
 from liftos_pipelines.modules.agentic.policy import Policy
 from liftos_pipelines.modules.agentic.proposals import Impact, Proposal, Situation, propose
 from liftos_pipelines.modules.agentic.remedies import remedy
-from liftos_pipelines.resources.actions import Means, Mover
+from liftos_pipelines.modules.agentic.version_changes import change_stage, change_version
+from liftos_pipelines.resources.actions import Means
 from liftos_pipelines.spine.database import Approval, Event, LedgerMoved, LedgerNote, Spine
 from liftos_pipelines.spine.ledger import canonical, digest
 from liftos_pipelines.spine.outbox import Tells
 from liftos_pipelines.spine.payloads import (
     AgentActionInitiated,
+    AgentRolloutDecided,
     ApprovalDenied,
     ApprovalGiven,
     CausalImpactIdentified,
     DriftDetected,
+    LlmExperimentDecided,
+    LlmRegressionDetected,
     RemediationOrdered,
     RootCauseIdentified,
 )
@@ -42,7 +47,13 @@ from liftos_pipelines.spine.tracing import event_attributes, span
 from liftos_pipelines.tables import table
 
 REACTION, DRIFT_REACTION = "agentic/proposals", "agentic/drift"
-FOUND = (CausalImpactIdentified.type, RootCauseIdentified.type)
+FOUND = (
+    CausalImpactIdentified.type,
+    RootCauseIdentified.type,
+    LlmExperimentDecided.type,
+    LlmRegressionDetected.type,
+    AgentRolloutDecided.type,
+)
 ANSWERS = (ApprovalGiven.type, ApprovalDenied.type)
 OWN_DRIFT = "causal/mmm_posterior"
 """A drift that has a reaction of its own: the marketing-mix model asks for its refit itself."""
@@ -90,8 +101,8 @@ class Responder:
     refittable: Collection[str]
     now: datetime
     precedents: Precedents | None = None
-    movers: Mapping[str, Mover] = field(default_factory=dict)
-    """By kind (prompt, model, agent): what makes another version serve."""
+    means: Means | None = None
+    """What actions are carried out with; None: the folder's files, the webhook, and nothing that could be moved."""
     run_id: str | None = None
     unanswered: list[str] = field(default_factory=list)
     """Events that could not be answered, each with why: their attempt is counted, the others go on."""
@@ -220,6 +231,10 @@ class Responder:
             # What a later version says besides is not ours to judge by.
             fields = payload.model_dump(include=set(CausalImpactIdentified.model_fields) - {"trigger_event_id"})
             return propose(Impact(event_id=event.event_id, **fields), situation)
+        if isinstance(payload, (LlmExperimentDecided, LlmRegressionDetected)):
+            return [change_version(finding_of(event.event_id, payload), situation)]
+        if isinstance(payload, AgentRolloutDecided):
+            return [change_stage(rollout_of(event.event_id, payload), situation)]
         return [remedy(cause_of(event), situation, self.refittable)]
 
     def _carry_out(self, state: LedgerState, keys: Sequence[str]) -> None:
@@ -231,7 +246,7 @@ class Responder:
         keys = [key for key in keys if state.decided[key]["agent_id"] not in stopped]
         waiting = [key for key in keys if state.decided[key]["decision"] == "needs_approval"]
         asked = {found.approval_id: found for found in self.spine.approvals(self.client)} if waiting else {}
-        notes, means = [], Means.of(self.folder, movers=self.movers)
+        notes, means = [], self.means or Means.of(self.folder)
         for key in keys:
             row = state.decided[key]
             note: LedgerNote | None

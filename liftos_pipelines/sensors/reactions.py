@@ -69,10 +69,18 @@ REACTIONS = (
     ),
     Reaction(
         name="agentic/proposals",
-        event_types=("causal_impact_identified", "root_cause_identified", "approval_given", "approval_denied"),
+        event_types=(
+            "causal_impact_identified",
+            "root_cause_identified",
+            "llm_experiment_decided",
+            "llm_regression_detected",
+            "agent_rollout_decided",
+            "approval_given",
+            "approval_denied",
+        ),
         assets=("agentic/proposals",),
-        description="An impact or a root cause is known, or a person has answered: propose, judge by policy, execute, "
-        "queue or close.",
+        description="An impact, a root cause or a better or worse version is known, or a person has answered: propose, "
+        "judge by policy, execute, queue or close.",
     ),
     Reaction(
         name="agentic/drift",

@@ -16,12 +16,13 @@ import pytest
 from sqlalchemy import text
 
 from liftos_pipelines.assets import agentic as assets
-from liftos_pipelines.assets import agentic_audit, agentic_evaluation, agentic_lifecycle
+from liftos_pipelines.assets import agentic_audit, agentic_evaluation, agentic_lifecycle, agentic_proposals
 from liftos_pipelines.checks import agentic as checks
 from liftos_pipelines.checks import agentic_audit as audit_checks
 from liftos_pipelines.modules.agentic.policy import PolicyError
 from liftos_pipelines.resources.lake import Lake, LakeIOManager, LakeResource
 from liftos_pipelines.resources.memory_store import MemoryStoreResource
+from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.spine import SpineResource, open_spine
 from liftos_pipelines.spine.database import Event
 from liftos_pipelines.spine.ledger_guards import disarm
@@ -80,7 +81,7 @@ def lake(home: Path) -> Lake:
 def run(instance: dg.DagsterInstance, *chosen: str, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("clients", [CLIENT])
     everything = [
-        agentic_lifecycle.registry, assets.policy_decisions, agentic_evaluation.performance, agentic_lifecycle.rollouts, assets.proposals, agentic_audit.ledger_audit,
+        agentic_lifecycle.registry, assets.policy_decisions, agentic_evaluation.performance, agentic_lifecycle.rollouts, agentic_proposals.proposals, agentic_audit.ledger_audit,
         audit_checks.ledger_verified, checks.no_violations, checks.budgets_kept,
     ]  # fmt: skip
     partitions = assets.policy_decisions.partitions_def
@@ -97,6 +98,7 @@ def run(instance: dg.DagsterInstance, *chosen: str, raise_on_error: bool = True)
             "lake": LakeResource(),
             "spine": SpineResource(),
             "memory": MemoryStoreResource(),
+            "mlflow": MlflowResource(),
         },
         raise_on_error=raise_on_error,
     )

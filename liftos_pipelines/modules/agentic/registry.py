@@ -13,7 +13,10 @@ from liftos_pipelines.tables import table
 
 RESPONDER = "liftos.responder"
 """The built-in agent that answers events where no agent of the client has the capability."""
-RESPONDER_CAPABILITIES = ("notify", "open_ticket", "shift_budget", "rollback", "refit_model", "reingest_source")
+RESPONDER_CAPABILITIES = (
+    *("notify", "open_ticket", "shift_budget", "rollback", "promote", "move_agent"),
+    *("refit_model", "reingest_source"),
+)
 
 
 def responder(version: str) -> dict[str, object]:
