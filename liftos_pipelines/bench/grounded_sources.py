@@ -49,9 +49,7 @@ def article_texts(data: Path, names: tuple[str, ...] = FITTED + MEASURED_ONLY) -
         },
         "product answers": lambda: {
             row["response"]
-            for engine in ("chatgpt", "google-ai-mode")
             for file in sorted((data / "surfacing" / "ai_product_bench").rglob("run_1.jsonl"))
-            if engine in str(file)
             for row in _lines(file)
         },
     }

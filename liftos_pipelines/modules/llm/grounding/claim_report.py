@@ -122,10 +122,8 @@ def _extreme(statement: Statement, fact: Fact, facts: Sequence[Fact]) -> tuple[O
     }
     if not others:
         return "unknown", "nothing to compare with is known", [fact]
-    judged = [
-        judge_order(fact, other) if statement.stated == "more" else judge_order(other, fact)
-        for other in others.values()
-    ]
+    pairs = [(fact, other) if statement.stated == "more" else (other, fact) for other in others.values()]
+    judged = [judge_order(more, less) for more, less in pairs]
     for outcome in ("contradicted", "unknown"):
         for found, reason in judged:
             if found == outcome:

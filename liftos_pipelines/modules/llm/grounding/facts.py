@@ -110,11 +110,8 @@ def judge_direction(stated: str, facts: Sequence[Fact]) -> tuple[Outcome, str]:
     first, second = before.value or 0.0, after.value or 0.0
     if first == second:
         return "contradicted", f"it did not change: {reason}"
-    if (
-        _low(before) <= _high(after)
-        and _low(after) <= _high(before)
-        and (before.low is not None or after.low is not None)
-    ):
+    uncertain = before.low is not None or after.low is not None
+    if uncertain and _low(before) <= _high(after) and _low(after) <= _high(before):
         return "unknown", f"the intervals overlap: {reason}"
     return ("supported" if (second > first) == (stated == "up") else "contradicted"), reason
 

@@ -32,6 +32,7 @@ NEARBY = 5
 
 WORST_OF = 1.5
 """The worst sentence counts half in up to three sentences, and ever less in more."""
+_CLAUSE_STARTS = frozenset(("and", "but", "while", "he", "she", "it", "they", "who", "which", "that", "i", "we", "as"))
 REWRITTEN = 0.6
 """Share of new word pairs from which an output is written in words of its own."""
 
@@ -50,6 +51,7 @@ class SentenceFeatures:
     scattered: float
     broken: float
     jumps: int
+    grafts: int
     loose_names: float
     loose_numbers: float
     names: int
@@ -90,6 +92,7 @@ def sentence_features(
     covered = _covered(doc, number, content, evidence, asked, verified, len(numeric))
     known, strange = ([], []) if doc.german else check_names(sentence, evidence, asked, covered)
     support = _support(stems, content, distinct, evidence, nearest, verified, len(numeric))
+    jumps, grafts = _jumps(sentence, evidence)
     return SentenceFeatures(
         number=number,
         length=len(content),
@@ -113,7 +116,8 @@ def sentence_features(
         ),
         scattered=1 - nearest[0][0] if nearest else 1.0,
         broken=1 - math.sqrt(sum(f.size**2 for f in copied)) / (last - first),
-        jumps=_jumps(sentence, evidence),
+        jumps=jumps,
+        grafts=grafts,
         loose_names=_loose(doc, first, last, [part for _, parts in known for part in parts[-1:]], evidence),
         loose_numbers=_loose_numbers(doc, number, first, last, evidence),
         names=len(known) + len(strange),
@@ -160,29 +164,53 @@ def _support(
     A number or date that agrees with the context counts as `FACT_WEIGHT` words found, one that does not as missed.
     """
     facts, stated = FACT_WEIGHT * verified, FACT_WEIGHT * (verified + wrong)
-    single = (sum(evidence.knows(stems[i]) for i in content) + facts) / (len(content) + stated)
+    single = (sum(evidence.knows(stems[i]) for i in content) + facts) / max(1, len(content) + stated)
     passages = evidence.passages
     overlap = 0
     for _, place in nearest:
         for low in (place - 1, place):
             both = [*passages[max(0, low) : low + 2]]
             overlap = max(overlap, len(distinct & frozenset().union(*both)))
-    best = (overlap + facts) / (len(distinct) + stated)
+    best = (overlap + facts) / max(1, len(distinct) + stated)
     following = list(itertools.pairwise(content))
     adjacent = sum((stems[i], stems[j]) in evidence.pairs for i, j in following) / len(following) if following else 0.0
     # Reordering a fact breaks its word pairs but not its support, so pairs can only help a well-covered sentence.
     return (single + max(adjacent, best) + best) / 3
 
 
-def _jumps(sentence: Sentence, evidence: Evidence) -> int:
-    """How often the sentence goes on in another context sentence, or earlier in the same one."""
-    sentence_of = evidence.doc.sentence_of
-    runs = [f for f in sentence.fragments if f.size >= 2]
-    count = 0
+def _jumps(sentence: Sentence, evidence: Evidence) -> tuple[int, int]:
+    """How often the sentence goes on elsewhere in the context, and how often without that place's subject.
+
+    Two facts may be joined; what is said of one thing may not be put to another. A jump into the middle of a context
+    sentence whose beginning, up to there, shares no word with the output's sentence leaves its subject behind.
+    """
+    doc, given = sentence.doc, evidence.doc
+    sentence_of = given.sentence_of
+    ours = set(doc.stems[sentence.first : sentence.last])
+    runs = [f for f in sentence.fragments if f.size >= 3 or (f.size == 2 and all(doc.content[f.here : f.here + 2]))]
+    jumps = grafts = 0
     for before, after in itertools.pairwise(runs):
-        if sentence_of[before.there] != sentence_of[after.there] or after.there < before.there:
-            count += 1
-    return count
+        other = sentence_of[before.there] != sentence_of[after.there]
+        if not other and after.there > before.there:
+            continue
+        jumps += 1
+        start = given.sentences[sentence_of[after.there]][0]
+        lead = [given.stems[i] for i in range(start, after.there) if given.content[i]]
+        gap = after.here - before.here - before.size
+        if (
+            other
+            and gap <= 2
+            and lead
+            and ours.isdisjoint(lead)
+            and not _is_subject(doc, after.here - 1, sentence.first)
+        ):
+            grafts += 1
+    return jumps, grafts
+
+
+def _is_subject(doc: Document, token: int, first: int) -> bool:
+    """Whether a new clause begins before the next token: after a joining word, a pronoun or a mark."""
+    return token >= first and doc.words[token] in _CLAUSE_STARTS
 
 
 @lru_cache(maxsize=8192)
@@ -311,6 +339,7 @@ def output_features(doc: Document, evidence: Evidence, asked: Evidence | None) -
         "scattered": level("scattered"),
         "broken": level("broken"),
         "jumps": near * min(1.0, sum(s.jumps for s in each) / (2 * len(each))),
+        "grafts": near * min(1.0, sum(s.grafts for s in each) / max(1.0, len(each) / WORST_OF / 2)),
         "loose_names": near * level("loose_names"),
         "loose_numbers": near * level("loose_numbers"),
         "strange_names": share("strange", 1.5),

@@ -25,6 +25,7 @@ MEASURE_WORDS = {
     "conversions": "conversions conversion orders purchases",
 }
 """Words that name a measure, beside the measure's own name."""
+_VERBS = frozenset(spaced("outperformed outperforms beat beats exceeded exceeds underperformed underperforms"))
 _MORE = frozenset(
     spaced("more higher better larger greater bigger above outperformed outperforms beat beats exceeded exceeds mehr")
 )
@@ -123,9 +124,6 @@ def _stated(
     return []
 
 
-_VERBS = frozenset(spaced("outperformed outperforms beat beats exceeded exceeds underperformed underperforms"))
-
-
 def _parts(doc: Document, first: int, last: int, names: dict[tuple[str, ...], str]) -> list[tuple[int, int]]:
     """Clauses, joined again where only a subject or a comparison's second half would stand alone."""
     parts: list[tuple[int, int]] = []
@@ -141,11 +139,11 @@ def _parts(doc: Document, first: int, last: int, names: dict[tuple[str, ...], st
 
 def _is_open(doc: Document, part: tuple[int, int], names: dict[tuple[str, ...], str]) -> bool:
     """Whether a part is a name and little else: "In June, TV ..." goes on."""
-    return part[1] - part[0] <= 2 or (
-        part[1] - part[0] <= 4
-        and bool(_mentions(doc, *part, names))
-        and not any(w[0].isdigit() for w in doc.words[slice(*part)])
-    )
+    low, high = part
+    if high - low <= 2:
+        return True
+    digits = any(word[0].isdigit() for word in doc.words[low:high])
+    return high - low <= 4 and not digits and bool(_mentions(doc, low, high, names))
 
 
 def _mentions(doc: Document, low: int, high: int, names: dict[tuple[str, ...], str]) -> list[tuple[int, str]]:

@@ -28,7 +28,8 @@ OPENERS = frozenset(
         "which there their its our your my his her these those this that they we you he she it i one two "
         "three several many most some all both each every another other nothing something spend spending "
         "sales revenue customers campaign campaigns results performance reports "
-        "report create use employ build make keep get receive help add set check consider choose include ensure reduce try take give find"
+        "report create use employ build make keep get receive help add set check consider choose include ensure "
+        "reduce try take give find"
     )
 )
 _DEMONYMS = {
