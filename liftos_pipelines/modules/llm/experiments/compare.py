@@ -187,9 +187,9 @@ def _posterior(
 def _judged(found: Comparison, metric: Metric, doubt: str | None) -> Comparison:
     low, high = sorted((metric.sign * found.cs_low, metric.sign * found.cs_high))
     if low > 0:
-        return replace(found, verdict="better", reason="B is better at every look so far allowed for")
+        return replace(found, verdict="better", reason="B is better: the confidence sequence leaves zero out")
     if high < 0:
-        return replace(found, verdict="worse", reason="B is worse at every look so far allowed for")
+        return replace(found, verdict="worse", reason="B is worse: the confidence sequence leaves zero out")
     if doubt is not None:
         return replace(found, verdict="unknown", reason=doubt)
     return replace(found, verdict="open", reason="the confidence sequence still holds zero")

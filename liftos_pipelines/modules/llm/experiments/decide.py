@@ -64,6 +64,7 @@ def decide_metric(found: Comparison, guarded: Guarded | None) -> Decided:
     """What a metric that is not the primary one would say for itself."""
     if guarded is not None and guarded.status == "broken":
         return Decided(decision="rollback_b", reason=guarded.reason)
-    reason = found.reason if guarded is None else f"{found.reason}; {guarded.reason}".removeprefix("; ")
+    said = [found.reason] if found.verdict != "unknown" or guarded is None else []
+    reason = "; ".join([*said, *([] if guarded is None else [guarded.reason])])
     by_verdict: dict[str, Decision] = {"better": "ship_b", "worse": "keep_a", "open": "keep_running"}
     return Decided(decision=by_verdict.get(found.verdict, "insufficient_data"), reason=reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -55,6 +56,10 @@ def sequence_figure(days: pl.DataFrame, looks: pl.DataFrame) -> Figure | None:
         axes.set_ylabel(f"{metric}\ndifference")
         axes.set_title(f"{experiment}: {variant} against the control", loc="left", fontsize=10)
         _dates(axes)
+        # The first days' bounds are far wider than what is left to tell apart.
+        later = own[len(own) // 4 :]
+        edge = 1.25 * float(max(later["cs_low"].abs().to_list() + later["cs_high"].abs().to_list()))
+        axes.set_ylim(-edge, edge)
         axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower right")
     return figure
 
@@ -75,10 +80,13 @@ def allocation_figure(shares: pl.DataFrame) -> Figure | None:
                 arm["as_of"].to_numpy(),
                 arm["probability"],
                 marker=MARKS[position % len(MARKS)],
-                markersize=5,
+                markersize=10 - 3 * min(position, 2),
+                fillstyle="none",
                 drawstyle="steps-post",
                 label=variant,
             )
+        if own["as_of"].n_unique() == 1:
+            axes.set_xlim(own["as_of"][0] - timedelta(days=3), own["as_of"][0] + timedelta(days=3))
         axes.set_ylim(0, 1)
         axes.set_ylabel("share of calls")
         axes.set_title(experiment, loc="left", fontsize=10)
