@@ -205,6 +205,8 @@ class Tally:
             state.items.clear()
             state.total = 0.0
             return
+        if self.money and event.decision == "deny":
+            return  # enforced, it would not have run
         weight = (event.amount or 0.0) if self.money else 1.0
         state.total += weight
         if self.within_steps is not None or self.within is not None:

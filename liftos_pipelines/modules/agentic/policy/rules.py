@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import time
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from liftos_pipelines.modules.agentic import conditions as c
@@ -64,7 +64,7 @@ class Reader:
         readers = self.readers()
         body = where.mapping(content, readers)
         if not body:
-            where.fail("expected at least one condition")
+            _nothing(content, where, "expected at least one condition")
         parts: list[Condition] = []
         for key, value in body.items():
             with where.collecting():
@@ -184,6 +184,13 @@ class Reader:
         return tuple(value) if operator in ("in", "not_in", "has_any") else value
 
 
+def _nothing(value: Any, place: Where, wanted: str) -> NoReturn:
+    """Nothing was read: because nothing is there, or because all of it is named as unknown already."""
+    if value:
+        raise Wrong(place.path)
+    place.fail(wanted)
+
+
 def _one_or_all(parts: tuple[Condition, ...]) -> Condition:
     return parts[0] if len(parts) == 1 else c.AllOf(parts)
 
@@ -195,7 +202,7 @@ def _choices(value: Any, place: Where, allowed: tuple[str, ...]) -> tuple[str, .
 def _limits(value: Any, place: Where, kind: Callable[[str, float], Condition]) -> Condition:
     body = place.mapping(value, NUMERIC)
     if not body:
-        place.fail(f"expected one of {', '.join(NUMERIC)}")
+        _nothing(value, place, f"expected one of {', '.join(NUMERIC)}")
     return _one_or_all(tuple(kind(op, place.at(op).number(limit)) for op, limit in body.items()))
 
 
@@ -238,6 +245,6 @@ def _time(value: Any, place: Where) -> Condition:
 def _last_message(value: Any, place: Where) -> Condition:
     body = place.mapping(value, ("matches", "not_matches"))
     if not body:
-        place.fail("expected matches or not_matches")
+        _nothing(value, place, "expected matches or not_matches")
     tests = (c.LastMessage(place.at(key).pattern(text), key == "matches") for key, text in body.items())
     return _one_or_all(tuple(tests))
