@@ -19,7 +19,8 @@ STOPPED, RESUMED = "agent_stopped", "agent_resumed"
 KINDS = (DECISION, ACTION, STOPPED, RESUMED, TRANSITION)
 EVERY_AGENT = "*"
 """A stop under this name holds for every agent of the client."""
-SETTLED = ("executed", "denied")
+TAKEN_BACK = "taken_back"
+SETTLED = ("executed", "denied", TAKEN_BACK)
 """Statuses of an action after which nothing more is done."""
 
 

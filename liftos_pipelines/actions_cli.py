@@ -1,0 +1,127 @@
+"""`liftos actions`: what agents proposed and did, what an action would do, and a person's word that takes one back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from liftos_pipelines.resources.actions import Means, Order
+    from liftos_pipelines.spine.database import Spine
+
+actions_app = typer.Typer(no_args_is_help=True, help="Actions of agents: what they are, would do, and how to undo one.")
+console = Console()
+Client = Annotated[str, typer.Argument(help="Client id, the name of its folder")]
+Action = Annotated[str, typer.Argument(help="Action id, or as much of its beginning as names one")]
+
+
+@actions_app.command("list")
+def list_actions(
+    client: Client,
+    status: Annotated[
+        str | None, typer.Option(help="Only these: executed, awaiting_approval, denied, failed, taken_back")
+    ] = None,
+) -> None:
+    """Every action, newest first: where it stands, who proposed it, by which rule."""
+    spine = _spine(client)
+    from liftos_pipelines.assets.agentic_ledger import state_of
+
+    state = state_of(spine, client)
+    rows = sorted(state.decided.items(), key=lambda item: item[1]["proposed_at"], reverse=True)
+    shown = [(key, row) for key, row in rows if status is None or state.status_of(key) == status]
+    for key, row in shown:
+        _say(
+            f"{row['proposed_at']:%Y-%m-%d %H:%M} {key[:12]} {state.status_of(key):<17} {row['action']} by "
+            f"{row['agent_id']}: {row['decision']} by {row['policy']}"
+        )
+    if not shown:
+        _say(f"no action{f' is {status}' if status else ' yet'}")
+
+
+@actions_app.command("dry-run")
+def dry_run(client: Client, action: Action) -> None:
+    """What an action would do if it were carried out now; nothing is changed."""
+    from liftos_pipelines.resources.actions import ActionFailed, foresee
+
+    _, order, means = _found(client, action)
+    try:
+        _say(foresee(order, means))
+    except ActionFailed as error:
+        _say(f"it would fail: {error}")
+        raise typer.Exit(1) from error
+
+
+@actions_app.command("undo")
+def undo(
+    client: Client,
+    action: Action,
+    by: Annotated[str, typer.Option("--by", help="Who decides; it stands in the ledger")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger")],
+) -> None:
+    """Take back an executed action, where it can be taken back; what was done stands in the ledger."""
+    from liftos_pipelines.assets.agentic_ledger import state_of
+    from liftos_pipelines.modules.agentic.ledger_state import ACTION, TAKEN_BACK
+    from liftos_pipelines.resources.actions import ActionFailed, take_back
+
+    spine, order, means = _found(client, action)
+    status = state_of(spine, client).status_of(order.action_id)
+    if status == TAKEN_BACK:
+        _say(f"{order.action_id} was taken back before")
+        return
+    if status != "executed":
+        _say(f"{order.action_id} is {status}: there is nothing to take back")
+        raise typer.Exit(1)
+    try:
+        outcome = take_back(order, means)
+    except ActionFailed as error:
+        _say(f"not taken back: {error}")
+        raise typer.Exit(1) from error
+    means.outbox.sync()
+    body = {
+        "action_id": order.action_id,
+        "action": order.action,
+        "status": TAKEN_BACK,
+        "outcome": outcome,
+        "by": by,
+        "reason": reason,
+        "at": datetime.now(UTC).isoformat(),
+    }
+    spine.append_ledger(client, ACTION, by, body, idempotency_key=f"{order.action_id}:{TAKEN_BACK}")
+    _say(f"taken back: {outcome}")
+
+
+def _spine(client: str) -> Spine:
+    from liftos_pipelines.clients import load_client
+    from liftos_pipelines.resources.spine import open_spine
+
+    load_client(client)
+    return open_spine()
+
+
+def _found(client: str, action: str) -> tuple[Spine, Order, Means]:
+    """The action that an id, or its beginning, names."""
+    from liftos_pipelines import settings
+    from liftos_pipelines.assets.agentic_ledger import state_of
+    from liftos_pipelines.assets.agentic_movers import means_of
+    from liftos_pipelines.assets.agentic_notes import order_of
+    from liftos_pipelines.resources.lake import Lake
+    from liftos_pipelines.resources.mlflow import MlflowResource
+
+    spine = _spine(client)
+    decided: dict[str, dict[str, Any]] = state_of(spine, client).decided
+    named = [key for key in decided if key.startswith(action)]
+    if len(named) != 1:
+        what = f"{len(named)} actions begin with {action!r}" if named else f"{client} has no action {action!r}"
+        raise ValueError(f"{what}; see `liftos actions list {client}`")
+    lake = Lake(settings.lake_uri())
+    means = means_of(
+        client, spine, lake.folder(client, "agentic"), MlflowResource(), lake.read(client, "sources/agents")
+    )
+    return spine, order_of(client, decided[named[0]]), means
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
