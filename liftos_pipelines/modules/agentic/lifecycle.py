@@ -118,4 +118,4 @@ def barred_between(
     """The spans in which a version was suspended or retired by a move: the move, and when a later one ended it."""
     own = moves.get((agent_id, version), ())
     ends = [*(move.at for move in own[1:]), None]
-    return [(move, end) for move, end in zip(own, ends, strict=True) if move.to_stage in BARRED]
+    return [(move, end) for move, end in zip(own, ends[: len(own)], strict=True) if move.to_stage in BARRED]

@@ -77,3 +77,17 @@ def airline_steps(file: Path) -> pl.DataFrame:
             rows.append({"run_id": run_id, "agent_id": "airline", "step": number, "at": at, **row})
     contract = table("sources/agent_steps")
     return pl.DataFrame([{c: r.get(c) for c in contract.columns} for r in rows], schema=contract.columns, orient="row")
+
+
+def outcomes(**successes: list[bool]) -> pl.DataFrame:
+    """Runs of some agents, as `evidence.runs_of` gives them, a second each."""
+    from liftos_pipelines.modules.agentic.evidence import runs_of
+
+    frames = [
+        steps({"kind": "message"}, {"kind": "outcome", "reward": float(won)}, run_id=f"{agent}-run-{i}", agent_id=agent)
+        for agent, own in successes.items()
+        for i, won in enumerate(own)
+    ]
+    return runs_of(
+        pl.concat(frames) if frames else steps().clear(), agents(*({"agent_id": name} for name in successes))
+    )
