@@ -23,6 +23,7 @@ from liftos_pipelines.agents_cli import agents_app  # noqa: E402
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
 from liftos_pipelines.events_cli import events_app  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
+from liftos_pipelines.explain_cli import explain  # noqa: E402
 from liftos_pipelines.ledger_cli import ledger_app  # noqa: E402
 from liftos_pipelines.llm_cli import llm_app  # noqa: E402
 from liftos_pipelines.memory_cli import memory_app  # noqa: E402
@@ -52,6 +53,7 @@ app.add_typer(experiment_app, name="experiment")
 app.add_typer(llm_app, name="llm")
 app.command("plan")(plan)
 app.command("trace")(trace)
+app.command("explain")(explain)
 app.command("metrics")(metrics)
 app.add_typer(agents_app, name="agents")
 app.add_typer(policy_app, name="policy")

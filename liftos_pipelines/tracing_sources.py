@@ -20,10 +20,17 @@ from liftos_pipelines.clients import list_clients
 from liftos_pipelines.resources.lake import Lake
 from liftos_pipelines.resources.spine import open_spine
 from liftos_pipelines.sensors.reactions import REACTIONS
-from liftos_pipelines.spine.accountability import SHORTEST_PREFIX, UnknownId, correlations_of, read_records
+from liftos_pipelines.spine.accountability import (
+    SHORTEST_PREFIX,
+    UnknownId,
+    correlations_of,
+    read_action,
+    read_records,
+)
 from liftos_pipelines.spine.chain import Chain, build_chain
 from liftos_pipelines.spine.chain_records import MemoryNote, Records, RunNote, actions_of
 from liftos_pipelines.spine.chain_sources import memory_notes, origins_of, runs_of_spans
+from liftos_pipelines.spine.decisions import Decision
 from liftos_pipelines.spine.payloads import PAYLOADS
 from liftos_pipelines.spine.telemetry import telemetry_file
 from liftos_pipelines.spine.telemetry_ids import trace_id_of
@@ -73,6 +80,25 @@ def find(wanted: str) -> Found:
 
 
 def _chain(found: Found, store: TelemetryStore, client: str, correlation: str) -> Chain:
+    return build_chain(_records(found, store, client, correlation))
+
+
+def records_about(client: str, decision: Decision) -> tuple[Records, list[str]]:
+    """What all stores hold of the chain that a decision stands in, and what could not be read.
+
+    A decision that answers no event has no chain: then what the ledger and the approvals say of its action.
+    """
+    found, spine = Found(), open_spine()
+    event = spine.event(decision.event_id) if decision.event_id else None
+    correlation = event.correlation_id if event is not None else decision.correlation_id
+    if correlation:
+        records = _records(found, TelemetryStore(telemetry_file()), client, correlation)
+        if any(entry.position == decision.position for entry in records.entries):
+            return records, found.missing
+    return read_action(spine, client, decision), found.missing
+
+
+def _records(found: Found, store: TelemetryStore, client: str, correlation: str) -> Records:
     records = read_records(open_spine(), client, correlation)
     spans = _guarded(found, "local spans", lambda: store.spans(trace_id=f"{trace_id_of(correlation):032x}")) or []
     found.spans += [each for each in spans if each not in found.spans]
@@ -85,10 +111,8 @@ def _chain(found: Found, store: TelemetryStore, client: str, correlation: str) -
     )
     memories = _guarded(found, "memory/items", lambda: _memories(client, keys)) or []
     texts = _guarded(found, "sentiment/alerts", lambda: _mentions(client, records)) or {}
-    return build_chain(
-        replace(
-            records, runs=runs, expected=_owed(records), memories=memories, origins=origins_of(records.events, texts)
-        )
+    return replace(
+        records, runs=runs, expected=_owed(records), memories=memories, origins=origins_of(records.events, texts)
     )
 
 

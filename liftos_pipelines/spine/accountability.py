@@ -124,6 +124,70 @@ def read_records(
     )
 
 
+def read_action(spine: Spine, client: str, decision: Decision) -> Records:
+    """What ledger and approvals hold of one decision alone, without the chain around it."""
+    entries = [
+        entry
+        for entry in spine.ledger(client)
+        if entry.position == decision.position
+        or (decision.action_id is not None and entry.content.get("action_id") == decision.action_id)
+    ]
+    with spine.engine.connect() as connection:
+        asked = connection.execute(
+            select(APPROVALS_ASKED).where(
+                APPROVALS_ASKED.c.client == client, APPROVALS_ASKED.c.action_id == decision.action_id
+            )
+        ).all()
+    return Records(
+        client=client,
+        correlation_id=decision.correlation_id or "",
+        events=[],
+        entries=entries,
+        approvals=[_approval(row) for row in asked],
+    )
+
+
+def decision_of(spine: Spine, client: str, wanted: str) -> Decision:
+    """A client's decision by the id of its action, its own, an approval's, or its ledger entry's hash.
+
+    `last` is the newest. The first characters are enough, from eight on.
+
+    Raises
+    ------
+    UnknownId : none goes by it, or several do
+    """
+    entries = spine.ledger(client)
+    known = read_decisions(entries)
+    if wanted == "last":
+        made = [each for each in known if each.kind == DECISION] or known
+        if not made:
+            raise UnknownId(f"{client} has no decision in its ledger yet")
+        return made[-1]
+    asked = {each.approval_id: each.action_id for each in spine.approvals(client)}
+    actions = {action for approval, action in asked.items() if _goes_by(approval, wanted)}
+
+    def meant(each: Decision) -> bool:
+        names = (each.action_id, each.decision_id, each.entry_hash, each.ledger_key)
+        return any(_goes_by(name, wanted) for name in names) or each.action_id in actions
+
+    found = [each for each in known if meant(each)]
+    # An approval is a decision of its own; asked about is the one that it answers.
+    found = [each for each in found if each.kind == DECISION] or found
+    if len(found) == 1:
+        return found[0]
+    newest = ", ".join(str(each.action_id) for each in known[-3:] if each.action_id) or "none"
+    if found:
+        raise UnknownId(f"{len(found)} decisions of {client} go by {wanted!r}; give more of the id")
+    raise UnknownId(
+        f"no decision of {client} goes by {wanted!r}: give an action, decision or approval id or a ledger entry's hash "
+        f"(at least {SHORTEST_PREFIX} characters), or `last`. Newest actions: {newest}"
+    )
+
+
+def _goes_by(name: str | None, wanted: str) -> bool:
+    return name is not None and (name == wanted or (len(wanted) >= SHORTEST_PREFIX and name.startswith(wanted)))
+
+
 def decisions(spine: Spine, client: str) -> list[Decision]:
     """Every decision of a client, oldest first, with what came of it."""
     return read_decisions(spine.ledger(client))
@@ -349,7 +413,9 @@ __all__ = [
     "accountable",
     "correlations_of",
     "decision_chain",
+    "decision_of",
     "decisions",
     "decisions_about",
+    "read_action",
     "read_records",
 ]

@@ -16,14 +16,15 @@ def decision_notes(decision: Decision) -> tuple[str, ...]:
     return (
         policy,
         f"reasoning: {decision.reasoning or 'unknown'}",
-        f"inputs: {_inputs_words(decision)}",
-        f"precedents: {_precedents_words(decision)}",
-        f"alternatives: {_alternatives_words(decision)}",
+        f"inputs: {inputs_words(decision)}",
+        f"precedents: {precedents_words(decision)}",
+        f"alternatives: {alternatives_words(decision)}",
         f"confidence: {'unknown' if decision.confidence is None else f'{decision.confidence:.2f}'}",
     )
 
 
-def _inputs_words(decision: Decision) -> str:
+def inputs_words(decision: Decision) -> str:
+    """Tables that were looked at, each with its version."""
     if decision.inputs is None:
         return "unknown"
     told = []
@@ -34,7 +35,7 @@ def _inputs_words(decision: Decision) -> str:
     return "; ".join(told) or "none"
 
 
-def _precedents_words(decision: Decision) -> str:
+def precedents_words(decision: Decision) -> str:
     """Memories of measured actions in like contexts that the decision cites."""
     memories = (decision.evidence or {}).get("memories")
     if not isinstance(memories, list):
@@ -44,7 +45,8 @@ def _precedents_words(decision: Decision) -> str:
     return "; ".join(told) + (f", pinned as {pin}" if pin else "") if told else "none with a measured effect"
 
 
-def _alternatives_words(decision: Decision) -> str:
+def alternatives_words(decision: Decision) -> str:
+    """What else could have been done, each with why not."""
     if decision.alternatives is None:
         return "unknown"
     told = [f"{each.action} ({each.reason or 'no reason recorded'})" for each in decision.alternatives]
