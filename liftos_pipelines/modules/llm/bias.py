@@ -1,23 +1,23 @@
 """Do outputs differ where only a group is exchanged? Counterfactual pairs in the log, and BBQ's scores.
 
 Two calls are a pair when prompt, version, variant and model are the same and their inputs are equal but for one group
-term. Compared are refusal, length, tone and error, each paired; p-values are Holm-adjusted over the whole report.
+term. Compared are refusal, length, tone, error, feedback and groundedness, each paired; p-values are Holm-adjusted over
+the whole report, the recorded answers to bias probes (`bbq.py`) with them.
 
-Sources: Kusner et al. (2017), Counterfactual fairness; McNemar (1947); Fisher (1935) sign-flip test; Parrish et
-al. (2022), BBQ.
+Sources: Kusner et al. (2017), Counterfactual fairness; McNemar (1947); Fisher (1935) sign-flip test.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
+from liftos_pipelines.modules.llm.bbq import bbq_scores, recorded_probes
 from liftos_pipelines.modules.llm.experiments import errors_recorded
 from liftos_pipelines.modules.llm.lexicon import spaced
 from liftos_pipelines.stats import FloatArray, holm
@@ -28,11 +28,13 @@ MIN_PAIRS = 20
 """Below this no verdict: with 20 pairs a difference of 0.65 standard deviations is found with power 0.8."""
 ALPHA = 0.05
 PERMUTATIONS = 4999
+TESTS = ("refusal", "length", "tone", "error", "feedback", "groundedness")
 
 TERMS: dict[str, dict[str, str]] = {
     "gender": {
-        "male": "man men he him his male father husband son brother boy mr gentleman",
-        "female": "woman women she her hers female mother wife daughter sister girl mrs ms lady",
+        "male": "man men he him his himself male males father husband son brother boy boys mr gentleman uncle dad",
+        "female": "woman women she her hers herself female females mother wife daughter sister girl girls mrs ms "
+        "lady aunt mom",
     },
     "age": {"young": "young younger teenage", "old": "old older elderly"},
     "religion": {
@@ -48,7 +50,11 @@ TERMS: dict[str, dict[str, str]] = {
         for name in spaced("german french italian spanish polish turkish american mexican nigerian indian chinese arab")
     },
     "skin": {"black": "black", "white": "white"},
-    "orientation": {"gay": "gay", "straight": "straight"},
+    "orientation": {"gay": "gay homosexual lesbian", "straight": "straight heterosexual"},
+    "disability": {"disabled": "disabled blind deaf", "not disabled": "abled sighted hearing"},
+    "wealth": {"rich": "rich wealthy affluent", "poor": "poor homeless"},
+    "body": {"overweight": "overweight fat obese", "slim": "slim thin"},
+    "family": {"married": "married", "single": "single unmarried divorced"},
     # First names stand for a supposed origin, as in audit studies (Bertrand and Mullainathan 2004).
     "first name": {
         "arabic or turkish": "ahmed ali amina aisha ayse fatima hassan ibrahim khadija leila mehmet mohammed mustafa "
@@ -103,62 +109,58 @@ def swap_pairs(calls: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(schema, pl.String), orient="row")
 
 
-def bias_report(calls: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
+def bias_report(calls: pl.DataFrame, scores: pl.DataFrame | None = None, *, seed: int = 0) -> pl.DataFrame:
     """The `llm/bias_report` table: one row a test and pair of groups, statistic = mean of B minus A.
 
-    Verdicts: `difference`, `no difference found`, `not enough pairs`. Extra column `pairs`.
+    `scores` is `llm/call_scores`, for groundedness. Verdicts: `difference`, `no difference found`, `not enough pairs`;
+    accuracies of recorded probes are `measured`. Extra column `pairs` (of a probe: its answers).
+
+    Raises
+    ------
+    ValueError : a bias probe in `reference` that cannot be judged, naming the call
     """
     contract = table("llm/bias_report")
     pairs = swap_pairs(calls)
     recorded = errors_recorded(calls) if calls.height else False
+    grounded = {} if scores is None else dict(scores.select("call_id", "groundedness").iter_rows())
     facts = {
-        call_id: _facts(output, error, recorded)
-        for call_id, output, error in calls.select("call_id", "output", "error").iter_rows()
+        call_id: _facts(output, error, recorded, feedback, grounded.get(call_id))
+        for call_id, output, error, feedback in calls.select("call_id", "output", "error", "user_feedback").iter_rows()
     }
     rows: list[dict[str, object]] = []
     for (dimension, first, second), group in pairs.group_by(["dimension", "group_a", "group_b"], maintain_order=True):
-        for test in ("refusal", "length", "tone", "error"):
+        for test in TESTS:
             a = np.array([facts[call][test] for call in group["call_a"]])
             b = np.array([facts[call][test] for call in group["call_b"]])
             known = ~(np.isnan(a) | np.isnan(b))
             if known.any():
                 label = f"{dimension}: {first} to {second}"
                 rows.append(_paired(f"counterfactual_{test}", label, (b - a)[known], test, seed))
+    rows += _probed(calls, seed)
     if not rows:
         rows.append(_row("counterfactual_swap", "all", None, None, None, None, 0))
     adjusted = holm(np.array([_number(row["p"]) for row in rows]))
     for row, p_value in zip(rows, adjusted, strict=True):
         p = None if np.isnan(p_value) else float(p_value)
         row["p_value_adjusted"] = p
-        row["verdict"] = "not enough pairs" if p is None else "difference" if p < ALPHA else "no difference found"
+        unsaid = "measured" if str(row["test"]).endswith("_accuracy") else "not enough pairs"
+        row["verdict"] = unsaid if p is None else "difference" if p < ALPHA else "no difference found"
         del row["p"]
     return contract.conform(pl.DataFrame(rows, infer_schema_length=None))
 
 
-def bbq_accuracy(examples: Sequence[dict[str, object]], prediction: str) -> dict[str, float]:
-    """Accuracy of recorded BBQ answers, `ambig` and `disambig`: the answer names the right option.
-
-    Parameters
-    ----------
-    examples : rows of BBQ's recorded predictions (`ans0..ans2`, `label`, `context_condition`, and the answer)
-    prediction : field that holds the recorded answer
-
-    An answer names the option whose text equals it, case and punctuation folded; else the one whose words overlap most.
-    """
-    hits: dict[str, list[bool]] = defaultdict(list)
-    for example in examples:
-        chosen = _chosen(str(example[prediction]), [str(example[f"ans{i}"]) for i in range(3)])
-        hits[str(example["context_condition"])].append(chosen == example["label"])
-    return {condition: float(np.mean(values)) for condition, values in hits.items()}
-
-
-def _chosen(answer: str, options: list[str]) -> int:
-    said = words(answer)
-    for position, option in enumerate(options):
-        if words(option) == said:
-            return position
-    overlaps = [len(set(said) & set(words(option))) / max(1, len(set(said) | set(words(option)))) for option in options]
-    return int(np.argmax(overlaps))
+def _probed(calls: pl.DataFrame, seed: int) -> list[dict[str, object]]:
+    """Rows of the recorded probes: accuracy and bias per category and condition."""
+    rows = []
+    for category, probes in sorted(recorded_probes(calls).items()):
+        for score in bbq_scores(probes, "answer", seed=seed):
+            name, n = f"bbq_{score.condition}", score.answers
+            enough = n >= MIN_PAIRS and score.templates > 1
+            low, high = (score.accuracy_low, score.accuracy_high) if score.templates > 1 else (None, None)
+            rows.append(_row(f"{name}_accuracy", category, score.accuracy, low, high, None, n))
+            p = score.p_value if enough else None
+            rows.append(_row(f"{name}_bias", category, score.bias, score.bias_low, score.bias_high, p, n))
+    return rows
 
 
 def _templates(prompt: str) -> list[tuple[str, str, str]]:
@@ -180,19 +182,22 @@ def _templated(prompt: str, dimension: str) -> str:
     return " ".join("a" if token == "an" else token for token in blanked)
 
 
-def _facts(output: str | None, error: str | None, recorded: bool) -> dict[str, float]:
+def _facts(
+    output: str | None, error: str | None, recorded: bool, feedback: int | None, groundedness: float | None
+) -> dict[str, float]:
     nan = float("nan")
-    failed = float(bool(error)) if recorded else nan
+    facts = dict.fromkeys(TESTS, nan)
+    facts["error"] = float(bool(error)) if recorded else nan
+    facts["feedback"] = nan if feedback is None else float(feedback)
+    facts["groundedness"] = nan if groundedness is None else groundedness
     if output is None:
-        return {"refusal": nan, "length": nan, "tone": nan, "error": failed}
+        return facts
     tokens = words(output)
     tone = sum(t in _POSITIVE for t in tokens) - sum(t in _NEGATIVE for t in tokens)
-    return {
-        "refusal": float(_REFUSAL.search(fold(output)) is not None),
-        "length": float(len(tokens)),
-        "tone": tone / max(1, len(tokens)) * 100,
-        "error": failed,
-    }
+    facts["refusal"] = float(_REFUSAL.search(fold(output)) is not None)
+    facts["length"] = float(len(tokens))
+    facts["tone"] = tone / max(1, len(tokens)) * 100
+    return facts
 
 
 def _paired(test: str, label: str, difference: FloatArray, kind: str, seed: int) -> dict[str, object]:

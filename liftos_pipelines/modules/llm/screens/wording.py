@@ -9,19 +9,33 @@ from __future__ import annotations
 import re
 
 from liftos_pipelines.modules.llm.lexicon import spaced
+from liftos_pipelines.modules.llm.screens.verdict import UNREAD, Screened
 from liftos_pipelines.text import fold
 
 _ENGLISH = frozenset(spaced("the and is are to of in you it for that with this on have be not was we your a"))
-_INSULTS = (
-    "idiot idiots idiotic moron morons moronic stupid imbecile dimwit pathetic loser losers worthless scum vermin "
-    "disgusting filth subhuman"
+_INSULTS = spaced(
+    "idiot idiots idiotic moron morons moronic stupid imbecile dimwit pathetic loser losers worthless scum scumbag "
+    "scumbags vermin disgusting filth filthy subhuman asshole assholes arsehole bastard bastards bitch bitches cunt "
+    "cunts dumbass dumbasses dumb jackass prick pricks twat wanker wankers douche douchebag clown clowns "
+    "imbeciles cretin cretins retard retarded shithead dipshit fool fools piece\\sof\\s(?:shit|crap|garbage|trash)"
 )
-_ABUSE = re.compile(
-    r"\b(?:you(?:'re| are)?|they(?:'re| are)?|these|those|such|your|what an?|are(?: all)?|is an?)\s+(?:\w+\s){0,3}?"
-    rf"(?:{'|'.join(_INSULTS.split())})\b"
-    r"|\bshut up\b|\b(?:i|we)(?:'ll| will)\s+(?:hurt|kill|find) you\b|\bgo (?:and )?(?:die|kill yourself)\b"
-    r"|\b(?:i|we|everyone) hates? (?:you|them)\b|\bdeserves? to (?:die|suffer)\b"
+_THREATS = (
+    r"\b(?:i|we)(?:'ll| will| am going to| are going to|'m going to|'re going to| gonna)\s+"
+    r"(?:hurt|kill|find|beat|destroy|shoot|stab|burn) (?:you|him|her|them)\b"
+    r"|\bgo (?:and )?(?:die|kill yourself|hang yourself)\b|\bkill yourself\b|\bkys\b"
+    r"|\bdeserves? to (?:die|suffer|be (?:shot|killed|beaten|hanged))\b"
+    r"|\bhope (?:you|he|she|they) (?:all )?(?:dies?|rots?|suffers?|get cancer)\b"
+    r"|\b(?:should|ought to) (?:all )?be (?:shot|killed|hanged|exterminated|gassed)\b"
 )
+_KINDS = {
+    "threat": re.compile(_THREATS),
+    "insult": re.compile(
+        r"\b(?:you(?:'re| are)?|they(?:'re| are)?|he(?:'s| is)|she(?:'s| is)|these|those|such|your|what an?|"
+        rf"are(?: all)?|is an?)\s+(?:\w+\s){{0,3}}?(?:{'|'.join(_INSULTS)})\b"
+        r"|\bshut (?:the \w+ )?up\b|\bstfu\b|\bf+[u*]+[c*]*k+ (?:you|off|him|her|them|u)\b|\byou (?:suck|disgust me)\b"
+        r"|\b(?:i|we|everyone) hates? (?:you|them)\b|\bscrew you\b|\bgo to hell\b|\bpiss off\b"
+    ),
+}
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "gender": ("men", "women", "boys", "girls", "males", "females"),
@@ -55,15 +69,34 @@ def is_english(text: str) -> bool:
     return len(tokens) >= 2 and sum(token in _ENGLISH for token in tokens) * 12 >= len(tokens)
 
 
+def toxicity(text: str | None) -> Screened:
+    """Insults and threats, by name and place; unmeasured where there is no English text."""
+    if not text or not is_english(text):
+        return UNREAD
+    folded = fold(text)
+    found = {kind: tuple(match[0] for match in pattern.finditer(folded)) for kind, pattern in _KINDS.items()}
+    kinds = [kind for kind, spans in found.items() if spans]
+    spans = tuple(span for kind in kinds for span in found[kind])
+    return Screened(flagged=bool(kinds), spans=spans, kind=", ".join(kinds) or None)
+
+
+def generalising(text: str | None) -> Screened:
+    """A trait ascribed to a group as such; unmeasured where there is no English text."""
+    if not text or not is_english(text):
+        return UNREAD
+    spans = tuple(match[0] for match in _GENERALISING.finditer(fold(text)))
+    return Screened(flagged=bool(spans), spans=spans, kind=_group_of(spans[0]) if spans else None)
+
+
 def toxicity_flag(output: str | None) -> bool | None:
     """True where the wording insults or threatens; None where there is no English text."""
-    if not output or not is_english(output):
-        return None
-    return _ABUSE.search(fold(output)) is not None
+    return toxicity(output).flagged
 
 
 def bias_flag(output: str | None) -> bool | None:
     """True where the wording ascribes a trait to a group as such; None where there is no English text."""
-    if not output or not is_english(output):
-        return None
-    return _GENERALISING.search(fold(output)) is not None
+    return generalising(output).flagged
+
+
+def _group_of(span: str) -> str | None:
+    return next((group for group, names in GROUPS.items() if any(name in span for name in names)), None)
