@@ -212,4 +212,33 @@ TABLES = [
             "evidence": TEXT,
         },
     ),
+    lake_table(
+        "llm/prompts",
+        "prompt_name prompt_version version",
+        {
+            "prompt_name": TEXT,
+            "prompt_version": TEXT,
+            "version": INT,
+            "status": TEXT,
+            "aliases": TEXTS,
+            "template": TEXT,
+            "template_hash": TEXT,
+            "registered_at": TIME,
+            "first_called_at": TIME,
+            "last_called_at": TIME,
+            "calls": INT,
+        },
+    ),
+    lake_table(
+        "llm/traces",
+        "call_id",
+        {
+            "call_id": TEXT,
+            "trace_id": TEXT,
+            "started_at": TIME,
+            "status": TEXT,
+            "imported_at": TIME,
+            "content_hash": TEXT,
+        },
+    ),
 ]

@@ -91,7 +91,11 @@ class PriceTable:
             return None
 
     def charge(self, model: str | None, tokens: Tokens) -> Decimal:
-        """A call's cost in the client's currency, exact.
+        """A call's cost in the client's currency, exact; raises as `parts`."""
+        return sum(self.parts(model, tokens), Decimal(0))
+
+    def parts(self, model: str | None, tokens: Tokens) -> tuple[Decimal, Decimal]:
+        """What a call's input and its output cost in the client's currency, exact.
 
         Raises
         ------
@@ -112,10 +116,11 @@ class PriceTable:
         fresh = tokens.input - read - written
         if fresh < 0:
             raise Unpriced(f"cached tokens ({read + written}) exceed the input's {tokens.input}")
-        charged = fresh * price.input + tokens.output * price.output
-        charged += read * (price.input if price.cache_read is None else price.cache_read)
-        charged += written * (price.input if price.cache_write is None else price.cache_write)
-        return charged / PER * _decimal(self.rate)
+        given = fresh * price.input
+        given += read * (price.input if price.cache_read is None else price.cache_read)
+        given += written * (price.input if price.cache_write is None else price.cache_write)
+        rate = _decimal(self.rate)
+        return given / PER * rate, tokens.output * price.output / PER * rate
 
 
 def price_table(content: Any, *, file: str, client_currency: str, base: PriceTable | None = None) -> PriceTable:
