@@ -15,7 +15,19 @@ from liftos_pipelines.modules.llm.experiments.judge import judge, split_of
 from liftos_pipelines.modules.llm.experiments.measured import METRICS, UNIT, with_metrics
 from liftos_pipelines.modules.llm.experiments.pairs import Pair, pairs
 from liftos_pipelines.modules.llm.experiments.plan import Plan, all_plans
-from liftos_pipelines.tables import table
+from liftos_pipelines.tables import BOOL, FLOAT, INT, TEXT, TIME, table
+
+EXTRA: dict[str, pl.DataType] = {
+    **dict.fromkeys(("role", "reason", "cs_method", "covariates", "guardrail", "prompt_name", "arm"), TEXT),
+    **dict.fromkeys(("cs_low", "cs_high", "always_valid_p", "expected_loss_a", "expected_loss_b", "p_equal"), FLOAT),
+    **dict.fromkeys(("mean_a", "mean_b", "variance_removed", "margin", "excess_low", "excess_high"), FLOAT),
+    "srm_chi_square_p": FLOAT,
+    **dict.fromkeys(("units_a", "units_b", "crossed_units"), INT),
+    **dict.fromkeys(("planned", "adaptive"), BOOL),
+    "looked_at": TIME,
+    **dict.fromkeys(("data_mark", "notes"), TEXT),
+}
+"""Columns beyond the contract: what the decision rests on."""
 
 
 def experiments(
@@ -38,8 +50,8 @@ def experiments(
         for pair in pairs(frame, plan):
             rows += _rows(pair, alpha / (len(pair.arms) - 1))
     if not rows:
-        return contract.empty()
-    return contract.conform(pl.DataFrame(rows, infer_schema_length=None))
+        return pl.DataFrame(schema=contract.columns | EXTRA)
+    return contract.conform(pl.DataFrame(rows, schema=contract.columns | EXTRA))
 
 
 def _rows(pair: Pair, alpha: float) -> list[dict[str, Any]]:
