@@ -20,10 +20,12 @@ from liftos_pipelines import settings
 settings.ease_imports()
 
 from liftos_pipelines.agents_cli import agents_app  # noqa: E402
+from liftos_pipelines.approvals_cli import approvals_app  # noqa: E402
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
 from liftos_pipelines.events_cli import events_app  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
 from liftos_pipelines.explain_cli import explain  # noqa: E402
+from liftos_pipelines.gate_cli import gate_app  # noqa: E402
 from liftos_pipelines.ledger_cli import ledger_app  # noqa: E402
 from liftos_pipelines.llm_cli import llm_app  # noqa: E402
 from liftos_pipelines.memory_cli import memory_app  # noqa: E402
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 settings.set_defaults()
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Growth intelligence on Dagster.")
 client_app = typer.Typer(no_args_is_help=True, help="Clients: their folders and what is wrong with them.")
-approvals_app = typer.Typer(no_args_is_help=True, help="Actions that wait for a person.")
 app.add_typer(client_app, name="client")
 app.add_typer(sentiment_app, name="sentiment")
 app.add_typer(surfacing_app, name="surfacing")
@@ -59,6 +60,7 @@ app.add_typer(agents_app, name="agents")
 app.add_typer(policy_app, name="policy")
 app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
+app.add_typer(gate_app, name="gate")
 app.add_typer(ledger_app, name="ledger")
 ROUNDS_OF_ANSWERS = 3
 """A cause that eval found, the remedy for it, and its memory: no chain of the demo is longer."""
@@ -344,47 +346,6 @@ def client_check(client: Client) -> None:
         mark = "[green]ok[/]  " if line.ok else "[red]fail[/]"
         console.print(f"{mark} {line.source}: {line.detail}", highlight=False, soft_wrap=True)
     raise typer.Exit(1 if problems_found else 0)
-
-
-@approvals_app.command("list")
-def approvals_list(client: Client, status: str | None = None) -> None:
-    """Requests for approval: open, given, denied or expired."""
-    from liftos_pipelines.resources.spine import open_spine
-
-    load_client(client)
-    requests = open_spine().approvals(client, status)
-    for request in requests:
-        console.print(
-            f"{request.approval_id} {request.status:<8} {request.agent_id} {request.action} {request.arguments} "
-            f"(expires {request.expires_at:%Y-%m-%d %H:%M})",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    if not requests:
-        console.print("none", highlight=False)
-
-
-@approvals_app.command("give")
-def approvals_give(client: Client, approval_id: str, approver: str, reason: str = "") -> None:
-    """Consent to one action, once."""
-    _decide(client, approval_id, approver, reason, given=True)
-
-
-@approvals_app.command("deny")
-def approvals_deny(client: Client, approval_id: str, approver: str, reason: str = "") -> None:
-    """Refuse one action."""
-    _decide(client, approval_id, approver, reason, given=False)
-
-
-def _decide(client: str, approval_id: str, approver: str, reason: str, *, given: bool) -> None:
-    from liftos_pipelines.resources.spine import open_spine
-
-    load_client(client)
-    decided = open_spine().decide_approval(
-        client, approval_id, given=given, approver=approver, reason=reason, now=datetime.now(UTC)
-    )
-    console.print(f"approval request {decided.approval_id} is {decided.status}", highlight=False)
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:

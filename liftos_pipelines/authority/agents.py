@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ class RegisteredAgent:
     rank: int = 0
 
 
+LOOK_AGAIN_SECONDS = 1.0
 Agents = Callable[[], Mapping[str, RegisteredAgent]]
 
 
@@ -45,14 +47,18 @@ def registered_agents(frame: pl.DataFrame) -> dict[str, RegisteredAgent]:
 
 
 def agents_of(lake: Lake, client: str) -> Agents:
-    """Agents of the lake's `sources/agents`, read again when that table was written again."""
+    """Agents of the lake's `sources/agents`, read again within a second of its being written again."""
     kept: tuple[int | None, dict[str, RegisteredAgent]] | None = None
+    looked = 0.0
 
     def read() -> Mapping[str, RegisteredAgent]:
-        nonlocal kept
+        nonlocal kept, looked
+        if kept is not None and time.monotonic() - looked < LOOK_AGAIN_SECONDS:
+            return kept[1]
         version = lake.version(client, "sources/agents")
         if kept is None or kept[0] != version:
             kept = (version, registered_agents(lake.read(client, "sources/agents")))
+        looked = time.monotonic()
         return kept[1]
 
     return read

@@ -174,7 +174,12 @@ class Gate:
             row = self._endings.row(connection, decision_id)
         if row is None:
             return None
-        return json.loads(row.answer) | {"status": row.status, "outcome": row.outcome, "tool": row.tool}
+        return json.loads(row.answer) | {
+            "status": row.status,
+            "outcome": row.outcome,
+            "tool": row.tool,
+            "agent_id": row.agent_id,
+        }
 
     def _decision_id(self, request: ActionRequest) -> str:
         return digest(self.client, str(request.request_id))[:32]

@@ -59,7 +59,7 @@ def test_changed_arguments_policy_or_agent_are_denied_by_name_when_consent_is_cl
     door = gate(spine)
     asked = door.authorise(publish())
     consent(spine, asked)
-    changed = [
+    changed: list[dict[str, Any]] = [
         {"arguments": {**AD, "amount": 20.01}},
         {"arguments": {**AD, "text": "Frühling!"}},
         {"agent_id": "b"},

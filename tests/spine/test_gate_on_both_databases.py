@@ -102,7 +102,7 @@ def test_a_process_killed_between_reserving_and_settling_costs_the_budget_a_whil
     child.append(process)
     assert here.poll(60)
     decision = here.recv()
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.join()
     clock = Clock()
     door = gate(spine, clock=clock)

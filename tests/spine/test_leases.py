@@ -55,8 +55,8 @@ def test_those_that_wait_go_by_rank_then_by_who_asked_first(spine: Spine) -> Non
     for _ in range(3):
         for name, rank in (("late", 0), ("early", 0), ("chief", 5)):
             # Asked anew it keeps its place, whatever moment it now gives.
-            asked = Intent(**{**intent(name, rank=rank).__dict__, "at": moment})
-            if name not in order and spine.take_leases("acme", asked, ["page:p"], now=moment).granted:
+            anew = Intent(**{**intent(name, rank=rank).__dict__, "at": moment})
+            if name not in order and spine.take_leases("acme", anew, ["page:p"], now=moment).granted:
                 order.append(name)
                 end(spine, name, now=moment)
     assert order == ["chief", "early", "late"]
