@@ -31,6 +31,7 @@ from liftos_pipelines.llm_cli import llm_app  # noqa: E402
 from liftos_pipelines.memory_cli import memory_app  # noqa: E402
 from liftos_pipelines.plan_cli import plan  # noqa: E402
 from liftos_pipelines.policy_cli import policy_app  # noqa: E402
+from liftos_pipelines.prompt_cli import prompt_app  # noqa: E402
 from liftos_pipelines.reactor_cli import reactor_app  # noqa: E402
 from liftos_pipelines.sentiment_cli import sentiment_app  # noqa: E402
 from liftos_pipelines.surfacing_cli import surfacing_app  # noqa: E402
@@ -58,6 +59,7 @@ app.command("explain")(explain)
 app.command("metrics")(metrics)
 app.add_typer(agents_app, name="agents")
 app.add_typer(policy_app, name="policy")
+app.add_typer(prompt_app, name="prompt")
 app.add_typer(events_app, name="events")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(gate_app, name="gate")
