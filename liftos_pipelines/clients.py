@@ -114,17 +114,45 @@ class ExperimentSettings(_Model):
         return self
 
 
-class LlmSettings(_Model):
-    """How recorded calls of language models are judged."""
-
-    experiments: dict[str, ExperimentSettings] = {}
-
-
 class LedgerSettings(_Model):
     """How long the record of decisions is kept."""
 
     retention_days: Annotated[int, Field(ge=183)] = 183
     """Entries younger than this cannot be retired; six months are the least."""
+
+
+class JudgeSettings(_Model):
+    """A model that judges groundedness beside the built-in one: a local folder, or an OpenAI-compatible endpoint."""
+
+    path: str | None = None
+    """Folder of an entailment classifier (Hugging Face format, safetensors), relative to the client's."""
+    base_url: str | None = None
+    """Of an OpenAI-compatible service, such as `http://localhost:8000/v1`; needs `model`."""
+    model: str | None = None
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; the key itself never stands in a file."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    max_calls: Annotated[int, Field(ge=1)] = 200
+    """Calls judged per materialisation, the newest first; what was judged is kept and not judged again."""
+    redact: bool = True
+    """Take personal data out of what is sent to an endpoint."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> JudgeSettings:
+        if (self.path is None) == (self.base_url is None):
+            raise ValueError("name either path (a local model) or base_url (a service)")
+        if (self.base_url is None) != (self.model is None):
+            raise ValueError("base_url and model belong together")
+        return self
+
+
+class LlmSettings(_Model):
+    """How recorded calls of language models are judged."""
+
+    experiments: dict[str, ExperimentSettings] = {}
+    judge: dict[str, JudgeSettings] = {}
+    """By a name of one's own, which the tables show."""
 
 
 class FileSource(_Model):
@@ -206,6 +234,7 @@ class ClientConfig(_Model):
     sources: Sources = Sources()
     causal: dict[str, Any] = {}
     sentiment: SentimentSettings = SentimentSettings()
+    llm: LlmSettings = LlmSettings()
     llm: LlmSettings = LlmSettings()
     slos: dict[str, Any] = {}
     policies: str | None = None
