@@ -49,6 +49,8 @@ MEASURES = {
     "again": "the same agent goes on",
 }
 """What is measured of a step, and how it is said where it speaks for the step."""
+EVIDENCE = ("first_error", "assumes", "brings_answer")
+"""Measures that speak of something going wrong; the others only say where such steps usually stand."""
 SPEAKS = 0.3
 """Log-odds from which a measure is named as a reason."""
 HUB_CHANGES = 6
@@ -78,6 +80,8 @@ class Blame:
     probability: float
     agent_probability: float
     reasons: tuple[str, ...]
+    evident: bool = False
+    """Whether something that goes wrong was seen at the step, and not only where it stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +156,7 @@ def attribute(turns: Sequence[Turn], model: AttributionModel) -> list[Blame]:
     chances = softmax(parts.sum(axis=1))
     by_agent = agent_chances([turns[i].agent for i in open_to], chances)
     phrases = list(MEASURES.values())
+    evidence = [list(MEASURES).index(name) for name in EVIDENCE]
     return sorted(
         (
             Blame(
@@ -159,7 +164,8 @@ def attribute(turns: Sequence[Turn], model: AttributionModel) -> list[Blame]:
                 agent=turns[i].agent,
                 probability=float(chance),
                 agent_probability=by_agent[turns[i].agent],
-                reasons=tuple(phrases[k] for k in np.argsort(-part) if part[k] >= SPEAKS and (measured_row[k] > 0)),
+                reasons=tuple(phrases[k] for k in np.argsort(-part) if part[k] >= SPEAKS and measured_row[k] > 0),
+                evident=any(part[k] > 0 and measured_row[k] > 0 for k in evidence),
             )
             for i, chance, part, measured_row in zip(open_to, chances, parts, measured, strict=True)
         ),
@@ -168,8 +174,9 @@ def attribute(turns: Sequence[Turn], model: AttributionModel) -> list[Blame]:
 
 
 def stands_out(blames: Sequence[Blame], model: AttributionModel) -> bool:
-    """Whether the likeliest step is told apart from the others; otherwise who failed is unknown."""
-    return len(blames) > 1 and blames[0].probability >= min(0.9, model.stands_out / len(blames))
+    """Whether the likeliest step is told apart from the others by something that goes wrong there; otherwise who
+    failed is unknown."""
+    return len(blames) > 1 and blames[0].evident and blames[0].probability >= min(0.9, model.stands_out / len(blames))
 
 
 def agent_chances(agents: Sequence[str], chances: FloatArray) -> dict[str, float]:
