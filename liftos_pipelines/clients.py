@@ -235,7 +235,6 @@ class ClientConfig(_Model):
     causal: dict[str, Any] = {}
     sentiment: SentimentSettings = SentimentSettings()
     llm: LlmSettings = LlmSettings()
-    llm: LlmSettings = LlmSettings()
     slos: dict[str, Any] = {}
     policies: str | None = None
     ledger: LedgerSettings = LedgerSettings()
