@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import lift_asset, result
+from liftos_pipelines.modules.agentic.outcomes import as_source_outcomes
 from liftos_pipelines.modules.eval import predicted
 from liftos_pipelines.modules.eval.predictions import accuracy, follow
 from liftos_pipelines.modules.memory.learning.evidence import direction
@@ -17,7 +18,7 @@ from liftos_pipelines.spine.outbox import outbox
 TABLE = REACTION = "eval/predictions"
 READ = (
     *("agentic/proposals", "memory/insights", "causal/campaign_outlook", "causal/budget_plan", "causal/scenario_weeks"),
-    *("sources/outcomes", "sources/marketing_outcome", "sources/campaigns"),
+    *("sources/outcomes", "agentic/outcomes", "sources/marketing_outcome", "sources/campaigns"),
 )
 
 
@@ -41,7 +42,7 @@ def predictions(
             *predicted.of_plan(frames["causal/budget_plan"], now),
             *predicted.of_forecasts(frames["causal/scenario_weeks"], now),
         ],
-        outcomes=frames["sources/outcomes"],
+        outcomes=_outcomes(frames),
         kpi=frames["sources/marketing_outcome"],
         direction=direction,
         now=now,
@@ -56,6 +57,12 @@ def predictions(
     return result(
         found, by_module=by_module, **{name: counts.get(name, 0) for name in ("open", "known", "overdue")}, **rates
     )
+
+
+def _outcomes(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """What the client measured, and what was measured here of agents' actions."""
+    measured = as_source_outcomes(frames["agentic/outcomes"])
+    return pl.concat([frames["sources/outcomes"], measured], how="diagonal")
 
 
 def _as_of(frames: Mapping[str, pl.DataFrame], now: datetime) -> date:

@@ -48,6 +48,7 @@ class LedgerState:
     """Of the newest entry."""
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
+    executed_at: dict[str, datetime] = field(default_factory=dict)
     open: dict[str, None] = field(default_factory=dict)
     """Actions that were let through and are not settled, in the order of their decisions."""
     reserved: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
@@ -63,6 +64,8 @@ class LedgerState:
             self._decision(body)
         elif kind == ACTION:
             self.status[body["action_id"]] = body["status"]
+            if body["status"] == "executed":
+                self.executed_at[body["action_id"]] = recorded_at
             if body["status"] in SETTLED:
                 self.open.pop(body["action_id"], None)
         elif kind == STOPPED:

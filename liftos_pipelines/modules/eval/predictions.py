@@ -33,6 +33,8 @@ SCHEMA: dict[str, pl.DataType] = CONTRACT.columns | {
     "kind": TEXT,
 }
 OPEN, KNOWN, OVERDUE = "open", "known", "overdue"
+OWN = "agentic/outcomes "
+"""How an outcome's id begins that was measured here, not by the client."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +151,9 @@ def _measure(row: dict[str, Any], outcomes: Outcomes, weekly: dict[str, dict[dat
         return Measured(
             value=found["effect"],
             at=found["decided_at"],
-            by=f"sources/outcomes {found['outcome_id']}",
+            by=found["outcome_id"]
+            if found["outcome_id"].startswith(OWN)
+            else f"sources/outcomes {found['outcome_id']}",
             std_error=found["std_error"],
             metric=found["metric"],
         )

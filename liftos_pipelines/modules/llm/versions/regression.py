@@ -99,6 +99,47 @@ def regressions(calls: pl.DataFrame) -> pl.DataFrame:
     return contract.conform(pl.DataFrame(rows, schema=contract.columns))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How a metric changed when a version took over; `estimate` and `std_error` on the scale it is compared on."""
+
+    metric: str
+    estimate: float
+    std_error: float
+    n_before: int
+    n_after: int
+
+
+def change_of(calls: pl.DataFrame, prompt_name: str, before: str, after: str, at: datetime) -> Change | str:
+    """What a move from one prompt version to another at a time did to the first metric that is measured well enough.
+
+    Parameters
+    ----------
+    calls : of `prepared(with_metrics(...))`; the four weeks before `at` of the one version, the four after of the other
+
+    Returns
+    -------
+    Change, or in words why there is none
+    """
+    own = calls.filter(pl.col("prompt_name") == prompt_name)
+    version, called = pl.col("prompt_version"), pl.col("called_at")
+    old_calls = own.filter(version == before, called.is_between(at - SPAN, at, closed="left"))
+    new_calls = own.filter(version == after, called.is_between(at, at + SPAN))
+    for metric in COMPARED:
+        old, new = mean_of(old_calls, metric.name), mean_of(new_calls, metric.name)
+        if old is None or new is None or not (_enough(old) and _enough(new)):
+            continue
+        error = float(np.hypot(old.std_error, new.std_error))
+        return Change(
+            metric=f"{metric.name} log ratio" if metric.name in LOGGED else metric.name,
+            estimate=new.value - old.value,
+            std_error=error,
+            n_before=old.n,
+            n_after=new.n,
+        )
+    return f"{old_calls.height} calls of version {before} before and {new_calls.height} of {after} after: too few"
+
+
 def _of(calls: pl.DataFrame, deployment: tuple[str, str]) -> pl.DataFrame:
     return calls.filter((pl.col("model") == deployment[0]) & (pl.col("prompt_version") == deployment[1]))
 
