@@ -15,7 +15,7 @@ from liftos_pipelines.modules.agentic.policy import Policy, parse_policy
 from liftos_pipelines.tables import table
 
 DEFAULT = yaml.safe_load((Path(liftos_pipelines.__file__).parent / "policies" / "default.yaml").read_text())
-AIRLINE = Path(__file__).parent / "airline_policy.yaml"
+AIRLINE = Path(liftos_pipelines.__file__).parent / "bench" / "airline_policy.yaml"
 START = datetime(2025, 3, 3, 9, tzinfo=UTC)
 
 

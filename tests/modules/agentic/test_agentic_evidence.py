@@ -49,7 +49,9 @@ def test_every_write_call_of_tau_bench_has_a_decision_record(airline: pl.DataFra
     count = dict(found.decisions["decision"].value_counts().iter_rows())
     by_policy = dict(found.decisions.filter(pl.col("decision") == "deny")["policy"].value_counts().iter_rows())
     print(f"tau-bench: {count}, denied by {by_policy}, {writes.height} writes")
-    assert count["needs_approval"] == 8  # every certificate
+    certificates = calls.filter(pl.col("tool") == "send_certificate").select("run_id", "step")
+    given = certificates.join(found.decisions, on=["run_id", "step"])["decision"].to_list()
+    assert (len(given), "allow" in given) == (8, False)
     assert "malformed_call" not in by_policy
     # Under the packaged policy none of these tools is declared, so all of them are denied.
     assert set(replay(airline, known, default_policy()).decisions["decision"]) == {"deny"}
