@@ -22,6 +22,7 @@ from liftos_pipelines import checks as checks_room  # noqa: E402
 from liftos_pipelines.assets import (  # noqa: E402
     agentic,
     agentic_audit,
+    agentic_coordination,
     agentic_data_quality,
     agentic_evaluation,
     agentic_lifecycle,
@@ -94,6 +95,7 @@ ASSET_ROOMS = (
     llm_traces,
     agentic,
     agentic_audit,
+    agentic_coordination,
     agentic_data_quality,
     agentic_lifecycle,
     agentic_evaluation,

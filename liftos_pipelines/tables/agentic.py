@@ -163,4 +163,18 @@ TABLES = [
             "unknown": TEXT,
         },
     ),
+    lake_table(
+        "agentic/coordination",
+        "action_id target outcome",
+        {
+            "action_id": TEXT,
+            "agent_id": TEXT,
+            "target": TEXT,
+            "incident": TEXT,
+            "outcome": TEXT,
+            "with": TEXT,
+            "reason": TEXT,
+            "at": TIME,
+        },
+    ),
 ]
