@@ -82,6 +82,22 @@ def train_agent_attribution(
     _print(dict(train(failures(data), out)), out)
 
 
+@train_app.command("groundedness")
+def train_groundedness(
+    data: Annotated[Path, typer.Option(help="Folder of the public sets: llm/ragchecker/, llm/halueval/")],
+    out: Annotated[Path, typer.Option(help="The .json to write")],
+) -> None:
+    """Fit the packaged calibration of groundedness on made summaries of public texts."""
+    from liftos_pipelines.bench.groundedness_fit import train_groundedness as fit_groundedness
+
+    _check(data)
+    with console.status("making summaries and fitting, about ten seconds ..."):
+        figures = fit_groundedness(data, out)
+    for name, value in figures.items():
+        console.print(f"{name}: {value:.4g}", highlight=False)
+    console.print(f"calibration written to {out}", highlight=False)
+
+
 def _check(data: Path) -> None:
     if not data.is_dir():
         raise ValueError(f"--data {data}: no such folder")

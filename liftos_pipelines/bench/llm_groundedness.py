@@ -31,7 +31,7 @@ PLANTED = {"number": ("number_outside",), "name": ("name_outside",), "date": ("d
 CONTEXT_FIELDS = ("context", "article", "source", "document", "doc", "reference")
 OUTPUT_FIELDS = ("output", "summary", "claim", "response", "answer")
 LABEL_FIELDS = ("label", "is_factual", "supported", "factual", "consistent", "is_supported")
-GROUP_FIELDS = ("group", "document_id", "source_id", "id")
+GROUP_FIELDS = ("group", "document_id", "source_id")
 _SUPPORTED_WORDS = frozenset(
     ("1", "true", "yes", "supported", "factual", "consistent", "faithful", "entailed", "correct")
 )
@@ -216,7 +216,9 @@ def evaluate_labelled(rows: Iterable[Mapping[str, Any]], judge: Judge | None = N
     ----------
     rows : mappings with a context, an output and a label under one of the names in `CONTEXT_FIELDS`, `OUTPUT_FIELDS`,
         `LABEL_FIELDS`; a label is true where the output is supported (also 0/1, yes/no, supported/unsupported).
-        `group` (optional) is what belongs together; the context where absent
+        `group` (optional) is what belongs together; the context where absent. `summary_sentences` (sentences with yes
+        and no responses, as QAGS publishes them) stands for output and label: supported where each sentence has
+        a majority of yes
     judge : any judge; the built-in where not given
 
     Raises
@@ -266,6 +268,8 @@ def read_labelled(file: Path) -> list[dict[str, Any]]:
 
 
 def _labelled(row: Mapping[str, Any], number: int) -> tuple[str, str, bool, str]:
+    if isinstance(row.get("summary_sentences"), list):
+        row = {**row, **_voted(row["summary_sentences"], number)}
     context = _text(_field(row, CONTEXT_FIELDS, number))
     output = _text(_field(row, OUTPUT_FIELDS, number))
     given = _field(row, LABEL_FIELDS, number)
@@ -279,8 +283,18 @@ def _labelled(row: Mapping[str, Any], number: int) -> tuple[str, str, bool, str]
         raise LabelledError(f"row {number}: label {given!r} is neither supported nor unsupported")
     if not context or not output:
         raise LabelledError(f"row {number}: context and output must be texts")
-    named = next((str(row[name]) for name in GROUP_FIELDS[:3] if row.get(name) is not None), None)
+    named = next((str(row[name]) for name in GROUP_FIELDS if row.get(name) is not None), None)
     return context, output, label, named or context
+
+
+def _voted(sentences: list[Any], number: int) -> dict[str, Any]:
+    """Output and label of sentences on which people voted; a tie is not a majority."""
+    try:
+        votes = [[str(vote["response"]).strip().lower() for vote in said["responses"]] for said in sentences]
+        output = " ".join(str(said["sentence"]) for said in sentences)
+    except (KeyError, TypeError) as error:
+        raise LabelledError(f"row {number}: summary_sentences need sentence and responses: {error!r}") from error
+    return {"output": output, "label": all(2 * given.count("yes") > len(given) for given in votes)}
 
 
 def _field(row: Mapping[str, Any], names: tuple[str, ...], number: int) -> Any:
@@ -351,8 +365,7 @@ def auroc(scores: NDArray[np.float64], supported: NDArray[np.bool_]) -> float:
 
 def balanced_accuracy(scores: NDArray[np.float64], supported: NDArray[np.bool_], threshold: float) -> float:
     """Mean of the two classes' recall where `scores >= threshold` says supported."""
-    said = scores >= threshold
-    return float((said[supported].mean() + (~said)[~supported].mean()) / 2)
+    return _recalls(scores >= threshold, supported)
 
 
 def calibration_error(probability: NDArray[np.float64], happened: NDArray[np.bool_], bins: int = 10) -> float:
@@ -374,7 +387,13 @@ def _cross_fitted(scores: NDArray[np.float64], labels: NDArray[np.bool_], groups
         tried = np.quantile(scores[outside], np.linspace(0.02, 0.98, 97)) if outside.any() else np.array([0.5])
         best = max(tried, key=lambda t: balanced_accuracy(scores[outside], labels[outside], float(t)))
         said[inside] = scores[inside] >= best
-    return float((said[labels].mean() + (~said)[~labels].mean()) / 2)
+    return _recalls(said, labels)
+
+
+def _recalls(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Mean recall of the classes that are there."""
+    recalls = [float((said == truth)[truth == kind].mean()) for kind in (True, False) if (truth == kind).any()]
+    return float(np.mean(recalls))
 
 
 def _clustered(statistic: Any, groups: NDArray[np.str_], labels: NDArray[np.bool_]) -> tuple[float, float]:

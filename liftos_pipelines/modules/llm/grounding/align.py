@@ -6,6 +6,7 @@ Source: Grusky et al. (2018), Newsroom (greedy extractive fragments, coverage, d
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from liftos_pipelines.modules.llm.grounding.evidence import Evidence
@@ -50,35 +51,40 @@ def fragments(doc: Document, first: int, last: int, evidence: Evidence) -> list[
 
 
 def _longest(
-    stems: list[str], i: int, last: int, evidence: Evidence, given: list[str], n: int, expected: int
+    stems: Sequence[str], i: int, last: int, evidence: Evidence, given: Sequence[str], n: int, expected: int
 ) -> tuple[int, int]:
-    candidates = evidence.pairs.get((stems[i], stems[i + 1])) if i + 1 < last else None
-    if candidates is None:
-        single = evidence.positions.get(stems[i])
-        if not single:
-            return 0, 0
-        return 1, min(single, key=lambda there: abs(there - expected))
     best, place, distance = 0, 0, 0
-    for there in candidates:
-        size = 2
-        while i + size < last and there + size < n and stems[i + size] == given[there + size]:
-            size += 1
-        away = abs(there - expected)
-        if size > best or (size == best and away < distance):
-            best, place, distance = size, there, away
+    if i + 1 < last:
+        for there in evidence.pair_places((stems[i], stems[i + 1])):
+            size = 2
+            while i + size < last and there + size < n and stems[i + size] == given[there + size]:
+                size += 1
+            away = abs(there - expected)
+            if size > best or (size == best and away < distance):
+                best, place, distance = size, there, away
+    if not best:
+        for there in evidence.places(stems[i]):
+            away = abs(there - expected)
+            if not best or away < distance:
+                best, place, distance = 1, there, away
     return best, place
 
 
 def nearest_sentences(stems: set[str], evidence: Evidence) -> list[tuple[float, int]]:
     """Sentences of the context by the share of the stems' weight that they hold, best first, at most three."""
-    total = sum(evidence.weight(stem) for stem in stems)
-    if not total:
-        return []
+    weights = evidence.weights
+    total = 0.0
     held: dict[int, float] = defaultdict(float)
     sentence_of = evidence.doc.sentence_of
     for stem in stems:
-        weight = evidence.weight(stem)
-        for sentence in {sentence_of[i] for i in evidence.positions.get(stem, ())}:
-            held[sentence] += weight
+        weight = weights.get(stem, 1.0)
+        total += weight
+        before = -1
+        for place in evidence.places(stem):
+            if sentence_of[place] != before:
+                before = sentence_of[place]
+                held[before] += weight
+    if not total:
+        return []
     ranked = sorted(((weight / total, -sentence) for sentence, weight in held.items()), reverse=True)[:3]
     return [(share, -sentence) for share, sentence in ranked]

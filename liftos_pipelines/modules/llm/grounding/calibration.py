@@ -20,6 +20,20 @@ CONFLICTS = frozenset(("strange_names", "wrong_numbers", "directions", "swaps", 
 """Something said against the context weighs more, beforehand, than something said in other words."""
 SHRINKAGE = 0.02
 """Strength of the pull towards the common weight, per output."""
+FEATURES = CONFLICTS | frozenset(
+    (
+        "unknown_words",
+        "new_pairs",
+        "new_fours",
+        "scattered",
+        "broken",
+        "jumps",
+        "grafts",
+        "loose_names",
+        "loose_numbers",
+    )
+)
+"""Everything that `features.output_features` measures."""
 REWRITTEN = 0.6
 """Share of new word pairs from which an output counts as rewritten altogether."""
 
@@ -73,6 +87,9 @@ def read_calibration(content: Any, *, file: str) -> Calibration:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CalibrationError(f"{file}: not a groundedness calibration: {error!r}") from error
+    strange = sorted(weights.keys() - FEATURES)
+    if strange:
+        raise CalibrationError(f"{file}: no such feature: {', '.join(strange)}")
     numbers = [*weights.values(), made.intercept, made.rewritten]
     if not weights or not all(math.isfinite(value) for value in numbers) or min(weights.values()) < 0:
         raise CalibrationError(f"{file}: weights must be finite and not negative")

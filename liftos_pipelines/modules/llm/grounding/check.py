@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from liftos_pipelines.modules.llm.grounding.align import Fragment
 from liftos_pipelines.modules.llm.grounding.claims.dates import MONTHS, WEEKDAYS, same_day
@@ -16,7 +17,7 @@ from liftos_pipelines.modules.llm.grounding.claims.numbers import (
     same_number,
 )
 from liftos_pipelines.modules.llm.grounding.evidence import Evidence
-from liftos_pipelines.modules.llm.grounding.parse import Document, Named
+from liftos_pipelines.modules.llm.grounding.parse import Document, Named, parse
 from liftos_pipelines.modules.llm.grounding.spans import Span
 from liftos_pipelines.modules.llm.grounding.words import NEGATIONS, PRONOUNS, STOP
 
@@ -66,7 +67,7 @@ def check_numbers(sentence: Sentence, evidence: Evidence, asked: Evidence | None
         if doc.words[i] in WEEKDAYS and not evidence.knows(doc.stems[i]) and not (asked and asked.knows(doc.stems[i])):
             wrong.append(span(doc, i, i + 1, "date", f"{doc.words[i]} is not in the context"))
     for claim in doc.numbers[sentence.number]:
-        if any(same_number(claim, number) for number in evidence.numbers):
+        if (claim.value, claim.unit) in evidence.values or any(same_number(claim, n) for n in evidence.numbers):
             verified += 0 if claim.spelled and claim.value == 1 else 1
         elif _excused(claim, evidence, asked):
             continue
@@ -106,7 +107,7 @@ def check_names(
     """The sentence's names that the context knows, and the spans of those that neither context nor prompt have."""
     doc = sentence.doc
     known, strange = [], []
-    for name, parts in names_of(doc, sentence.number, doc.words, covered):
+    for name, parts in names_of(doc, sentence.number, covered):
         if all(known_word(doc.words[i], doc.stems[i], evidence, asked) for i in parts):
             known.append((name, parts))
         else:
@@ -121,7 +122,7 @@ def check_directions(sentence: Sentence, evidence: Evidence) -> list[Span]:
     moves = UP | DOWN
     if moves.isdisjoint(doc.words[sentence.first : sentence.last]):
         return []
-    given = _moves(evidence)
+    given = _moves(evidence.doc.text)
     found = []
     for first, last in clauses(doc, sentence.first, sentence.last):
         stated = directions(doc.words[first:last])
@@ -138,8 +139,10 @@ def check_directions(sentence: Sentence, evidence: Evidence) -> list[Span]:
     return found
 
 
-def _moves(evidence: Evidence) -> list[tuple[frozenset[str], set[str]]]:
-    doc = evidence.doc
+@lru_cache(maxsize=256)
+def _moves(context: str) -> list[tuple[frozenset[str], set[str]]]:
+    """What the clauses of a context are about that say rose or fell, and which."""
+    doc = parse(context)
     found = []
     moves = UP | DOWN
     for first, last in doc.sentences:

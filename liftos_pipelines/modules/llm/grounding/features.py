@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from liftos_pipelines.modules.llm.grounding.align import fragments, nearest_sentences
 from liftos_pipelines.modules.llm.grounding.check import (
@@ -20,6 +20,7 @@ from liftos_pipelines.modules.llm.grounding.check import (
     check_numbers,
     check_polarity,
     check_swaps,
+    span,
 )
 from liftos_pipelines.modules.llm.grounding.evidence import Evidence
 from liftos_pipelines.modules.llm.grounding.parse import Document, Named
@@ -60,12 +61,12 @@ class SentenceFeatures:
     directions: tuple[Span, ...] = ()
     swaps: tuple[Span, ...] = ()
     polarity: tuple[Span, ...] = ()
-    roles: int = 0
+    roles: tuple[Span, ...] = ()
 
     @property
     def conflicts(self) -> tuple[Span, ...]:
         """Everything that is said against the context, or that the context lacks."""
-        return (*self.strange, *self.numeric, *self.directions, *self.swaps, *self.polarity)
+        return (*self.strange, *self.numeric, *self.directions, *self.swaps, *self.polarity, *self.roles)
 
 
 def sentence_features(
@@ -99,20 +100,9 @@ def sentence_features(
         tokens=last - first,
         support=support,
         unknown_words=unknown / total if total else 0.0,
-        new_pairs=_novel(
-            [pair in evidence.pairs for pair in zip(stems[first:last], stems[first + 1 : last], strict=False)]
-        ),
+        new_pairs=_novel(map(hash, itertools.pairwise(stems[first:last])), evidence.first_pair),
         new_fours=_novel(
-            [
-                four in evidence.fours
-                for four in zip(
-                    stems[first:last],
-                    stems[first + 1 : last],
-                    stems[first + 2 : last],
-                    stems[first + 3 : last],
-                    strict=False,
-                )
-            ]
+            map(hash, zip(*(stems[first + shift : last] for shift in range(4)), strict=False)), evidence.fours
         ),
         scattered=1 - nearest[0][0] if nearest else 1.0,
         broken=1 - math.sqrt(sum(f.size**2 for f in copied)) / (last - first),
@@ -126,12 +116,14 @@ def sentence_features(
         directions=tuple(check_directions(sentence, evidence)),
         swaps=tuple(check_swaps(sentence, evidence)),
         polarity=tuple(check_polarity(sentence, evidence)),
-        roles=_role_swaps(doc, known, nearest, evidence),
+        roles=tuple(_role_swaps(doc, known, nearest, evidence)),
     )
 
 
-def _novel(found: list[bool]) -> float:
-    return 1 - sum(found) / len(found) if found else 0.0
+def _novel(sequences: Iterable[int], known: Container[int]) -> float:
+    """Share of word sequences that the context has nowhere; 0 where there are none."""
+    missing = [sequence not in known for sequence in sequences]
+    return sum(missing) / len(missing) if missing else 0.0
 
 
 def _covered(
@@ -151,7 +143,7 @@ def _covered(
 
 
 def _support(
-    stems: list[str],
+    stems: Sequence[str],
     content: list[int],
     distinct: set[str],
     evidence: Evidence,
@@ -173,7 +165,11 @@ def _support(
             overlap = max(overlap, len(distinct & frozenset().union(*both)))
     best = (overlap + facts) / max(1, len(distinct) + stated)
     following = list(itertools.pairwise(content))
-    adjacent = sum((stems[i], stems[j]) in evidence.pairs for i, j in following) / len(following) if following else 0.0
+    adjacent = (
+        sum(hash((stems[i], stems[j])) in evidence.first_pair for i, j in following) / len(following)
+        if following
+        else 0.0
+    )
     # Reordering a fact breaks its word pairs but not its support, so pairs can only help a well-covered sentence.
     return (single + max(adjacent, best) + best) / 3
 
@@ -213,15 +209,6 @@ def _is_subject(doc: Document, token: int, first: int) -> bool:
     return token >= first and doc.words[token] in _CLAUSE_STARTS
 
 
-@lru_cache(maxsize=8192)
-def _said_with(evidence: Evidence, stem: str) -> frozenset[str]:
-    """Content words of the context's sentences that have a word, and of the sentence after each (he, she, it)."""
-    sentence_of = evidence.doc.sentence_of
-    places = {sentence_of[i] for i in evidence.positions.get(stem, ())}
-    places |= {place + 1 for place in places if place + 1 < len(evidence.passages)}
-    return frozenset().union(*(evidence.passages[place] for place in places)) if places else frozenset()
-
-
 def _loose(doc: Document, first: int, last: int, parts: list[int], evidence: Evidence) -> float:
     """Largest share of what stands beside a name that the context never says near that name."""
     worst = 0.0
@@ -236,7 +223,7 @@ def _loose(doc: Document, first: int, last: int, parts: list[int], evidence: Evi
         }
         total = sum(evidence.weight(word) for word in near)
         if total:
-            said = _said_with(evidence, stem)
+            said = evidence.words_near(stem)
             worst = max(worst, sum(evidence.weight(word) for word in near if word not in said) / total)
     return worst
 
@@ -265,13 +252,13 @@ def _loose_numbers(doc: Document, number: int, first: int, last: int, evidence: 
 
 def _role_swaps(
     doc: Document, known: list[tuple[Named, list[int]]], nearest: list[tuple[float, int]], evidence: Evidence
-) -> int:
+) -> list[Span]:
     """Neighbouring names that the nearest sentence has in the other order only (who did it to whom)."""
     if len(known) < 2 or not nearest:
-        return 0
+        return []
     first, last = evidence.doc.sentences[nearest[0][1]]
     stems = evidence.doc.stems
-    count = 0
+    found = []
     for (left, left_parts), (right, right_parts) in itertools.pairwise(known):
         between = doc.words[left.last : right.first]
         if not 0 < len(between) <= 8 or "and" in between or all(word not in doc.words for word in between):
@@ -288,8 +275,9 @@ def _role_swaps(
                 and gap[1] - gap[0] <= 10
                 and "and" not in evidence.doc.words[gap[0] : gap[1]]
             ):
-                count += 1
-    return count
+                reason = "the context has them the other way round"
+                found.append(span(doc, left.first, right.last, "roles", reason))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

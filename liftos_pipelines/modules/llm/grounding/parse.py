@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from liftos_pipelines.modules.llm.grounding.claims.dates import Day, find_days
 from liftos_pipelines.modules.llm.grounding.claims.numbers import NUMBER_WORDS, Number, find_numbers
@@ -15,7 +17,7 @@ from liftos_pipelines.modules.llm.lexicon import spaced
 _TOKEN = re.compile(
     r"\d+(?:[.,]\d+)+(?!\w)|(?:[^\W\d_]\.){2,}|[\w\u0300-\u036f]+(?:['\u2019][\w\u0300-\u036f]+|\s['\u2019]s\b)*"
 )
-_END = re.compile(r"[.!?。！？؟][\"')\]\u201d\u2019]*\s+|[。！？]|\s*\n\s*")
+_END = re.compile(r"[.!?。！？؟][\"')\]\u201d\u2019]*\s+|[。！？]|\n")
 _ABBREVIATIONS = frozenset(
     spaced(
         "mr mrs ms dr st prof gen sen rep gov lt col sgt capt jr sr vs no inc ltd co corp dept e.g i.e approx z.b bzw"
@@ -23,12 +25,12 @@ _ABBREVIATIONS = frozenset(
 )
 _Item = TypeVar("_Item", Number, Day)
 _JOINERS = frozenset(spaced("of de la von van der & bin al"))
+_WITHIN = frozenset((" ", "-", " & "))
 _TITLE_SHARE = 0.7
 """From this share of capitalised words a sentence is a headline: capitals tell no names there."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A run of capitalised words or a code: tokens `first` to `last` (exclusive)."""
 
     first: int
@@ -39,22 +41,26 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Document:
-    """A parsed text. Lists run over tokens; `sentences` are (first, last exclusive) tokens; offsets are in `text`."""
+    """A parsed text. Tuples run over tokens; `sentences` are (first, last exclusive) tokens; offsets are in `text`.
+
+    Tuples, not lists, since the garbage collector leaves tuples of plain values alone: a cached text costs later
+    calls nothing.
+    """
 
     text: str
     folded: str
-    starts: list[int]
-    ends: list[int]
-    words: list[str]
-    stems: list[str]
-    content: list[bool]
-    sentences: list[tuple[int, int]]
-    sentence_of: list[int]
-    names: list[list[Named]]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    words: tuple[str, ...]
+    stems: tuple[str, ...]
+    content: tuple[bool, ...]
+    sentences: tuple[tuple[int, int], ...]
+    sentence_of: tuple[int, ...]
+    names: list[Sequence[Named]]
     proper: frozenset[str]
     """Words that are capitalised where no sentence starts."""
-    numbers: list[list[Number]]
-    days: list[list[Day]]
+    numbers: list[Sequence[Number]]
+    days: list[Sequence[Day]]
     german: bool
 
     def written(self, first: int, last: int) -> str:
@@ -62,7 +68,20 @@ class Document:
         return self.text[self.starts[first] : self.ends[last - 1]] if last > first else ""
 
 
-@lru_cache(maxsize=1024)
+class _Seen(dict[str, tuple[str, bool]]):
+    """A word's stem and whether it says something, worked out once."""
+
+    def __missing__(self, word: str) -> tuple[str, bool]:
+        says = word not in STOP and len(word) > 1 and not word[0].isdigit() and word not in NUMBER_WORDS
+        self[word] = found = stem(word), says
+        return found
+
+
+_SEEN = _Seen()
+_MOST_SEEN = 200_000
+
+
+@lru_cache(maxsize=64)
 def parse(text: str) -> Document:
     """Read a text; the same context is read once for all outputs that were given it."""
     folded = fold_in_place(text)
@@ -71,26 +90,31 @@ def parse(text: str) -> Document:
         starts.append(match.start())
         ends.append(match.end())
         words.append(match.group())
-    stems = [stem(word) for word in words]
-    content = [
-        word not in STOP and len(word) > 1 and not word[0].isdigit() and word not in NUMBER_WORDS for word in words
-    ]
-    sentences = _sentences(folded, starts, ends, words)
+    if len(_SEEN) > _MOST_SEEN:
+        _SEEN.clear()
+    seen = [_SEEN[word] for word in words]
+    stems = [stemmed for stemmed, _ in seen]
+    content = [says for _, says in seen]
+    sentences = _sentences(folded, starts, words)
     sentence_of = [number for number, (first, last) in enumerate(sentences) for _ in range(first, last)]
     german = sum(word in GERMAN for word in words) >= max(3, len(words) // 25)
     days, covered = find_days(folded, starts, ends, words)
     numbers = find_numbers(folded, starts, ends, words, covered)
-    names = [_names(text, starts, ends, words, span) for span in sentences]
+    marked = [
+        ((written := text[start:end]) != word and _has_capital(written)) or (not word.isalpha() and _is_code(word))
+        for start, end, word in zip(starts, ends, words, strict=True)
+    ]
+    names = [_names(text, starts, ends, words, marked, span) for span in sentences]
     return Document(
         text=text,
         folded=folded,
-        starts=starts,
-        ends=ends,
-        words=words,
-        stems=stems,
-        content=content,
-        sentences=sentences,
-        sentence_of=sentence_of,
+        starts=tuple(starts),
+        ends=tuple(ends),
+        words=tuple(words),
+        stems=tuple(stems),
+        content=tuple(content),
+        sentences=tuple(sentences),
+        sentence_of=tuple(sentence_of),
         names=names,
         proper=frozenset(
             words[i] for found in names for name in found for i in range(name.first + name.opens, name.last)
@@ -101,23 +125,21 @@ def parse(text: str) -> Document:
     )
 
 
-def _by_sentence(items: list[_Item], sentence_of: list[int], count: int) -> list[list[_Item]]:
-    grouped: list[list[_Item]] = [[] for _ in range(count)]
+def _by_sentence(items: list[_Item], sentence_of: list[int], count: int) -> list[Sequence[_Item]]:
+    grouped: dict[int, list[_Item]] = {}
     for item in items:
-        grouped[sentence_of[item.token]].append(item)
-    return grouped
+        grouped.setdefault(sentence_of[item.token], []).append(item)
+    return [grouped.get(number, ()) for number in range(count)]
 
 
-def _sentences(folded: str, starts: list[int], ends: list[int], words: list[str]) -> list[tuple[int, int]]:
-    found, first, token = [], 0, 0
+def _sentences(folded: str, starts: list[int], words: list[str]) -> list[tuple[int, int]]:
+    found, first = [], 0
     for match in _END.finditer(folded):
-        while token < len(starts) and starts[token] < match.start():
-            token += 1
+        token = bisect_left(starts, match.start(), lo=first)
         if token == first:
             continue
-        before = words[token - 1]
-        ended = match.group()
-        if ended[0] == "." and "\n" not in ended:
+        if folded[match.start()] == "." and "\n" not in match.group():
+            before = words[token - 1]
             short = len(before) == 1 and before.isalpha()
             listed = before.isdigit() and token - 1 == first and len(before) <= 2
             if short or listed or before in _ABBREVIATIONS:
@@ -129,37 +151,40 @@ def _sentences(folded: str, starts: list[int], ends: list[int], words: list[str]
     return found
 
 
-def _names(text: str, starts: list[int], ends: list[int], words: list[str], span: tuple[int, int]) -> list[Named]:
+def _names(
+    text: str, starts: list[int], ends: list[int], words: list[str], marked: list[bool], span: tuple[int, int]
+) -> Sequence[Named]:
     first, last = span
-    marked = [_is_marked(text[starts[i] : ends[i]]) for i in range(first, last)]
-    letters = sum(words[i][0].isalpha() for i in range(first, last))
-    if letters > 4 and sum(marked) > _TITLE_SHARE * letters:
-        return []
+    places = [i for i in range(first, last) if marked[i]]
+    if not places:
+        return ()
+    if len(places) > _TITLE_SHARE * (last - first) and len(places) > 3:
+        letters = sum(words[i][0].isalpha() for i in range(first, last))
+        if letters > 4 and len(places) > _TITLE_SHARE * letters:
+            return ()
     found: list[Named] = []
-    i = first
-    while i < last:
-        if not marked[i - first]:
-            i += 1
+    behind = first
+    for i in places:
+        if i < behind:
             continue
         j = i + 1
-        while j < last and text[ends[j - 1] : starts[j]] in {" ", "-", " & "}:
-            if marked[j - first]:
+        while j < last and text[ends[j - 1] : starts[j]] in _WITHIN:
+            if marked[j]:
                 j += 1
-            elif (
-                words[j] in _JOINERS and j + 1 < last and marked[j + 1 - first] and text[ends[j] : starts[j + 1]] == " "
-            ):
+            elif words[j] in _JOINERS and j + 1 < last and marked[j + 1] and text[ends[j] : starts[j + 1]] == " ":
                 j += 2
             else:
                 break
         before = text[max(0, starts[i] - 3) : starts[i]].strip(" \t\"'\u201c\u2018(*#-\u2022")
-        opens = i == first or (bool(before) and before[-1] in ":")
-        found.append(Named(first=i, last=j, opens=opens))
-        i = j
+        found.append(Named(first=i, last=j, opens=i == first or before[-1:] == ":"))
+        behind = j
     return found
 
 
-def _is_marked(raw: str) -> bool:
-    """Capitals anywhere in it, or letters mixed with digits (a code)."""
-    if raw.islower():
-        return raw[0].isalpha() and not raw.isalpha() and any(character.isdigit() for character in raw)
-    return any(character.isupper() for character in raw) and raw[0].isalnum()
+def _has_capital(written: str) -> bool:
+    return not written.islower() and any(character.isupper() for character in written)
+
+
+def _is_code(word: str) -> bool:
+    """Letters mixed with digits, as in a320."""
+    return word[0].isalpha() and any(character.isdigit() for character in word)

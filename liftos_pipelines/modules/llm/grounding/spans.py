@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KINDS = (
-    "sentence", "name", "number", "date", "direction", "negation", "opposite", "swap", "fusion",
-)  # fmt: skip
-"""A sentence the context does not cover; a name, number or date it lacks; the opposite of what it says; a name or
-number put where the context has another one; halves of two sentences joined."""
+KINDS = ("sentence", "name", "number", "date", "direction", "negation", "opposite", "swap", "roles")
+"""A sentence the context does not cover; a name, number or date it lacks; the opposite of what it says; a name, number
+or pronoun put where the context has another one; two names the other way round."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

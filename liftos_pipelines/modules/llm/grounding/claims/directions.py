@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from liftos_pipelines.modules.llm.grounding.words import stem
 from liftos_pipelines.modules.llm.lexicon import spaced
 
@@ -39,6 +41,6 @@ for _pair in spaced(_OPPOSITES):
         OPPOSITES[stem(_a)] = OPPOSITES.get(stem(_a), frozenset()) | {stem(b) for b in _bs}
 
 
-def directions(tokens: list[str]) -> set[str]:
+def directions(tokens: Sequence[str]) -> set[str]:
     """`up` and/or `down`, as far as the words say so."""
     return {name for name, words in (("up", UP), ("down", DOWN)) if not words.isdisjoint(tokens)}

@@ -53,7 +53,7 @@ def telling_words(doc: Document, name: Named) -> list[int]:
     ]
 
 
-def names_of(doc: Document, sentence: int, words: list[str], covered: float) -> list[tuple[Named, list[int]]]:
+def names_of(doc: Document, sentence: int, covered: float) -> list[tuple[Named, list[int]]]:
     """The names of a sentence with their telling tokens.
 
     A sentence's first word is capitalised anyway: it is a name only where it cannot be an ordinary word and all else
@@ -89,4 +89,4 @@ def known_word(word: str, stem: str, evidence: Evidence, asked: Evidence | None)
             return True
         if len(word) > 5 and word.endswith(_PEOPLE) and stem[:5] in source.prefixes:
             return True
-    return "-" in word and all(source_known in evidence.positions for source_known in word.split("-"))
+    return "-" in word and all(evidence.knows(source_known) for source_known in word.split("-"))

@@ -88,6 +88,7 @@ _NUMBER = re.compile(
 )
 _AFTER_WORD = re.compile(_TAIL)
 _NEXT_WORD = re.compile(r"[\s-]*([^\W\d_]+)")
+_DIGITS = frozenset("0123456789")
 _CONTINENTAL = re.compile(r"[\d.]*\.[\d.]*,\d+|\d+,\d{1,2}")
 
 
@@ -96,18 +97,18 @@ def find_numbers(
 ) -> list[Number]:
     """Numbers of a tokenised, folded text in order; `covered` spans (dates) are left out."""
     found: list[Number] = []
+    taken = {place for low, high in covered for place in range(low, high)}
     behind = -1
-    for token, (start, word) in enumerate(zip(starts, words, strict=True)):
+    for token in [i for i, word in enumerate(words) if word[0] in _DIGITS or word in NUMBER_WORDS]:
+        start, word = starts[token], words[token]
         if start < behind:
             continue
-        if word[0].isdigit():
-            if any(low <= start < high for low, high in covered):
+        if word[0] in _DIGITS:
+            if start in taken:
                 continue
             number = _from_digits(folded, start, token)
-        elif word in NUMBER_WORDS:
-            number = _from_word(folded, start, ends[token], token, word)
         else:
-            continue
+            number = _from_word(folded, start, ends[token], token, word)
         if number is not None:
             found.append(number)
             behind = number.end
