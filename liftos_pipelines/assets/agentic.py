@@ -27,7 +27,8 @@ def policy_decisions(
     if agent_steps.is_empty():
         return skipped("agentic/policy_decisions", "agent_steps")
     policy = client_policy(client_of(context))
-    stops = state_of(spine.get(), context.partition_key).stops_of()
+    versions = dict(agents.select("agent_id", "version").iter_rows())
+    stops = state_of(spine.get(), context.partition_key).stops_of(versions)
     judged = replay.replay(agent_steps, agents, policy, stops, screen_for(policy))
     _announce(spine.get(), outbox(context, spine), context.partition_key, judged, policy)
     count = dict(judged.decisions["decision"].value_counts().iter_rows())

@@ -48,7 +48,16 @@ FED_BY_SOURCE: dict[str, tuple[str, ...]] = {
         "llm/regressions",
     ),
     "agents": ("sources/agents", "agentic/registry"),
-    "agent_steps": ("sources/agent_steps", "agentic/policy_decisions", "agentic/performance"),
+    "agent_steps": (
+        "sources/agent_steps",
+        "agentic/policy_decisions",
+        "agentic/registry",
+        "agentic/rollouts",
+        "agentic/performance",
+        "agentic/evaluation",
+        "agentic/trace_quality",
+        "agentic/failure_attribution",
+    ),
     "outcomes": ("sources/outcomes", "memory/items"),
     "notes": ("sources/notes", "memory/items"),
 }
