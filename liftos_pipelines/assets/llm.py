@@ -1,10 +1,9 @@
-"""Lift LLM's assets: recorded calls become scores, comparisons of variants, weekly performance, a bias report."""
+"""Lift LLM's assets: recorded calls become scores, comparisons of variants, weekly performance."""
 
 import dagster as dg
 import polars as pl
 
 from liftos_pipelines.assets.common import client_of, inputs, lift_asset, result, skipped
-from liftos_pipelines.modules.llm.bias import bias_report as bias_of
 from liftos_pipelines.modules.llm.performance import performance as performance_of
 from liftos_pipelines.modules.llm.prices import total, unpriced_by_model
 from liftos_pipelines.modules.llm.scores import score_calls
@@ -48,17 +47,4 @@ def performance(
         latest_calls=newest["calls"].sum(),
         latest_cost=newest["cost"].sum() if newest["cost"].count() else None,
         latest_latency_p95=newest["latency_p95"].max(),
-    )
-
-
-@lift_asset("llm/bias_report", ins=inputs("sources/llm_calls"), kinds={"polars"}, code_version="1")
-def bias_report(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
-    """Whether outputs differ where an input's group term alone is exchanged: paired tests, Holm-adjusted."""
-    if llm_calls.is_empty():
-        return skipped("llm/bias_report", "llm_calls")
-    report = bias_of(llm_calls)
-    return result(
-        report,
-        differences=(report["verdict"] == "difference").sum(),
-        tests_with_enough_pairs=(report["verdict"] != "not enough pairs").sum(),
     )

@@ -241,4 +241,42 @@ TABLES = [
             "content_hash": TEXT,
         },
     ),
+    lake_table(
+        "llm/screens",
+        "call_id screen where",
+        {
+            "call_id": TEXT,
+            "screen": TEXT,
+            "where": TEXT,
+            "flagged": BOOL,
+            "probability": FLOAT,
+            "kind": TEXT,
+            "spans": TEXTS,
+        },
+    ),
+    lake_table(
+        "llm/judgements",
+        "judge call_id",
+        {
+            "judge": TEXT,
+            "call_id": TEXT,
+            "probability": FLOAT,
+            "latency_ms": FLOAT,
+            "cost": FLOAT,
+            "error": TEXT,
+        },
+        write="merge",
+    ),
+    lake_table(
+        "llm/judge_agreement",
+        "method metric",
+        {
+            "method": TEXT,
+            "metric": TEXT,
+            "value": FLOAT,
+            "low": FLOAT,
+            "high": FLOAT,
+            "n": INT,
+        },
+    ),
 ]

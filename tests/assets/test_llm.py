@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from liftos_pipelines.assets import llm as assets
-from liftos_pipelines.assets import llm_experiments
+from liftos_pipelines.assets import llm_experiments, llm_screens
 from liftos_pipelines.checks import llm as checks
 from liftos_pipelines.checks import llm_experiments as experiment_checks
 from liftos_pipelines.modules.llm.prices import PriceError
@@ -63,7 +63,7 @@ def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     source = dg.AssetSpec(["sources", "llm_calls"], partitions_def=assets.call_scores.partitions_def)
     return dg.materialize(
         [
-            assets.call_scores, llm_experiments.experiments, assets.performance, assets.bias_report,
+            assets.call_scores, llm_experiments.experiments, assets.performance, llm_screens.bias_report,
             checks.groundedness_in_range, checks.outputs_supported, experiment_checks.sample_ratio,
             source.with_io_manager_key("lake_io"),
         ],
