@@ -39,7 +39,7 @@ def judge(pair: Pair, alpha: float) -> tuple[Decided, list[Finding]]:
     alpha : chance that a difference is found where there is none; the guardrails share as much among them
     """
     plan = pair.plan
-    measured = [metric for metric in METRICS if pair.everything[metric.column].count()]
+    measured = measured_in(pair)
     primary = plan.primary_metric(measured)
     guards = [guard for guard in plan.guards(measured) if primary is None or guard.metric.name != primary.name]
     by_name = {guard.metric.name: guard for guard in guards}
@@ -56,6 +56,16 @@ def judge(pair: Pair, alpha: float) -> tuple[Decided, list[Finding]]:
         first = replace(first, reason="the versions never ran at the same time")
     held = [(by_name[one.metric.name], one.guarded) for one in found if one.guarded is not None]
     return decide(first, held, split=split_of(pair), horizon=_horizon(pair)), found
+
+
+def measured_in(pair: Pair) -> list[Metric]:
+    """The metrics that have a value at all, in order of precedence."""
+    return [metric for metric in METRICS if pair.everything[metric.column].count()]
+
+
+def primary_alone(pair: Pair, metric: Metric, alpha: float) -> Comparison:
+    """The metric that decides, without guardrails."""
+    return _measured(pair, metric, None, alpha, alpha)[0]
 
 
 def _measured(

@@ -41,9 +41,10 @@ def sequence_figure(days: pl.DataFrame, looks: pl.DataFrame) -> Figure | None:
         )
         axes.plot(when, own["estimate"], color=INK, linewidth=1.5, label="estimate")
         axes.axhline(0, color="black", linewidth=0.8, linestyle="--")
-        final = own.filter(pl.col("decision").is_in(["ship_b", "keep_a", "rollback_b", "invalid_srm"]))
-        if final.height:
-            axes.axvline(final["looked_at"][0], color=LOOK, linewidth=1, linestyle=":", label=final["decision"][0])
+        told = own.filter(pl.col("verdict").is_in(["better", "worse"]))
+        if told.height:
+            said = f"first day that B is {told['verdict'][0]}"
+            axes.axvline(told["looked_at"][0], color=LOOK, linewidth=1, linestyle=":", label=said)
         taken = (
             looks.filter((pl.col("experiment") == experiment) & (pl.col("variant_b") == variant))
             if looks.height

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from liftos_pipelines.modules.llm.experiments.compare import ALPHA
-from liftos_pipelines.modules.llm.experiments.judge import judge
+from liftos_pipelines.modules.llm.experiments.judge import measured_in, primary_alone
 from liftos_pipelines.modules.llm.experiments.measured import with_metrics
 from liftos_pipelines.modules.llm.experiments.pairs import Pair, pairs
 from liftos_pipelines.modules.llm.experiments.plan import Plan, all_plans
@@ -23,7 +23,7 @@ SCHEMA = {
     "estimate": pl.Float64(),
     "cs_low": pl.Float64(),
     "cs_high": pl.Float64(),
-    "decision": pl.String(),
+    "verdict": pl.String(),
 }
 
 
@@ -35,22 +35,22 @@ def by_day(
     rows = []
     for plan in all_plans(frame, list(plans)):
         for pair in pairs(frame, plan):
+            metric = plan.primary_metric(measured_in(pair))
+            if metric is None:
+                continue
             days = pair.calls["called_at"].dt.date().unique().sort(descending=True)
             for day in reversed(days.to_list()[:: 1 + days.len() // MOST_DAYS]):
-                decided, found = judge(_until(pair, day + timedelta(days=1)), alpha / (len(pair.arms) - 1))
-                if not found or found[0].role != "primary":
-                    continue
-                first = found[0].comparison
+                found = primary_alone(_until(pair, day + timedelta(days=1)), metric, alpha / (len(pair.arms) - 1))
                 rows.append(
                     {
                         "experiment": plan.experiment,
                         "variant_b": pair.other,
-                        "metric": found[0].metric.name,
+                        "metric": metric.name,
                         "looked_at": day,
-                        "estimate": first.estimate,
-                        "cs_low": first.cs_low,
-                        "cs_high": first.cs_high,
-                        "decision": decided.decision,
+                        "estimate": found.estimate,
+                        "cs_low": found.cs_low,
+                        "cs_high": found.cs_high,
+                        "verdict": found.verdict,
                     }
                 )
     return pl.DataFrame(rows, schema=SCHEMA)
