@@ -11,14 +11,18 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-ACTS = re.compile(r"```\w*\n|^\s*(?:import|from) \w+|def \w+\(", re.M)
-"""Code that is handed to something that runs it."""
+ACTS = re.compile(
+    r"```\w*\n|^\s*(?:import|from) \w+|def \w+\(|"
+    r"^\s*I (?:have )?(?:clicked|typed|scrolled|searched|opened|visited|navigated|downloaded|executed|ran|called)\b",
+    re.M,
+)
+"""Code that is handed to something that runs it, or a report of having done something."""
 RESULT = re.compile(r"^\s*exitcode:|^There is no code from", re.I)
 ERROR = re.compile(r"exitcode: [1-9]|traceback|\b\w*error\b|exception|failed|not found|timed? ?out", re.I)
 ASSUMES = re.compile(
@@ -72,8 +76,8 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
-    """How likely one step is the one that decided the failure; `agent_probability` sums over the agent's steps,
-    each agent's sum divided by the root of how many it has, so that who speaks most is not blamed for that."""
+    """How likely one step is the one that decided the failure; `agent_probability` is that of its agent, from
+    all its steps."""
 
     step: int
     agent: str
@@ -180,11 +184,16 @@ def stands_out(blames: Sequence[Blame], model: AttributionModel) -> bool:
 
 
 def agent_chances(agents: Sequence[str], chances: FloatArray) -> dict[str, float]:
-    """Probability of each agent from its steps' probabilities."""
-    count, total = Counter(agents), Counter[str]()
-    for agent, chance in zip(agents, chances, strict=True):
-        total[agent] += float(chance)  # type: ignore[assignment]
-    weighed = {agent: total[agent] / np.sqrt(count[agent]) for agent in sorted(count)}
+    """Probability of each agent from its steps' probabilities, in the steps' order.
+
+    Steps of one agent in a row are one turn and count by their mean; an agent's turns are summed and divided by the
+    root of how many it had, so that who speaks most is not blamed for that alone.
+    """
+    total, count = dict.fromkeys(sorted(set(agents)), 0.0), Counter[str]()
+    for agent, turn in groupby(range(len(agents)), key=lambda i: agents[i]):
+        total[agent] += float(np.mean([chances[i] for i in turn]))
+        count[agent] += 1
+    weighed = {agent: value / np.sqrt(count[agent]) for agent, value in total.items()}
     whole = sum(weighed.values())
     return {agent: float(value / whole) for agent, value in weighed.items()}
 
