@@ -7,28 +7,23 @@ few of many rules. Whatever goes wrong inside is a deny.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from liftos_pipelines.modules.agentic.arguments import problem_with, read_arguments
-from liftos_pipelines.modules.agentic.comparing import at_path, is_number
+from liftos_pipelines.modules.agentic.comparing import is_number
 from liftos_pipelines.modules.agentic.conditions import (
     AgentFacts,
-    AllOf,
-    Argument,
-    ArgumentRef,
     Call,
-    Condition,
-    conjuncts,
-    is_static,
     leaves,
     matches,
 )
 from liftos_pipelines.modules.agentic.facts import ApprovalNeed, Decision, Draw, any_matches
 from liftos_pipelines.modules.agentic.history import AgentHistory, Machines, RunHistory, reserve
 from liftos_pipelines.modules.agentic.ledger_state import Stop
-from liftos_pipelines.modules.agentic.policy import STRENGTH, Policy, Rule
+from liftos_pipelines.modules.agentic.plans import Asked, Level, plan
+from liftos_pipelines.modules.agentic.policy import STRENGTH, Policy
 from liftos_pipelines.modules.agentic.results import Carries, Known
 from liftos_pipelines.modules.agentic.sequences import Loop, Sequence_, Tally
 
@@ -55,43 +50,16 @@ class Verdict:
     """The budget that refused."""
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A rule and the conditions that are left to be asked once tool and agent are known."""
-
-    position: int
-    rule: Rule
-    conditions: tuple[Condition, ...]
-
-
-@dataclass(slots=True)
-class _Level:
-    """Rules of one decision: those always asked, and those that only matter when an argument has a value."""
-
-    decision: Decision
-    always: list[_Asked] = field(default_factory=list)
-    by_value: dict[tuple[str, ...], dict[Any, list[_Asked]]] = field(default_factory=dict)
-
-    def asked(self, call: Call) -> list[_Asked]:
-        if not self.by_value:
-            return self.always
-        found = list(self.always)
-        for path, by_value in self.by_value.items():
-            value = at_path(call.arguments, path)
-            if isinstance(value, (str, int, float)):
-                found += by_value.get((type(value) is bool, value), ())
-        return found
-
-
 class PolicyEngine:
     """Judges calls under one policy. `stops` says of each agent when it may not decide: stronger than any rule."""
 
     def __init__(self, policy: Policy, stops: Mapping[str, Sequence[Stop]] | None = None) -> None:
         self.policy = policy
         self.stops = dict(stops or {})
-        self._plans: dict[tuple[str, AgentFacts], tuple[_Level, ...]] = {}
+        self._plans: dict[tuple[str, AgentFacts], tuple[Level, ...]] = {}
         trackers = [leaf for rule in policy.rules for leaf in leaves(rule.condition) if isinstance(leaf, TRACKERS)]
         self._machines = Machines(trackers)
+        self._soft = any(not budget.hard for budget in policy.budgets)
 
     def call(
         self,
@@ -213,6 +181,8 @@ class PolicyEngine:
                     hard=budget.hard,
                 )
             )
+        if len(found) < 2:
+            return found
         unique: dict[tuple[tuple[str, str], bool], Draw] = {}
         for draw in found:  # two limits on one account: the account is drawn on once, the lower limit binds
             other = unique.get((draw.key, draw.hard))
@@ -222,10 +192,10 @@ class PolicyEngine:
 
     def _by_rules(self, call: Call, history: RunHistory) -> Verdict:
         decided: Decision | None = None
-        fired: list[_Asked] = []
+        fired: list[Asked] = []
         for level in self._plan(call, history):
             allowing = level.decision == "allow"
-            for asked in level.asked(call):
+            for asked in level.asked(call, history):
                 for condition in asked.conditions:
                     said = condition.holds(call, history)
                     if said is False or (said is None and allowing):
@@ -246,7 +216,9 @@ class PolicyEngine:
                     decided, names, reasons, needs = other[0], list(other[1]), list(other[2]), [other[3]]
                 elif STRENGTH[other[0]] == strength:
                     names, reasons, needs = [*names, *other[1]], [*reasons, *other[2]], [*needs, other[3]]
-        for draw in self._draws(call, history.run_id, history.client) if decided in (None, "allow") else ():
+        for draw in (
+            self._draws(call, history.run_id, history.client) if self._soft and decided in (None, "allow") else ()
+        ):
             spent = history.agents.reserved[draw.key]
             if not draw.hard and spent + draw.amount > draw.limit + 1e-9:
                 decided, names, reasons = "needs_approval", ["budget"], [_over(draw, spent)]
@@ -260,31 +232,15 @@ class PolicyEngine:
             return self._verdict(decided, ", ".join(names), "; ".join(reasons), need=need)
         return self._verdict(decided, ", ".join(names), "; ".join(reasons))
 
-    def _plan(self, call: Call, history: RunHistory) -> tuple[_Level, ...]:
+    def _plan(self, call: Call, history: RunHistory) -> tuple[Level, ...]:
         """Rules that can concern this tool and agent, strongest first, with the conditions left to be asked."""
         key = (call.tool, call.agent)
         known = self._plans.get(key)
         if known is not None:
             return known
-        levels = {decision: _Level(decision) for decision in ("deny", "needs_approval", "allow")}  # type: ignore[arg-type]
-        for position, rule in enumerate(self.policy.rules):
-            parts = conjuncts(rule.condition)
-            static = AllOf(tuple(part for part in parts if is_static(part)))
-            if static.holds(call, history) is False:
-                continue
-            left = tuple(part for part in parts if not is_static(part))
-            asked = _Asked(position, rule, left)
-            level = levels[rule.decision]
-            told = next((part for part in left if _by_value(part)), None)
-            if isinstance(told, Argument):
-                by_value = level.by_value.setdefault(told.path, {})
-                rest = tuple(part for part in left if part is not told)
-                by_value.setdefault((type(told.value) is bool, told.value), []).append(_Asked(position, rule, rest))
-            else:
-                level.always.append(asked)
         if len(self._plans) >= PLANS_KEPT:
             self._plans.clear()
-        found = self._plans[key] = tuple(level for level in levels.values() if level.always or level.by_value)
+        found = self._plans[key] = plan(self.policy.rules, call, history)
         return found
 
     def _verdict(
@@ -307,13 +263,6 @@ class PolicyEngine:
         )
 
 
-def _by_value(part: Condition) -> bool:
-    """Whether a condition asks an argument for one plain value, by which rules can be looked up."""
-    if not isinstance(part, Argument) or part.operator != "equals" or isinstance(part.value, ArgumentRef):
-        return False
-    return isinstance(part.value, (str, int, float)) and not {"#", "*"} & set(part.path)
-
-
 def _strictest(needs: Sequence[ApprovalNeed]) -> ApprovalNeed | None:
     """What satisfies all of several needs; None where too few people may agree to all of them."""
     quorum = max((need.quorum for need in needs), default=1)
@@ -328,9 +277,9 @@ def _strictest(needs: Sequence[ApprovalNeed]) -> ApprovalNeed | None:
 
 def _span(period: str, call: Call, run_id: str) -> str:
     if period == "day":
-        return call.at.strftime("%Y-%m-%d")
+        return call.at.date().isoformat()
     if period == "month":
-        return call.at.strftime("%Y-%m")
+        return call.at.date().isoformat()[:7]
     return run_id if period == "run" else "total"
 
 

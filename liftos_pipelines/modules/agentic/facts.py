@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 
 Decision = Literal["allow", "deny", "needs_approval"]
@@ -75,7 +75,25 @@ class Call:
     spec: ToolSpec | None = None
     environment: str | None = None
 
-    @property
+    @cached_property
+    def event(self) -> Happened:
+        """The call as the thing in the run that it is about to be."""
+        return Happened(
+            "call",
+            at=self.at,
+            agent_id=self.agent.agent_id,
+            tool=self.tool,
+            arguments=self.arguments,
+            spec=self.spec,
+            amount=self.amount,
+        )
+
+    @cached_property
+    def identity(self) -> str:
+        """Same tool and arguments, same text."""
+        return self.event.identity
+
+    @cached_property
     def amount(self) -> float | None:
         """Money the call moves: 0 for a tool that moves none, None where it should be stated and is not."""
         if self.spec is None:
@@ -130,11 +148,13 @@ class Happened:
     """One thing that happened in a run: a `call`, a tool's `result`, or a `message`."""
 
     __slots__ = (
+        "_identity",
         "_read",
         "agent_id",
         "amount",
         "arguments",
         "at",
+        "bound",
         "content",
         "decision",
         "flags",
@@ -161,6 +181,15 @@ class Happened:
         self.arguments, self.content, self.decision, self.flags = arguments or {}, content, decision, flags
         self.spec, self.amount = spec, amount
         self._read: Any = NOT_READ
+        self.bound: dict[Any, Any] = {}
+        self._identity: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Same tool and arguments, same text. Made once."""
+        if self._identity is None:
+            self._identity = self.tool + json.dumps(self.arguments, sort_keys=True, default=str)
+        return self._identity
 
     @property
     def result(self) -> Any:

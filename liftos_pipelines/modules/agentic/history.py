@@ -5,13 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from liftos_pipelines.modules.agentic.conditions import rate_subject
 from liftos_pipelines.modules.agentic.facts import Call, Draw, Happened, matches
-from liftos_pipelines.modules.agentic.sequences import Tracker, identity_of
+from liftos_pipelines.modules.agentic.sequences import Tracker
 
 if TYPE_CHECKING:
     from liftos_pipelines.modules.agentic.engine import Verdict
@@ -74,7 +74,7 @@ class RunHistory:
         return sum(count for tool, count in self._tools.items() if matches(pattern, tool))
 
     def called_alike(self, call: Call) -> int:
-        return self._alike[identity_of(call.tool, call.arguments)]
+        return self._alike[call.identity]
 
     def denied_so_far(self) -> int:
         return self._denied
@@ -142,25 +142,16 @@ class RunHistory:
     def note_call(self, call: Call, decision: str, draws: Collection[Draw]) -> None:
         """Note a judged call. A denied one reserves no money: enforced, it would not have run."""
         self._tools[call.tool] += 1
-        self._alike[identity_of(call.tool, call.arguments)] += 1
+        self._alike[call.identity] += 1
         for by in RATED_BY:
             times = self._times if by == "run" else self.agents.times[rate_subject(by, call, self.run_id)]
             if not times or times[-1] <= call.at:
                 times.append(call.at)
             else:
                 insort(times, call.at)
-        self._log.append(
-            Happened(
-                "call",
-                at=call.at,
-                agent_id=call.agent.agent_id,
-                tool=call.tool,
-                arguments=call.arguments,
-                decision=decision,
-                spec=call.spec,
-                amount=call.amount,
-            )
-        )
+        event = call.event if call.event.decision is None else replace(call).event  # noted twice is two events
+        event.decision = decision
+        self._log.append(event)
         self._open[call.tool].append(call)
         if decision == "deny":
             self._denied += 1

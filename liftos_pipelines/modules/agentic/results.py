@@ -10,7 +10,7 @@ from typing import Any
 from liftos_pipelines.modules.agentic.comparing import ABSENT, at_path, compare
 from liftos_pipelines.modules.agentic.conditions import Argument, ArgumentRef
 from liftos_pipelines.modules.agentic.facts import Call, Happened, History
-from liftos_pipelines.modules.agentic.sequences import KEPT_KEYS, Pattern, as_event, binding
+from liftos_pipelines.modules.agentic.sequences import KEPT_KEYS, Pattern, binding
 
 LONGEST_PHRASE = 4
 """Words of a result's value that are looked for inside longer texts; longer values only count as a whole."""
@@ -46,8 +46,10 @@ class Known:
         state.latest[key] = event
 
     def holds(self, call: Call, history: History) -> bool | None:
-        key = binding(as_event(call), self.same)
         state: _Facts = history.state(self)
+        if not state.latest:
+            return False
+        key = binding(call.event, self.same)
         found = state.latest.get(key) if key is not None else None
         if found is None:
             return False

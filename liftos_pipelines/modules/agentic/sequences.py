@@ -8,7 +8,6 @@ one is not).
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
 from collections.abc import Hashable, Mapping
@@ -76,23 +75,17 @@ class Tracker(Protocol):
     def holds(self, call: Call, history: History) -> bool | None: ...
 
 
-def as_event(call: Call) -> Happened:
-    """The call that is judged, as the event that it is about to be."""
-    return Happened(
-        "call",
-        at=call.at,
-        agent_id=call.agent.agent_id,
-        tool=call.tool,
-        arguments=call.arguments,
-        spec=call.spec,
-        amount=call.amount,
-    )
-
-
 def binding(event: Happened, paths: tuple[tuple[str, ...], ...]) -> Hashable | None:
     """The values that `same` compares; None where one is absent or no plain value."""
     if not paths:
         return ()
+    if paths in event.bound:
+        return event.bound[paths]  # type: ignore[no-any-return]
+    key = event.bound[paths] = _binding(event, paths)
+    return key
+
+
+def _binding(event: Happened, paths: tuple[tuple[str, ...], ...]) -> Hashable | None:
     found = []
     for path in paths:
         value = at_path(event.arguments, path)
@@ -156,16 +149,13 @@ class Sequence_:
             known.starts[which] = known.starts[which - 1]
 
     def holds(self, call: Call, history: History) -> bool:
-        if not self.last.concerns("call", call.tool):
-            return False
-        event = as_event(call)
-        if not self.last.fits(event):
-            return False
-        key = binding(event, self.same)
         state: _Runs = history.state(self)
+        if not state.progress:
+            return False
+        key = binding(call.event, self.same)
         known = state.progress.get(key) if key is not None else None
         began = known.starts[-1] if known is not None else None
-        if began is None:
+        if began is None or not self.last.concerns("call", call.tool) or not self.last.fits(call.event):
             return False
         number, at = began
         if self.within_steps is not None and history.events_so_far() - number > self.within_steps:
@@ -214,11 +204,14 @@ class Tally:
 
     def holds(self, call: Call, history: History) -> bool | None:
         state: _Tally = history.state(self)
-        self._forget(state, history.events_so_far(), call.at)
+        if state.items:
+            self._forget(state, history.events_so_far(), call.at)
+        if not self.money and state.total + 1 <= self.above:
+            return False
         now = 0.0
         if self.of.decisions:
             pass  # this call has no decision yet
-        elif self.of.concerns("call", call.tool) and self.of.fits(as_event(call)):
+        elif self.of.concerns("call", call.tool) and self.of.fits(call.event):
             if self.money and call.amount is None:
                 return None
             now = (call.amount or 0.0) if self.money else 1.0
@@ -258,7 +251,7 @@ class Loop:
         return _Cycle(deque(maxlen=self.length), [0] * (self.length + 1))
 
     def advance(self, state: _Cycle, which: int, event: Happened, number: int) -> None:
-        identity = identity_of(event.tool, event.arguments)
+        identity = event.identity
         for period in range(1, self.length + 1):
             alike = len(state.recent) >= period and state.recent[-period] == identity
             state.alike[period] = state.alike[period] + 1 if alike else 0
@@ -266,16 +259,11 @@ class Loop:
 
     def holds(self, call: Call, history: History) -> bool:
         state: _Cycle = history.state(self)
-        identity = None
+        identity: str | None = None
         for period in range(1, self.length + 1):
             if len(state.recent) < period or state.alike[period] + 1 < period * (self.times - 1):
                 continue
-            identity = identity or identity_of(call.tool, call.arguments)
+            identity = identity or call.identity
             if state.recent[-period] == identity:
                 return True
         return False
-
-
-def identity_of(tool: str, arguments: Mapping[str, Any]) -> str:
-    """Same tool and arguments, same text."""
-    return tool + json.dumps(arguments, sort_keys=True, default=str)

@@ -29,6 +29,21 @@ SIMPLE = st.one_of(
     st.fixed_dictionaries(
         {"arguments": st.fixed_dictionaries({"x": st.fixed_dictionaries({"below": st.integers(0, 3)})})}
     ),
+    st.fixed_dictionaries({"arguments": st.just({"x": {"in": [0, True, 2]}})}),
+    st.fixed_dictionaries(
+        {"arguments": st.fixed_dictionaries({"x": st.fixed_dictionaries({"at_least": st.integers(0, 3)})})}
+    ),
+    st.fixed_dictionaries({"amount": st.fixed_dictionaries({"at_most": st.integers(0, 5)})}),
+    st.fixed_dictionaries(
+        {"repeat": st.fixed_dictionaries({"more_than": st.integers(0, 3), "same_arguments": st.booleans()})}
+    ),
+    st.fixed_dictionaries(
+        {
+            "rate": st.fixed_dictionaries(
+                {"more_than": st.integers(0, 3), "per": st.just("1h"), "by": st.sampled_from(["agent", "tool", "run"])}
+            )
+        }
+    ),
     st.fixed_dictionaries({"after": st.fixed_dictionaries({"tool": PATTERNS})}),
     st.fixed_dictionaries({"after_denial": st.booleans()}),
     st.fixed_dictionaries(
