@@ -19,6 +19,7 @@ from liftos_pipelines import settings
 
 settings.ease_imports()
 
+from liftos_pipelines.actions_cli import actions_app  # noqa: E402
 from liftos_pipelines.agents_cli import agents_app  # noqa: E402
 from liftos_pipelines.approvals_cli import approvals_app  # noqa: E402
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
@@ -58,6 +59,7 @@ app.command("trace")(trace)
 app.command("explain")(explain)
 app.command("metrics")(metrics)
 app.add_typer(agents_app, name="agents")
+app.add_typer(actions_app, name="actions")
 app.add_typer(policy_app, name="policy")
 app.add_typer(prompt_app, name="prompt")
 app.add_typer(events_app, name="events")
@@ -293,11 +295,21 @@ def doctor() -> None:
 def bench(
     name: Annotated[str | None, typer.Argument(help="One benchmark; all when absent")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="With llm: measure groundedness on this JSONL (context, output, label) instead")
+    ] = None,
 ) -> None:
     """Measure the project's figures on this machine, each beside a baseline."""
     from liftos_pipelines.bench import print_figures, run_benchmarks
 
-    figures = run_benchmarks(name, console=problems)
+    if data is not None:
+        if name != "llm":
+            raise typer.BadParameter("--data goes with the benchmark llm")
+        from liftos_pipelines.bench.llm_groundedness import evaluate_labelled, read_labelled
+
+        figures = evaluate_labelled(read_labelled(data))
+    else:
+        figures = run_benchmarks(name, console=problems)
     if as_json:
         from dataclasses import asdict
 

@@ -164,6 +164,25 @@ TABLES = [
         },
     ),
     lake_table(
+        "agentic/outcomes",
+        "action_id",
+        {
+            "action_id": TEXT,
+            "action": TEXT,
+            "subject": TEXT,
+            "executed_at": TIME,
+            "due_at": TIME,
+            "metric": TEXT,
+            "effect": FLOAT,
+            "low": FLOAT,
+            "high": FLOAT,
+            "std_error": FLOAT,
+            "method": TEXT,
+            "status": TEXT,
+            "detail": TEXT,
+        },
+    ),
+    lake_table(
         "agentic/coordination",
         "action_id target outcome",
         {

@@ -279,4 +279,20 @@ TABLES = [
             "n": INT,
         },
     ),
+    lake_table(
+        "llm/claims",
+        "call_id start end",
+        {
+            "call_id": TEXT,
+            "start": INT,
+            "end": INT,
+            "claim": TEXT,
+            "kind": TEXT,
+            "subject": TEXT,
+            "measure": TEXT,
+            "verdict": TEXT,
+            "reason": TEXT,
+            "source": TEXT,
+        },
+    ),
 ]
