@@ -31,6 +31,7 @@ from liftos_pipelines.spine.decisions import (
     ACTION,
     APPROVALS,
     DECISION,
+    JUDGED,
     Alternative,
     Decision,
     Input,
@@ -159,7 +160,7 @@ def decision_of(spine: Spine, client: str, wanted: str) -> Decision:
     entries = spine.ledger(client)
     known = read_decisions(entries)
     if wanted == "last":
-        made = [each for each in known if each.kind == DECISION] or known
+        made = [each for each in known if each.kind in JUDGED] or known
         if not made:
             raise UnknownId(f"{client} has no decision in its ledger yet")
         return made[-1]
@@ -172,9 +173,9 @@ def decision_of(spine: Spine, client: str, wanted: str) -> Decision:
 
     found = [each for each in known if meant(each)]
     # An approval is a decision of its own; asked about is the one that it answers.
-    found = [each for each in found if each.kind == DECISION] or found
-    if len(found) == 1:
-        return found[0]
+    found = [each for each in found if each.kind in JUDGED] or found
+    if len({each.action_id or each.decision_id for each in found}) == 1:
+        return found[-1]  # one that was judged again is what it was judged last
     newest = ", ".join(str(each.action_id) for each in known[-3:] if each.action_id) or "none"
     if found:
         raise UnknownId(f"{len(found)} decisions of {client} go by {wanted!r}; give more of the id")

@@ -269,13 +269,14 @@ class _Builder:
             ),
             None,
         )
-        status = {"open": "waiting", "given": "ok", "denied": "denied", "expired": "denied"}
+        status = {"open": "waiting", "given": "ok", "used": "ok", "denied": "denied", "expired": "denied"}
         if approval.status == "open":
             words = f"approval asked for, open until {approval.expires_at:%Y-%m-%d %H:%M}"
         elif approval.status == "expired":
             words = "approval expired without an answer"
         else:
-            words = f"{approval.approver or 'unknown'} has {approval.status} it"
+            said = "given it, and it was used" if approval.status == "used" else f"{approval.status} it"
+            words = f"{approval.approver or 'unknown'} has {said}"
         event = self._approval_events.get(approval.approval_id)
         return Step(
             kind="approval",

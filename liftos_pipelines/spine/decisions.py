@@ -13,13 +13,18 @@ from typing import Any
 from liftos_pipelines.spine.ledger import LedgerEntry
 
 DECISION, ACTION = "agent_decision", "agent_action"
+GATE_DECISION, GATE_OUTCOME = "gate_decision", "gate_outcome"
+"""Of an agent outside that asks before each call, and of what it says came of the call."""
+JUDGED, DONE = (DECISION, GATE_DECISION), (ACTION, GATE_OUTCOME)
 APPROVALS = ("approval_given", "approval_denied")
 REFUSALS = ("policy_violation",)
 STANDING = ("agent_stopped", "agent_not_stopped", "agent_resumed")
 """Whether an agent may go on deciding."""
+MOVES = ("agent_transition",)
+"""Of an agent's version from one stage to another."""
 EXPERIMENT_LOOK = "experiment_look"
 """What followed from one look at an experiment of a prompt or model."""
-DECIDING = (DECISION, *APPROVALS, *REFUSALS, *STANDING, EXPERIMENT_LOOK)
+DECIDING = (*JUDGED, *APPROVALS, *REFUSALS, *STANDING, *MOVES, EXPERIMENT_LOOK)
 """Kinds of ledger entries that say that somebody, or a policy, decided."""
 
 
@@ -137,8 +142,10 @@ def read_decision(entry: LedgerEntry, *, outcome: str | None = None) -> Decision
         verdict = entry.kind.removeprefix("agent_").replace("_", " ")
     elif entry.kind in REFUSALS:
         verdict = "deny"
+    elif entry.kind in MOVES:
+        verdict = f"{text('from') or 'unknown'} to {text('to') or 'unknown'}"
     # A person's or a switch's reason is its reasoning; beside a proposal the reason is the policy's.
-    own_reason = entry.kind in (*APPROVALS, *STANDING)
+    own_reason = entry.kind in (*APPROVALS, *STANDING, *MOVES)
     reasoning = text("reason") if own_reason else text("reasoning")
     confidence = body.get("confidence")
     evidence = body.get("evidence")
@@ -153,7 +160,7 @@ def read_decision(entry: LedgerEntry, *, outcome: str | None = None) -> Decision
         if not understood.get(name, isinstance(body[name], str)) and body[name] is not None:
             rest[name] = body[name]
     return Decision(
-        decision_id=(text("action_id") if entry.kind == DECISION else None) or entry.idempotency_key,
+        decision_id=(text("action_id") if entry.kind in JUDGED else None) or entry.idempotency_key,
         client=entry.client,
         kind=entry.kind,
         actor=entry.actor,
@@ -183,7 +190,7 @@ def read_decisions(entries: Sequence[LedgerEntry]) -> list[Decision]:
     """Every decision of some ledger entries, each with the last thing that was done about it."""
     done: dict[str, str] = {}
     for entry in entries:
-        if entry.kind == ACTION:
+        if entry.kind in DONE:
             body = entry.content
             done[str(body.get("action_id"))] = ": ".join(
                 str(body[name]) for name in ("status", "outcome") if body.get(name)

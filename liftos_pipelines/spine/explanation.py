@@ -19,9 +19,10 @@ from liftos_pipelines.spine.chain_words import (
     precedents_words,
     shortened,
 )
-from liftos_pipelines.spine.decisions import ACTION, APPROVALS, DECISION, Decision
+from liftos_pipelines.spine.decisions import APPROVALS, DONE, GATE_DECISION, JUDGED, Decision
 from liftos_pipelines.spine.ledger_audit import LedgerAudit
 
+VOTE = "approval_vote"
 STATUSES = ("ok", "waiting", "denied", "failed", "unknown", "none")
 SHOWN = 12
 """Fields of an event that a decision rests on, as they are shown."""
@@ -122,6 +123,10 @@ def _event(decision: Decision, records: Records) -> Stage:
     while at is not None and at not in path:
         path.insert(0, at)
         at = by_id.get(at.causation_id or "")
+    if not path and decision.kind == GATE_DECISION:
+        asked = {name: decision.details.get(name) for name in ("run_id", "request_id", "incident", "requested_by")}
+        told = tuple(f"{name.replace('_', ' ')}: {value}" for name, value in asked.items() if value)
+        return _stage("event", "What happened", "ok", "an agent asked the gate", told, decision.decided_at)
     if not path:
         said = f"event {decision.event_id} is not in the log" if decision.event_id else "the entry names no event"
         return Stage(
@@ -215,7 +220,7 @@ def _approval(decision: Decision, records: Records) -> Stage:
         if decision.verdict == "needs_approval":
             return _stage("approval", "Approval", "unknown", "no request found", ("unknown: no request is recorded",))
         return _stage("approval", "Approval", "none", "not needed", ("none was asked for",))
-    lines, status, short = [], "unknown", "unknown"
+    lines, status, short = _votes(decision, records), "unknown", "unknown"
     for each in asked:
         if each.status == "open":
             status, short = "waiting", f"open until {each.expires_at:%Y-%m-%d}"
@@ -231,18 +236,30 @@ def _approval(decision: Decision, records: Records) -> Stage:
     return _stage("approval", "Approval", status, short, tuple(lines), asked[-1].decided_at)
 
 
+def _votes(decision: Decision, records: Records) -> list[str]:
+    """Who said what, where more than one person must agree."""
+    said = [
+        (entry.actor, entry.content)
+        for entry in records.entries
+        if entry.kind == VOTE and entry.content.get("action_id") == decision.action_id
+    ]
+    return [
+        f"{who}: {body.get('vote')} (of {body.get('of')}): {body.get('reason') or 'no reason'}" for who, body in said
+    ]
+
+
 def _execution(decision: Decision, records: Records) -> Stage:
     done = [
         entry
         for entry in records.entries
-        if entry.kind == ACTION and entry.content.get("action_id") == decision.action_id
+        if entry.kind in DONE and entry.content.get("action_id") == decision.action_id
     ]
     if decision.action_id is None or not done:
         if decision.verdict in ("deny", "denied"):
             return _stage("execution", "What was done", "denied", "not done: denied", ("nothing: policy denies it",))
         if any(each.action_id == decision.action_id and each.status == "open" for each in records.approvals):
             return _stage("execution", "What was done", "waiting", "not done yet", ("nothing yet: waits for approval",))
-        if decision.kind != DECISION:
+        if decision.kind not in JUDGED:
             return _stage(
                 "execution", "What was done", "none", decision.verdict or "nothing", ("the entry is the act",)
             )
@@ -254,7 +271,14 @@ def _execution(decision: Decision, records: Records) -> Stage:
             f"{entry.recorded_at[:16].replace('T', ' ')} {body.get('status')}: {body.get('outcome') or 'unknown'}"
         )
     state = str(done[-1].content.get("status") or "unknown")
-    status = {"executed": "ok", "failed": "failed", "denied": "denied", "compensated": "ok"}.get(state, "unknown")
+    status = {
+        "executed": "ok",
+        "failed": "failed",
+        "denied": "denied",
+        "compensated": "ok",
+        "settled": "ok",
+        "released": "none",
+    }.get(state, "unknown")
     return _stage(
         "execution", "What was done", status, state, tuple(lines), datetime.fromisoformat(done[-1].recorded_at)
     )
@@ -281,7 +305,7 @@ def _outcome(decision: Decision, records: Records, expected: Sequence[Expected] 
         if each.predicted is not None:
             lines.append(f"predicted: {_interval(each.predicted, each.low, each.high)}")
     if not lines:
-        if decision.verdict in ("deny", "denied") or decision.kind != DECISION:
+        if decision.verdict in ("deny", "denied") or decision.kind not in JUDGED:
             return _stage(
                 "outcome", "What came of it", "none", "nothing to measure", ("nothing was done to be measured",)
             )

@@ -6,10 +6,20 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from liftos_pipelines.spine.decisions import ACTION, APPROVALS, DECISION, REFUSALS, STANDING, read_decision
+from liftos_pipelines.spine.decisions import (
+    APPROVALS,
+    DECIDING,
+    DECISION,
+    DONE,
+    GATE_DECISION,
+    JUDGED,
+    MOVES,
+    REFUSALS,
+    STANDING,
+    read_decision,
+)
 from liftos_pipelines.spine.ledger import LedgerEntry
 
-JUDGED = (DECISION, ACTION, *APPROVALS, *REFUSALS, *STANDING)
 OPERATOR = "operator"
 
 
@@ -50,15 +60,16 @@ def grounds(
 
     A decision needs its inputs, its reasoning and evidence, and what these cite must be there: the event, the memories,
     the tables in at least the cited version. An approval or an action needs a reason or outcome and its decision; a
-    stop or a refusal its reason and the event or step it rests on.
+    stop or a refusal its reason and the event or step it rests on; a move between stages its reason and evidence; a
+    decision of the gate the rule's reason and version and the request's hash.
 
     Parameters
     ----------
     events, memories : ids that there are
     table_version : a table's newest version, None where there is none
     """
-    decided = {str(entry.content.get("action_id")) for entry in entries if entry.kind == DECISION}
-    judged = [entry for entry in entries if entry.kind in JUDGED]
+    decided = {str(entry.content.get("action_id")) for entry in entries if entry.kind in JUDGED}
+    judged = [entry for entry in entries if entry.kind in (*DECIDING, *DONE)]
     gaps = []
     for entry in judged:
         lacks = _lacks(entry, decided, events, memories, table_version)
@@ -82,14 +93,22 @@ def _lacks(
     table_version: Callable[[str], int | None],
 ) -> list[str]:
     body = entry.content
-    if entry.kind == ACTION:
-        missing = [name for name in ("status", "outcome") if not body.get(name)]
+    if entry.kind in DONE:
+        # A call that was released was never made: it has a reason instead of an outcome.
+        missing = [] if body.get("status") else ["status"]
+        missing += [] if body.get("outcome") or body.get("reason") else ["outcome"]
         return missing + _unresolved("decision", body.get("action_id"), decided)
     decision = read_decision(entry)
     lacks = []
     if entry.kind in APPROVALS:
         # Which action the person saw is bound by the request; why is theirs to say.
         return _unresolved("decision", body.get("action_id"), decided) + ([] if decision.reasoning else ["a reason"])
+    if entry.kind == GATE_DECISION:
+        # The agent outside has the reasoning; the gate vouches for the rule, its version, and the exact request.
+        lacks = [] if decision.policy_reason else ["a reason"]
+        return lacks + [name for name in ("policy_version", "request_sha256") if not body.get(name)]
+    if entry.kind in MOVES:
+        return [name for name in ("reason", "evidence") if not body.get(name)]
     if entry.kind in (*REFUSALS, *STANDING):
         if not (decision.reasoning or decision.policy_reason):
             lacks.append("a reason")
@@ -104,7 +123,8 @@ def _lacks(
         lacks.append("reasoning")
     if not decision.evidence:
         lacks.append("evidence")
-    lacks += _unresolved("event", decision.event_id, events)
+    if entry.kind == DECISION or decision.event_id:
+        lacks += _unresolved("event", decision.event_id, events)
     lacks += [f"memory {each} (not there)" for each in cited_memories(entry) if each not in memories]
     for each in decision.inputs or ():
         newest = table_version(each.table)

@@ -154,7 +154,7 @@ class LedgerStore(SealStore):
         if kinds is not None:
             query = query.where(LedgerRow.kind.in_(list(kinds)))
         with self.reading() as connection:
-            return [LedgerEntry(**row._mapping) for row in connection.execute(query.order_by(LedgerRow.position))]
+            return [LedgerEntry(**row._mapping) for row in connection.execute(query.order_by(LedgerRow.position)).all()]
 
     def verify_ledger(self, client: str) -> LedgerAudit:
         """Recompute a client's ledger and compare it with all that is recorded of it: see `ledger_audit.audit`.

@@ -131,7 +131,7 @@ class SealStore(Store):
         """Every checkpoint in the database, oldest first."""
         query = select(CHECKPOINTS).where(CHECKPOINTS.c.client == check_client_id(client)).order_by(CHECKPOINTS.c.size)
         with self.reading() as connection:
-            return [Checkpoint(**row._mapping) for row in connection.execute(query)]
+            return [Checkpoint(**row._mapping) for row in connection.execute(query).all()]
 
     def stub(self, client: str) -> Stub | None:
         """What stands for the entries that were retired, None where none were."""

@@ -44,8 +44,12 @@ def test_what_can_be_followed_has_no_gap() -> None:
         ),
         entry(5, "policy_violation", {"run_id": "r", "step": 1, "policy": "pii", "reason": "personal data"}),
         entry(6, "root_cause", {"event_id": "another"}),
+        entry(7, "gate_decision", {"action_id": "g", "reason": "small", "policy_version": "v", "request_sha256": "h"}),
+        entry(8, "gate_outcome", {"action_id": "g", "status": "released", "reason": "not needed any more"}),
+        entry(9, "agent_transition", {"from": "shadow", "to": "canary", "reason": "ready", "evidence": {"runs": 80}}),
+        entry(10, "experiment_look", {**decision(), "event_id": None, "action_id": None}),
     )
-    assert (found.judged, found.gaps, found.share, found.words()) == (6, (), 1.0, "none")
+    assert (found.judged, found.gaps, found.share, found.words()) == (10, (), 1.0, "none")
 
 
 def test_every_gap_is_named_by_its_entry() -> None:
