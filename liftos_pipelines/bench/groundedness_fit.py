@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liftos_pipelines.bench.grounded_sources import FITTED, PER_DOCUMENT, article_texts, preferences
+from liftos_pipelines.bench.grounded_sources import FITTED, PER_DOCUMENT, article_texts
 from liftos_pipelines.modules.llm.grounding.builtin import measure_output
-from liftos_pipelines.modules.llm.grounding.calibration import Calibration, fit_calibration, rewritten_share
+from liftos_pipelines.modules.llm.grounding.calibration import Calibration, fit_calibration
 from liftos_pipelines.simulate.grounded_texts import Summary, summaries
 
 VERSION = "1"
 SEED = 6
-CENTRED = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Summaries with their features: values (n, k), rewriting (n,), truth (n,), what each came from."""
+    """Summaries with their features: values (n, k), truth (n,), what each came from."""
 
     names: list[str]
     values: NDArray[np.float64]
-    rewriting: NDArray[np.float64]
     unsupported: NDArray[np.bool_]
     rows: list[Summary]
 
@@ -36,7 +34,6 @@ class Measured:
         return Measured(
             names=self.names,
             values=self.values[kept],
-            rewriting=self.rewriting[kept],
             unsupported=self.unsupported[kept],
             rows=rows,
         )
@@ -74,7 +71,6 @@ def measured(rows: list[Summary]) -> Measured:
     return Measured(
         names=names,
         values=np.array([[features.values[name] for name in names] for features in found]),
-        rewriting=np.array([features.rewriting for features in found]),
         unsupported=np.array([not row.supported for row in kept]),
         rows=kept,
     )
@@ -88,26 +84,11 @@ def fit(made: Measured, version: str = VERSION) -> Calibration:
     return fit_calibration(made.values, made.unsupported, made.names, version=version, weights=weights)
 
 
-def centred(calibration: Calibration, data: Path) -> Calibration:
-    """The difference of intercepts, from the usual logit of RAGChecker's compared answers in words of their own.
-
-    Of each pair one is the better one, so half is the base rate by construction. Only `CENTRED` of the difference is
-    taken: how much an output is rewritten also tells something, and the whole would undo that.
-    """
-    logits = []
-    for pair in preferences(data):
-        for answer in (pair.first, pair.second):
-            found = measure_output(answer, pair.truth, pair.query)
-            if found is not None and rewritten_share(found.rewriting) == 1:
-                logits.append(-calibration.logit(found.values, found.rewriting))
-    return replace(calibration, rewritten=round(max(0.0, CENTRED * float(np.median(logits))), 4))
-
-
 def train_groundedness(data: Path, out: Path) -> dict[str, Any]:
     """Fit, write the JSON, return what it was fitted on and its weights."""
     made = measured(made_summaries(data, FITTED))
-    calibration = centred(fit(made), data)
+    calibration = fit(made)
     out.parent.mkdir(parents=True, exist_ok=True)
     content = {**asdict(calibration), "fitted_on": list(FITTED), "summaries": len(made.rows), "seed": SEED}
     out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return {"summaries": len(made.rows), "rewritten": calibration.rewritten, **calibration.weights}
+    return {"summaries": len(made.rows), "intercept": calibration.intercept, **calibration.weights}

@@ -130,7 +130,7 @@ def _preferences(data: Path, calibration: Calibration) -> Iterator[Figure]:
         first, second = (measure_output(answer, pair.truth, pair.query) for answer in (pair.first, pair.second))
         if first is None or second is None:
             continue
-        gap = calibration.logit(second.values, second.rewriting) - calibration.logit(first.values, first.rewriting)
+        gap = calibration.logit(second.values) - calibration.logit(first.values)
         agrees.append(0.5 if gap == 0 else float((gap > 0) == (pair.preferred > 0)))
         size = len(pair.first) - len(pair.second)
         shorter.append(0.5 if size == 0 else float((size > 0) == (pair.preferred > 0)))
@@ -152,12 +152,7 @@ def _preferences(data: Path, calibration: Calibration) -> Iterator[Figure]:
 def _calibrated(made: Measured, calibration: Calibration) -> Iterator[Figure]:
     """Calibration error and Brier score on the sources that are never fitted on."""
     here = made.where(np.isin(made.sources, MEASURED_ONLY))
-    probability = np.array(
-        [
-            calibration.probability(dict(zip(made.names, row, strict=True)), rewriting)
-            for row, rewriting in zip(here.values, here.rewriting, strict=True)
-        ]
-    )
+    probability = np.array([calibration.probability(dict(zip(made.names, row, strict=True))) for row in here.values])
     supported = ~here.unsupported
     base = float(supported.mean())
     yield Figure(
@@ -376,15 +371,17 @@ def calibration_error(probability: NDArray[np.float64], happened: NDArray[np.boo
     )
 
 
-def _cross_fitted(scores: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
-    """Balanced accuracy with each fold's threshold chosen on the other folds; groups are not split."""
+def _cross_fitted(scores: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArray[np.str_]) -> float | None:
+    """Balanced accuracy with each fold's threshold chosen on the other folds; groups are not split; None under ten groups."""
     names = np.unique(groups)
+    if len(names) < 10:
+        return None
     fold_of = dict(zip(names.tolist(), np.random.default_rng(7).permutation(len(names)) % 5, strict=True))
     folds = np.array([fold_of[group] for group in groups.tolist()])
     said = np.zeros(len(labels), dtype=bool)
     for fold in range(5):
         inside, outside = folds == fold, folds != fold
-        tried = np.quantile(scores[outside], np.linspace(0.02, 0.98, 97)) if outside.any() else np.array([0.5])
+        tried = np.quantile(scores[outside], np.linspace(0.02, 0.98, 97))
         best = max(tried, key=lambda t: balanced_accuracy(scores[outside], labels[outside], float(t)))
         said[inside] = scores[inside] >= best
     return _recalls(said, labels)
@@ -429,12 +426,7 @@ def _auroc_figure(name: str, scores: NDArray[np.float64], here: Measured, method
 
 
 def _scores(here: Measured, calibration: Calibration) -> NDArray[np.float64]:
-    return np.array(
-        [
-            calibration.logit(dict(zip(here.names, row, strict=True)), rewriting)
-            for row, rewriting in zip(here.values, here.rewriting, strict=True)
-        ]
-    )
+    return np.array([calibration.logit(dict(zip(here.names, row, strict=True))) for row in here.values])
 
 
 def _lengths(here: Measured) -> NDArray[np.float64]:

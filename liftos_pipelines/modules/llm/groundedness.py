@@ -84,7 +84,7 @@ def ground(
         weights.append(max(1, sentence.length))
     return Grounding(
         score=sum(s * w for s, w in zip(supports, weights, strict=True)) / sum(weights),
-        probability=None if calibration is None else calibration.probability(found.values, found.rewriting),
+        probability=None if calibration is None else calibration.probability(found.values),
         spans=tuple(sorted(spans, key=lambda s: (s.start, s.end))),
         sentence_support=tuple(supports),
     )

@@ -126,11 +126,11 @@ def test_without_a_calibration_there_is_a_score_but_no_probability() -> None:
     [
         None,
         {},
-        {"weights": {}, "version": "1", "intercept": 0, "rewritten": 0},
-        {"weights": {"jumps": -1}, "version": "1", "intercept": 0, "rewritten": 0},
-        {"weights": {"jumps": "x"}, "version": "1", "intercept": 0, "rewritten": 0},
-        {"weights": {"jumps": float("nan")}, "version": "1", "intercept": 0, "rewritten": 0},
-        {"weights": {"no_such_feature": 1}, "version": "1", "intercept": 0, "rewritten": 0},
+        {"weights": {}, "version": "1", "intercept": 0, "bend": 1, "slope": 0.2},
+        {"weights": {"jumps": -1}, "version": "1", "intercept": 0, "bend": 1, "slope": 0.2},
+        {"weights": {"jumps": "x"}, "version": "1", "intercept": 0, "bend": 1, "slope": 0.2},
+        {"weights": {"jumps": float("nan")}, "version": "1", "intercept": 0, "bend": 1, "slope": 0.2},
+        {"weights": {"no_such_feature": 1}, "version": "1", "intercept": 0, "bend": 1, "slope": 0.2},
     ],
 )
 def test_a_broken_calibration_is_named(content: object) -> None:
@@ -149,9 +149,9 @@ def test_a_missing_calibration_file_is_named(tmp_path: Path) -> None:
 def test_every_weight_of_the_packaged_calibration_counts_against_support() -> None:
     calibration = packaged_calibration()
     values = dict.fromkeys(calibration.weights, 0.0)
-    base = calibration.probability(values, 0.0)
+    base = calibration.probability(values)
     for name, weight in calibration.weights.items():
         assert weight > 0, name
-        assert calibration.probability(values | {name: 1.0}, 0.0) < base
+        assert calibration.probability(values | {name: 1.0}) < base
     assert isinstance(BuiltInJudge(Calibration(**{**calibration.__dict__})), Judge)
     assert json.dumps(dict(calibration.weights))

@@ -31,4 +31,4 @@ class BuiltInJudge:
     def probability(self, output: str, context: str, prompt: str | None = None) -> float | None:
         """Probability that every claim of the output is supported; None where nothing can be checked."""
         found = measure_output(output, context, prompt)
-        return None if found is None else self.calibration.probability(found.values, found.rewriting)
+        return None if found is None else self.calibration.probability(found.values)

@@ -20,22 +20,12 @@ CONFLICTS = frozenset(("strange_names", "wrong_numbers", "directions", "swaps", 
 """Something said against the context weighs more, beforehand, than something said in other words."""
 SHRINKAGE = 0.02
 """Strength of the pull towards the common weight, per output."""
-FEATURES = CONFLICTS | frozenset(
-    (
-        "unknown_words",
-        "new_pairs",
-        "new_fours",
-        "scattered",
-        "broken",
-        "jumps",
-        "grafts",
-        "loose_names",
-        "loose_numbers",
-    )
-)
+NOVELTY = frozenset(("unknown_words", "new_pairs", "new_fours", "scattered", "broken", "jumps"))
+"""How far an output is from the context's wording, true or not."""
+FEATURES = CONFLICTS | NOVELTY | frozenset(("grafts", "loose_names", "loose_numbers"))
 """Everything that `features.output_features` measures."""
-REWRITTEN = 0.6
-"""Share of new word pairs from which an output counts as rewritten altogether."""
+BEND, SLOPE = 1.2, 0.2
+"""Weighted novelty up to which it counts in full, and the share of what goes beyond that counts."""
 
 
 class CalibrationError(ValueError):
@@ -44,30 +34,32 @@ class CalibrationError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Weights of the features for "not supported", an intercept, and what a rewritten output is given on top.
+    """Weights of the features for "not supported", the intercept, and where novelty bends.
 
-    Texts in other words look less supported than copied ones whatever their truth: `rewritten` is the difference of
-    the two regimes' intercepts, since their base rates and their usual novelty differ.
+    Texts in other words look less supported than copied ones whatever their truth. Beyond `bend`, novelty therefore
+    counts by `slope` only, so that between rewritten outputs the typed conflicts decide; more novelty never counts
+    for an output.
     """
 
     version: str
     weights: Mapping[str, float]
     intercept: float
-    rewritten: float
+    bend: float
+    slope: float
 
-    def logit(self, values: Mapping[str, float], rewriting: float) -> float:
+    def logit(self, values: Mapping[str, float]) -> float:
         """Log odds that the output is supported."""
-        against = sum(weight * values[name] for name, weight in self.weights.items())
-        return -(self.intercept + against - self.rewritten * rewritten_share(rewriting))
+        new = conflicts = 0.0
+        for name, weight in self.weights.items():
+            if name in NOVELTY:
+                new += weight * values[name]
+            else:
+                conflicts += weight * values[name]
+        return -(self.intercept + conflicts + min(new, self.bend) + self.slope * max(0.0, new - self.bend))
 
-    def probability(self, values: Mapping[str, float], rewriting: float) -> float:
+    def probability(self, values: Mapping[str, float]) -> float:
         """Probability that the output is supported."""
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, self.logit(values, rewriting)))))
-
-
-def rewritten_share(rewriting: float) -> float:
-    """How far an output counts as rewritten, in [0, 1], by its share of word pairs the context has nowhere."""
-    return min(1.0, rewriting / REWRITTEN)
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, self.logit(values)))))
 
 
 def read_calibration(content: Any, *, file: str) -> Calibration:
@@ -83,16 +75,17 @@ def read_calibration(content: Any, *, file: str) -> Calibration:
             version=str(content["version"]),
             weights=weights,
             intercept=float(content["intercept"]),
-            rewritten=float(content["rewritten"]),
+            bend=float(content["bend"]),
+            slope=float(content["slope"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CalibrationError(f"{file}: not a groundedness calibration: {error!r}") from error
     strange = sorted(weights.keys() - FEATURES)
     if strange:
         raise CalibrationError(f"{file}: no such feature: {', '.join(strange)}")
-    numbers = [*weights.values(), made.intercept, made.rewritten]
-    if not weights or not all(math.isfinite(value) for value in numbers) or min(weights.values()) < 0:
-        raise CalibrationError(f"{file}: weights must be finite and not negative")
+    numbers = [*weights.values(), made.intercept, made.bend, made.slope]
+    if not weights or not all(math.isfinite(value) for value in numbers) or min(*weights.values(), made.slope) < 0:
+        raise CalibrationError(f"{file}: weights and slope must be finite and not negative")
     return made
 
 
@@ -104,7 +97,7 @@ def fit_calibration(
     version: str,
     weights: NDArray[np.float64] | None = None,
 ) -> Calibration:
-    """Weights and intercept by penalised likelihood; the regimes' difference is left at 0 (`centred` sets it).
+    """Weights by penalised likelihood; the intercept again once novelty is bent.
 
     Parameters
     ----------
@@ -112,7 +105,7 @@ def fit_calibration(
     unsupported : (n,) truth
     weights : (n,) weight of each row; equal where not given
     """
-    from scipy.optimize import minimize
+    from scipy.optimize import brentq, minimize
 
     n, k = values.shape
     share = np.full(n, 1 / n) if weights is None else weights / weights.sum()
@@ -129,9 +122,15 @@ def fit_calibration(
     start = np.append(prior, -1.0)
     bounds = [(0.0, None)] * k + [(None, None)]
     best = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    against = values * best[:-1]
+    is_new = np.array([name in NOVELTY for name in names])
+    new = against[:, is_new].sum(axis=1)
+    bent = against[:, ~is_new].sum(axis=1) + np.minimum(new, BEND) + SLOPE * np.maximum(0.0, new - BEND)
+    intercept = brentq(lambda b: float(share @ (1 / (1 + np.exp(-bent - b)) - truth)), -20.0, 20.0)
     return Calibration(
         version=version,
         weights={name: round(float(w), 4) for name, w in zip(names, best[:-1], strict=True)},
-        intercept=round(float(best[-1]), 4),
-        rewritten=0.0,
+        intercept=round(float(intercept), 4),
+        bend=BEND,
+        slope=SLOPE,
     )
