@@ -97,18 +97,18 @@ class Lake:
         if version is None and as_of is None:
             held = FRAMES.frame(path)
             if held is not None:
-                return held
+                return _completed(name, held)
         delta = self._open(path)
         if delta is None:
             return table(name).empty()
         if version is None and as_of is None:
-            return _kept(path, delta)
+            return _completed(name, _kept(path, delta))
         # One of its own: the held one stands at the newest version.
         earlier = DeltaTable(path, storage_options=self.storage_options or None)
         moment = version if version is not None else as_of
         assert moment is not None
         earlier.load_as_version(moment)
-        return _frame(earlier)
+        return _completed(name, _frame(earlier))
 
     def require(self, client: str, name: str) -> pl.DataFrame:
         """A table as it is now.
@@ -119,7 +119,7 @@ class Lake:
         """
         held = FRAMES.frame(self.path(client, name))
         if held is not None:
-            return held
+            return _completed(name, held)
         if not self.exists(client, name):
             raise TableAbsent(
                 f"{name} has not been materialised for client {client}. "
@@ -322,6 +322,11 @@ def _module_names() -> Sequence[str]:
     from liftos_pipelines.tables import TABLES
 
     return list(TABLES)
+
+
+def _completed(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """With the optional columns that came to the contract after the table was written."""
+    return table(name).completed(frame)
 
 
 def _kept(path: str, delta: Any) -> pl.DataFrame:

@@ -39,6 +39,13 @@ class Table:
         """A frame with the contract's columns and no row."""
         return pl.DataFrame(schema=self.columns)
 
+    def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with the optional columns that it lacks, null: a table written before the contract knew them."""
+        absent = [name for name in self.columns if name in self.optional and name not in frame.columns]
+        if not absent:
+            return frame
+        return frame.with_columns(pl.lit(None, dtype=self.columns[name]).alias(name) for name in absent)
+
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The same rows, contract columns first and typed; extra columns follow as they are. An absent optional column
         is null.

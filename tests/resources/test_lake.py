@@ -179,3 +179,16 @@ def test_assets_of_two_clients_read_only_their_own_rows(home: Path, instance: dg
             [source, reader], partition_key=client, instance=instance, resources={"lake_io": LakeIOManager()}
         ).success
     assert seen == {"acme": ["of acme"], "globex": ["of globex"]}
+
+
+def test_a_table_written_before_an_optional_column_existed_is_read_with_it_null(home: Path) -> None:
+    from deltalake import write_deltalake
+
+    lake = Lake(str(home / "lake"))
+    newest = table("sources/llm_calls")
+    older = newest.empty().drop("unit_id", "propensity")
+    assert set(newest.completed(older).columns) == set(newest.columns)
+    row = {name: "1" if dtype == pl.String else None for name, dtype in older.schema.items()}
+    write_deltalake(lake.path("acme", newest.name), pl.DataFrame([row], schema=older.schema).to_arrow())
+    assert lake.read("acme", newest.name).select("call_id", "unit_id", "propensity").rows() == [("1", None, None)]
+    assert lake.require("acme", newest.name)["unit_id"].dtype == pl.String
