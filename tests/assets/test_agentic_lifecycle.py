@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from liftos_pipelines.assets import agentic, agentic_evaluation, agentic_lifecycle
 from liftos_pipelines.assets.agentic_ledger import state_of
 from liftos_pipelines.assets.agentic_transitions import transition
+from liftos_pipelines.checks import agentic_evaluation as checks
 from liftos_pipelines.cli import app
 from liftos_pipelines.modules.agentic.evidence import readiness
 from liftos_pipelines.modules.agentic.lifecycle import ForbiddenTransition
@@ -66,7 +67,8 @@ def lake(home: Path) -> Lake:
 def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("clients", [CLIENT])
     room = (agentic_evaluation.evaluation, agentic_evaluation.trace_quality, agentic_evaluation.failure_attribution)
-    chosen = (agentic.policy_decisions, agentic_lifecycle.registry, agentic_lifecycle.rollouts, *room)
+    gates = (checks.acting_agents_have_evidence, checks.no_injection_followed, checks.traces_whole)
+    chosen = (agentic.policy_decisions, agentic_lifecycle.registry, agentic_lifecycle.rollouts, *room, *gates)
     partitions = agentic.policy_decisions.partitions_def
     sources = [
         dg.AssetSpec(name.split("/"), partitions_def=partitions).with_io_manager_key("lake_io") for name in SOURCES
@@ -151,7 +153,10 @@ def test_agents_are_listed_moved_and_stopped_by_command(lake: Lake, instance: dg
 def test_evaluation_is_a_table_of_metrics_and_failed_runs_are_attributed(
     lake: Lake, instance: dg.DagsterInstance
 ) -> None:
-    run(instance)
+    done = run(instance)
+    assert {check.check_name: check.passed for check in done.get_asset_check_evaluations()} == {
+        "acting_agents_have_evidence": True, "no_injection_followed": True, "traces_whole": True,
+    }  # fmt: skip
     found = lake.read(CLIENT, "agentic/evaluation").filter(pl.col("agent_id") == "canary")
     rows = {row["metric"]: row for row in found.iter_rows(named=True)}
     assert rows["success_rate"]["value"] == pytest.approx(110 / 120)
