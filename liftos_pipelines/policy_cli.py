@@ -187,18 +187,23 @@ def _agents(client: str) -> pl.DataFrame:
 
 
 def _history(client: str) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, tuple[Stop, ...]]]:
-    """Recorded steps and the ledger's decisions as one log, the registry, and the stops there ever were."""
+    """Recorded steps, what the gate judged and LiftOS' own decisions as one log; the registry; every stop there was."""
     import polars as pl
 
     from liftos_pipelines import settings
     from liftos_pipelines.assets.agentic_ledger import state_of
+    from liftos_pipelines.authority.recorded import gate_steps
     from liftos_pipelines.modules.agentic.backtest import steps_of_decisions
     from liftos_pipelines.resources.lake import Lake
     from liftos_pipelines.resources.spine import open_spine
 
     recorded = Lake(settings.lake_uri()).read(client, "sources/agent_steps")
-    state = state_of(open_spine(), client)
-    steps = pl.concat([recorded, steps_of_decisions(state.decided.values())], how="diagonal_relaxed")
+    spine = open_spine()
+    state = state_of(spine, client)
+    # An agent that asks the gate may report its run as well: the report says more, and one of them is enough.
+    gate = gate_steps(spine, client).filter(~pl.col("run_id").is_in(recorded["run_id"].unique().implode()))
+    own = steps_of_decisions(state.decided.values())
+    steps = pl.concat([recorded, gate, own], how="diagonal_relaxed")
     return steps, _agents(client), state.stops_of()
 
 

@@ -53,7 +53,7 @@ class Replay:
 
 
 AGENT_COLUMNS = ("agent_id", "type", "stage", "capabilities", "budget", "data_scopes", "risk_tier")
-STEP_COLUMNS = ("agent_id", "step", "at", "kind", "tool", "arguments", "content", "cost", "environment")
+STEP_COLUMNS = ("agent_id", "step", "at", "kind", "tool", "arguments", "content", "cost", "environment", "flags")
 
 
 def agents_known(agents: pl.DataFrame) -> dict[str, AgentFacts]:
@@ -96,7 +96,8 @@ def replay(
     A client without a registry cannot say which agents are unknown; its agents are then judged as registered, with
     nothing known of them. A call of an agent that was stopped by then (`stops`) is denied. `screen` says what is wrong
     with a tool's answer, for rules on flagged results; `watch` sees each verdict before it is noted. An optional column
-    `environment` says where a call was made. Extra columns: `tool`, `at`, `approvers` (how many must agree, of whom).
+    `environment` says where a call was made, `flags` what was seen in an answer when it came.
+    Extra columns: `tool`, `at`, `approvers` (how many must agree, of whom).
     """
     known = agents_known(agents)
     engine, shared = PolicyEngine(policy, stops), AgentHistory()
@@ -107,7 +108,7 @@ def replay(
     late: list[tuple[str, int]] = []
     for run in _runs(steps):
         history, last, latest = RunHistory(run_id=str(run["run_id"][0]), agents=shared), None, None
-        for agent_id, step, at, kind, tool, arguments, content, cost, environment in _rows(run, STEP_COLUMNS):
+        for agent_id, step, at, kind, tool, arguments, content, cost, environment, flags in _rows(run, STEP_COLUMNS):
             if step == last:
                 duplicates.append((history.run_id, step))
                 continue
@@ -117,7 +118,8 @@ def replay(
             if kind == "message":
                 history.note_message(content, at)
             elif kind == "tool_result":
-                history.note_result(tool, content, at, screen(content) if screen and content else ())
+                seen = screen(content) if screen and content else ()
+                history.note_result(tool, content, at, {*(flags or ()), *seen})
             if kind != "tool_call":
                 continue
             agent = known.get(agent_id) or AgentFacts(agent_id=agent_id, registered=agents.is_empty())
