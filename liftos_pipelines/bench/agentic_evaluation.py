@@ -218,6 +218,7 @@ def _rollouts() -> Iterator[Figure]:
         ),
         ("doubled cost", {"success": (0.8, 0.8), "violations": (0.02, 0.02), "costs": (1.0, 2.0)}, "rollback"),
         ("20 points more success", {"success": (0.6, 0.8)} | usual, "promote"),
+        ("no difference", {"success": (0.8, 0.8)} | usual, "promote"),
     ):
         found = _moved(**world, stage="canary", seed=4)
         yield _share(f"{wanted} of a version with {name}", [decision == wanted for decision, _ in found], "")

@@ -62,10 +62,12 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """New minus old, and half the width of its 95 % sequence (`half`) and of the narrower share of a rollback's."""
+    """New minus old, and half the width of its 95 % sequence (`half`), of the sequence that bounds one side at 95 %
+    (`one_side`, for going on) and of the one with this test's share of a wrong rollback (`strict_half`)."""
 
     value: float
     half: float
+    one_side: float
     strict_half: float
 
     @property
@@ -138,7 +140,9 @@ def decide(old: Record, new: Record, stage: str = CANARY) -> Verdict:
     missing = _not_yet_shown(success, violations, cost, old, new)
     if missing:
         return verdict("hold", f"not shown yet: {missing}")
-    better = "success rose" if success.low > 0 else f"success fell by no more than {SUCCESS_MARGIN:.2f}"
+    better = (
+        "success rose" if success.value > success.one_side else f"success fell by no more than {SUCCESS_MARGIN:.2f}"
+    )
     return verdict("promote", f"{better}, violations and cost within their margins", NEXT[stage])
 
 
@@ -274,8 +278,11 @@ def _difference(value: float, variance: float, units: int, test: str) -> Differe
     def half(alpha: float) -> float:
         return anytime_half_width(error, units, alpha=alpha, planned_units=PLANNED_RUNS)
 
-    # Each test of a rollback looks to one side, which a two-sided sequence of twice the share covers.
-    return Difference(value=value, half=half(ALPHA), strict_half=half(2 * ALPHA * SHARES[test]))
+    # Every test looks to one side, which a two-sided sequence of twice the chance bounds. To go on, all three must
+    # hold, so each may use the whole chance (Berger, 1982); a rollback is any of three, so they share it.
+    return Difference(
+        value=value, half=half(ALPHA), one_side=half(2 * ALPHA), strict_half=half(2 * ALPHA * SHARES[test])
+    )
 
 
 def _worse(success: Difference, violations: Difference, cost: Difference | None) -> str | None:
@@ -292,11 +299,11 @@ def _not_yet_shown(
     success: Difference, violations: Difference, cost: Difference | None, old: Record, new: Record
 ) -> str:
     parts = []
-    if success.low <= -SUCCESS_MARGIN:
+    if success.value - success.one_side <= -SUCCESS_MARGIN:
         parts.append(f"that success fell by no more than {SUCCESS_MARGIN:.2f}")
-    if violations.high >= VIOLATION_MARGIN:
+    if violations.value + violations.one_side >= VIOLATION_MARGIN:
         parts.append(f"that violations rose by no more than {VIOLATION_MARGIN:.2f}")
-    if cost is not None and cost.high >= COST_MARGIN:
+    if cost is not None and cost.value + cost.one_side >= COST_MARGIN:
         parts.append(f"that cost rose by no more than {COST_MARGIN:.0%}")
     if cost is None and old.costs >= MIN_RUNS:
         parts.append("what the new version costs")
