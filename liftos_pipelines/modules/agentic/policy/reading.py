@@ -104,7 +104,7 @@ class Where:
             self.fail(f"{value!r} is not a regular expression: {error}")
 
 
-def closest(name: str, known: Iterable[str]) -> str:
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """A hint at the known name that is nearest, for the end of a message; empty where none is near."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f' (closest: "{close[0]}")' if close else ""

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from liftos_pipelines.modules.agentic import conditions as c
 from liftos_pipelines.modules.agentic.comparing import AGES, NUMERIC, OPERATORS
+from liftos_pipelines.modules.agentic.criteria import TYPES
 from liftos_pipelines.modules.agentic.facts import RISKS, Condition, ToolSpec, matches
 from liftos_pipelines.modules.agentic.history import RATED_BY
 from liftos_pipelines.modules.agentic.policy import sequence_rules, tools
@@ -69,6 +70,8 @@ class Reader:
         for key, value in body.items():
             with where.collecting():
                 parts.append(readers[key](value, where.at(key)))
+        if "tool" in body and "arguments" in body:
+            self.known_arguments(body["tool"], body["arguments"], where.at("arguments"))
         if len(parts) < len(body):
             raise Wrong(where.path)
         return parts[0] if len(parts) == 1 else c.AllOf(tuple(parts))
@@ -77,7 +80,7 @@ class Reader:
         one_call: Readers = {
             "tool": lambda value, place: c.ToolIs(self.known_tools(value, place)),
             "agent": lambda value, place: c.AgentIs("agent_id", self.known_agents(value, place)),
-            "agent_type": lambda value, place: c.AgentIs("type", place.texts(value)),
+            "agent_type": lambda value, place: c.AgentIs("type", _types(value, place)),
             "agent_risk": lambda value, place: c.AgentIs("risk", _choices(value, place, RISKS)),
             "stage": lambda value, place: c.AgentIs("stage", _choices(value, place, STAGES)),
             "environment": lambda value, place: c.EnvironmentIs(place.texts(value)),
@@ -114,6 +117,22 @@ class Reader:
         if unknown:
             raise Wrong(place.path)
         return names
+
+    def known_arguments(self, tool: Any, tests: Any, place: Where) -> None:
+        """Names a test of an argument that none of the tools takes, where all of them declare what they take."""
+        patterns = tool if isinstance(tool, list) else [tool]
+        chosen = [
+            spec
+            for name, spec in self.tools.items()
+            if any(isinstance(pattern, str) and matches(pattern, name) for pattern in patterns)
+        ]
+        if not chosen or not isinstance(tests, Mapping) or any(spec.arguments is None for spec in chosen):
+            return
+        taken = {name for spec in chosen for name in spec.arguments or ()}
+        for path in tests:
+            name = str(path).split(".")[0]
+            if name not in taken and not any(spec.other_arguments for spec in chosen):
+                place.at(str(path)).note(f'no tool named here takes an argument "{name}"{closest(name, taken)}')
 
     def known_agents(self, value: Any, place: Where) -> tuple[str, ...]:
         names = place.texts(value)
@@ -193,6 +212,16 @@ def _nothing(value: Any, place: Where, wanted: str) -> NoReturn:
 
 def _one_or_all(parts: tuple[Condition, ...]) -> Condition:
     return parts[0] if len(parts) == 1 else c.AllOf(parts)
+
+
+def _types(value: Any, place: Where) -> tuple[str, ...]:
+    """Types of agents: the known ones and any of one's own, but not a known one mistyped."""
+    names = place.texts(value)
+    for name in names:
+        hint = "" if name in TYPES else closest(name, TYPES, 0.8)
+        if hint:
+            place.fail(f'there is no type "{name}"{hint}; a type of your own needs a name less like it')
+    return names
 
 
 def _choices(value: Any, place: Where, allowed: tuple[str, ...]) -> tuple[str, ...]:
