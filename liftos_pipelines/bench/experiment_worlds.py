@@ -84,11 +84,11 @@ def daily(per_day: int, days: int = DAYS) -> NDArray[np.int64]:
     return np.arange(1, days + 1) * per_day
 
 
-def split_paths(worlds: int, units: int, share_b: float, seed: int) -> tuple[Array, Array]:
-    """(n_worlds, n_units) log evidence against an equal split and chi-square p-values, after every unit."""
+def split_paths(worlds: int, units: int, share_b: float, seed: int, every: int = 10) -> tuple[Array, Array]:
+    """(n_worlds, n_looks) log evidence against an equal split and chi-square p-values, after every so many units."""
     rng = np.random.default_rng(seed)
-    second = np.cumsum(rng.random((worlds, units)) < share_b, axis=1)
-    total = np.arange(1, units + 1)
+    second = np.cumsum(rng.binomial(every, share_b, (worlds, units // every)), axis=1)
+    total = every * np.arange(1, units // every + 1)
     counts = np.stack([total - second, second], axis=-1)
     evidence = log_bayes_factor(counts, np.array([0.5, 0.5]))
     return evidence, stats.chi2.sf((2 * second - total) ** 2 / total, 1)

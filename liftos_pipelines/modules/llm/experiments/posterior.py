@@ -18,7 +18,7 @@ from scipy import special, stats
 from liftos_pipelines.stats import FloatArray
 
 LEVEL = 0.9
-GRID = 400
+GRID = 200
 QUANTILES = 200
 
 
