@@ -39,6 +39,7 @@ def services(host: str, port: int, mlflow_port: int) -> list[Service]:
     location, workspace = code_location(serve=True), workspace_file()
     artifacts = settings.mlflow_artifacts()
     return [
+        *gate_service(),
         Service(
             name="Dagster code server",
             command=[
@@ -81,6 +82,16 @@ def services(host: str, port: int, mlflow_port: int) -> list[Service]:
             url=f"http://{host}:{mlflow_port}",
         ),
     ]
+
+
+def gate_service() -> list[Service]:
+    """The decision service for agents, where `LIFTOS_GATE_PORT` names its port (`LIFTOS_GATE_HOST` its address)."""
+    port = os.environ.get("LIFTOS_GATE_PORT")
+    if not port:
+        return []
+    host = os.environ.get("LIFTOS_GATE_HOST", "127.0.0.1")
+    command = [sys.executable, "-m", "liftos_pipelines.cli", "gate", "serve", "--host", host, "--port", port]
+    return [Service(name="Gate", command=command, url=f"http://{host}:{port}/v1/health", needed=False)]
 
 
 def run_services(host: str, port: int, mlflow_port: int, console: Console, stop_after: float | None = None) -> int:
