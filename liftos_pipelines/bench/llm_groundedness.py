@@ -372,7 +372,7 @@ def calibration_error(probability: NDArray[np.float64], happened: NDArray[np.boo
 
 
 def _cross_fitted(scores: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArray[np.str_]) -> float | None:
-    """Balanced accuracy with each fold's threshold chosen on the other folds; groups are not split; None under ten groups."""
+    """Balanced accuracy with each fold's threshold from the other folds; groups stay whole; None under ten."""
     names = np.unique(groups)
     if len(names) < 10:
         return None

@@ -137,7 +137,7 @@ _STARTERS = frozenset(
 )
 _AUXILIARIES = r"(?:is|are|was|were|has|have|had|will|would|can|could|should|may|might|must)"
 _NAME = re.compile(r"\b[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)*")
-_NUMBER = re.compile(r"(?<![\w.,\[-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|[.,]\d)")
+_NUMBER = re.compile(r"(?<![\w.,\[-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|[.,]\d|\.\s)")
 _MONTHS = [
     "January",
     "February",

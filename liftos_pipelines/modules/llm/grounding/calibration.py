@@ -20,11 +20,11 @@ CONFLICTS = frozenset(("strange_names", "wrong_numbers", "directions", "swaps", 
 """Something said against the context weighs more, beforehand, than something said in other words."""
 SHRINKAGE = 0.02
 """Strength of the pull towards the common weight, per output."""
-NOVELTY = frozenset(("unknown_words", "new_pairs", "new_fours", "scattered", "broken", "jumps"))
-"""How far an output is from the context's wording, true or not."""
-FEATURES = CONFLICTS | NOVELTY | frozenset(("grafts", "loose_names", "loose_numbers"))
+NOVELTY = frozenset(("new_pairs", "new_fours", "scattered", "broken", "jumps"))
+"""How far an output is from the context's wording, true or not; words that the context lacks are not among them."""
+FEATURES = CONFLICTS | NOVELTY | frozenset(("unknown_words", "grafts", "loose_names", "loose_numbers"))
 """Everything that `features.output_features` measures."""
-BEND, SLOPE = 1.2, 0.2
+BEND, SLOPE = 1.0, 0.2
 """Weighted novelty up to which it counts in full, and the share of what goes beyond that counts."""
 
 

@@ -34,6 +34,8 @@ NEARBY = 5
 WORST_OF = 1.5
 """The worst sentence counts half in up to three sentences, and ever less in more."""
 _CLAUSE_STARTS = frozenset(("and", "but", "while", "he", "she", "it", "they", "who", "which", "that", "i", "we", "as"))
+_CUTS = frozenset((", ", "; ", ": "))
+_CUT_WORDS = frozenset(("and", "but", "while", "whereas", "und", "aber"))
 REWRITTEN = 0.6
 """Share of new word pairs from which an output is written in words of its own."""
 
@@ -209,6 +211,20 @@ def _is_subject(doc: Document, token: int, first: int) -> bool:
     return token >= first and doc.words[token] in _CLAUSE_STARTS
 
 
+def _around(doc: Document, token: int, first: int, last: int) -> range:
+    """Tokens near one within its clause: what another clause says is said of something else."""
+    low = high = token
+    while low > first and token - low < NEARBY and doc.text[doc.ends[low - 1] : doc.starts[low]] not in _CUTS:
+        if doc.words[low - 1] in _CUT_WORDS:
+            break
+        low -= 1
+    while high + 1 < last and high - token < NEARBY and doc.text[doc.ends[high] : doc.starts[high + 1]] not in _CUTS:
+        if doc.words[high + 1] in _CUT_WORDS:
+            break
+        high += 1
+    return range(low, high + 1)
+
+
 def _loose(doc: Document, first: int, last: int, parts: list[int], evidence: Evidence) -> float:
     """Largest share of what stands beside a name that the context never says near that name."""
     worst = 0.0
@@ -218,7 +234,7 @@ def _loose(doc: Document, first: int, last: int, parts: list[int], evidence: Evi
             continue
         near = {
             doc.stems[i]
-            for i in range(max(first, part - NEARBY), min(last, part + NEARBY + 1))
+            for i in _around(doc, part, first, last)
             if doc.content[i] and i != part and evidence.knows(doc.stems[i])
         }
         total = sum(evidence.weight(word) for word in near)
@@ -237,7 +253,7 @@ def _loose_numbers(doc: Document, number: int, first: int, last: int, evidence: 
             continue
         near = {
             doc.stems[i]
-            for i in range(max(first, claim.token - NEARBY), min(last, claim.token + NEARBY + 1))
+            for i in _around(doc, claim.token, first, last)
             if doc.content[i] and evidence.knows(doc.stems[i])
         }
         places = {sentence_of[n.token] for n in evidence.numbers if n.value == claim.value}

@@ -120,6 +120,9 @@ def _from_digits(folded: str, start: int, token: int) -> Number | None:
     if match is None:
         return None
     digits = match["digits"]
+    opens = not start or folded[max(0, start - 4) : start].rstrip(" *-#(\u2022")[-1:] in {"", "\n", ".", "!", "?"}
+    if opens and len(digits) <= 2 and folded[match.end() : match.end() + 2] in {". ", ") "}:
+        return None  # the number of a list's item
     if start and folded[start - 1] == "." and not folded[max(0, start - 2) : start - 1].isalnum():
         digits = "." + digits
     if _CONTINENTAL.fullmatch(digits):  # 1.234,5 and 1,5 as written on the continent
