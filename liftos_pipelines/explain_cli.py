@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from liftos_pipelines.spine.explanation import Expected, Explanation
+from liftos_pipelines.spine.explanation import NOTHING, Expected, Explanation
 
 STYLES = {"ok": "green", "waiting": "yellow", "denied": "magenta", "failed": "red", "unknown": "yellow", "none": "dim"}
 
@@ -66,16 +66,35 @@ def explained(client: str, identifier: str) -> Explanation:
 
 
 def _expected(client: str, action_id: str | None) -> list[Expected]:
+    """What was measured of the action afterwards, and what was predicted of it."""
     import polars as pl
 
     from liftos_pipelines import settings
+    from liftos_pipelines.modules.agentic import outcomes
     from liftos_pipelines.resources.lake import Lake
 
-    frame = Lake(settings.lake_uri()).read(client, "eval/predictions")
-    if frame.is_empty() or action_id is None or "key" not in frame.columns:
+    if action_id is None:
         return []
-    mine = frame.filter((pl.col("module") == "agentic") & (pl.col("key") == action_id))
-    return [
+    lake = Lake(settings.lake_uri())
+    measured = lake.read(client, "agentic/outcomes").filter(pl.col("action_id") == action_id)
+    found = [
+        Expected(
+            what=row["metric"] or f"effect of {row['action']}",
+            due_at=row["due_at"],
+            status=NOTHING if row["status"] == outcomes.NONE else row["status"],
+            outcome=row["effect"],
+            std_error=row["std_error"],
+            measured_by=row["method"],
+            detail=row["detail"],
+        )
+        for row in measured.iter_rows(named=True)
+    ]
+    predictions = lake.read(client, "eval/predictions")
+    if predictions.is_empty() or "key" not in predictions.columns:
+        return found
+    mine = predictions.filter((pl.col("module") == "agentic") & (pl.col("key") == action_id))
+    # The same outcome is not told twice: what was measured of the action comes first.
+    return found + [
         Expected(
             what=row["what"],
             due_at=row["due_at"],
@@ -88,6 +107,7 @@ def _expected(client: str, action_id: str | None) -> list[Expected]:
             measured_by=row.get("measured_by"),
         )
         for row in mine.iter_rows(named=True)
+        if not found or row["predicted"] is not None
     ]
 
 

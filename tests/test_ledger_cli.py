@@ -72,6 +72,15 @@ def test_a_broken_ledger_says_where_and_since_when(spine: Spine) -> None:
     assert json.loads(liftos("verify", "acme", "--json").output)["last_good_position"] == 2
 
 
+def test_a_copy_of_the_database_where_no_key_is_leaves_signatures_unknown(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LIFTOS_KEYS", str(tmp_path / "nothing"))
+    told = liftos("verify", "acme")
+    assert (told.exit_code, "signatures unknown" in told.output) == (0, True)
+    assert not json.loads(liftos("verify", "acme", "--json").output)["signed"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -22,7 +22,7 @@ from liftos_pipelines.spine.chain_words import (
 from liftos_pipelines.spine.decisions import APPROVALS, DONE, GATE_DECISION, JUDGED, Decision
 from liftos_pipelines.spine.ledger_audit import LedgerAudit
 
-VOTE = "approval_vote"
+VOTE, NOTHING = "approval_vote", "none"
 STATUSES = ("ok", "waiting", "denied", "failed", "unknown", "none")
 SHOWN = 12
 """Fields of an event that a decision rests on, as they are shown."""
@@ -53,6 +53,7 @@ class Expected:
     outcome: float | None = None
     std_error: float | None = None
     measured_by: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +276,7 @@ def _execution(decision: Decision, records: Records) -> Stage:
         "executed": "ok",
         "failed": "failed",
         "denied": "denied",
-        "compensated": "ok",
+        "taken_back": "ok",
         "settled": "ok",
         "released": "none",
     }.get(state, "unknown")
@@ -294,8 +295,13 @@ def _outcome(decision: Decision, records: Records, expected: Sequence[Expected] 
         if each.outcome is not None:
             error = "" if each.std_error is None else f" (standard error {each.std_error:,.3g})"
             by = f", measured by {each.measured_by}" if each.measured_by else ""
-            lines.append(f"{each.what}: {each.outcome:+,.4g}{error}{by}")
+            lines.append(f"{each.what}: {each.outcome:+,.4g}{error}{by}" + (f": {each.detail}" if each.detail else ""))
             status, short = "ok", f"measured {each.outcome:+,.4g}"
+        elif each.status == NOTHING:
+            lines.append(f"{each.what}: nothing to measure" + (f", {each.detail}" if each.detail else ""))
+            status, short = ("none", "nothing to measure") if status == "unknown" else (status, short)
+        elif each.status == "unknown":
+            lines.append(f"{each.what}: unknown: {each.detail or 'not told why'}")
         elif status != "ok":
             due = f"due {each.due_at:%Y-%m-%d}" if each.due_at else "no due date"
             late = each.status == "overdue"

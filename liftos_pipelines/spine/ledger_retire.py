@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import func, insert, select, text
 
 from liftos_pipelines.clients import ClientConfig
 from liftos_pipelines.spine.checkpoints import KEY_ENDORSED, RETIRED, Checkpoint, Stub, told
@@ -137,6 +137,11 @@ def retire(
     }
     notes = carried(going, staying, now)
     with spine._session() as session:
+        spine.lock_ledger(session, client)
+        if session.scalar(select(func.max(STUBS.c.size)).where(STUBS.c.client == client)) != (
+            old_stub.size if old_stub else None
+        ):
+            raise SpineError(f"the ledger of {client} was retired by somebody else meanwhile; run again")
         told_notes = [*notes, LedgerNote(RETIRED, ACTOR, body, f"{RETIRED}:{cut.size}:{cut.root}")]
         spine.append_within(session, client, told_notes)
         session.execute(insert(STUBS), {**told(stub), "peaks": ",".join(stub.peaks)})

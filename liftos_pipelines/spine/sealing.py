@@ -168,7 +168,8 @@ class SealStore(Store):
         """
         problems: list[str] = []
         if self.seal is not None and trusted is None:
-            trusted = self.seal.ring.public_keys()
+            # No key here at all (a copy of the database on another machine) leaves signatures unknown, not broken.
+            trusted = self.seal.ring.public_keys() or None
         if self.seal is not None and witnessed is None:
             witnessed, problems = self.witnessed(client)
         found = audit(
@@ -180,6 +181,10 @@ class SealStore(Store):
             witnessed=witnessed,
             trusted=trusted,
         )
+        if found.witnessed and (found.first_bad_entry == found.entries or "witness" in found.reason):
+            places = ", ".join(self.required_seal().places) if self.seal is not None else "where they were given"
+            # A database begun anew, or put back from an old backup, on purpose or not: a person must say so.
+            problems.append(f"witnesses: {places} (move a file there away only if the database was changed on purpose)")
         return found.with_problems(problems)
 
     def witnessed(self, client: str) -> tuple[list[Checkpoint], list[str]]:

@@ -85,6 +85,10 @@ def test_a_whole_chain_is_told_stage_by_stage_and_an_outcome_that_is_not_due_yet
     assert not found.complete
     measured = Expected(what="effect", due_at=None, status="known", outcome=-12.5, std_error=2.0, measured_by="causal")
     assert status(why(spine, "action-0001", expected=[measured]))["outcome"] == "ok"
+    nothing = Expected(what="open_ticket", due_at=None, status="none", detail="it changes nothing")
+    assert status(why(spine, "action-0001", expected=[nothing]))["outcome"] == "none"
+    never = Expected(what="effect", due_at=NOW, status="unknown", detail="no data came")
+    assert "no data came" in why(spine, "action-0001", expected=[never]).stages[7].lines[0]
     late = Expected(what="effect", due_at=NOW, status="overdue")
     assert "overdue" in why(spine, "action-0001", expected=[late]).stages[7].lines[0]
 

@@ -185,27 +185,38 @@ def _other(value: object) -> object:
 FIELDS = [field.name for field in fields(LedgerEntry)]
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_every_changed_field_of_every_kind_of_entry_is_found_where_it_is(
-    sealed: Spine, unguarded: Unguarded, field: str
-) -> None:
+def snapshot(spine: Spine) -> dict[str, list[dict[str, object]]]:
+    with spine.engine.connect() as connection:
+        return {
+            name: [dict(row._mapping) for row in connection.execute(text(f"SELECT * FROM {name}"))]
+            for name in ("ledger", "ledger_heads", "ledger_checkpoints")
+        }
+
+
+def restore(connection: Connection, rows: dict[str, list[dict[str, object]]]) -> None:
+    for name, held in rows.items():
+        connection.execute(text(f"DELETE FROM {name}"))
+        columns = ", ".join(held[0])
+        values = ", ".join(f":{column}" for column in held[0])
+        connection.execute(text(f"INSERT INTO {name} ({columns}) VALUES ({values})"), held)
+
+
+def test_every_changed_field_of_every_kind_of_entry_is_found_where_it_is(sealed: Spine, unguarded: Unguarded) -> None:
     fill(sealed)
+    rows = snapshot(sealed)
     for position, entry in enumerate(sealed.ledger("acme")):
-        value = getattr(entry, field)
-        changed = 90 + position if field == "position" else _other(value)
-        update = text(f"UPDATE ledger SET {field} = :v WHERE client = :c AND position = :p")
-        with unguarded(sealed) as connection:
-            connection.execute(update, {"v": changed, "c": "acme", "p": position})
-        found = sealed.verify_ledger("acme")
-        assert (found.verified, found.first_bad_entry, found.signed) == (False, position, False), (field, position)
-        assert found.reason
-        assert found.last_good_position == (position - 1 if position else None)
-        back = {"v": value, "c": entry.client, "p": position}
-        where = "position = :p" if field == "client" else "client = :c AND position = :p"
-        if field == "position":
-            back["p"] = changed
-        with unguarded(sealed) as connection:
-            connection.execute(text(f"UPDATE ledger SET {field} = :v WHERE {where}"), back)
+        for field in FIELDS:
+            changed = 90 + position if field == "position" else _other(getattr(entry, field))
+            with unguarded(sealed) as connection:
+                restore(connection, rows)
+                update = text(f"UPDATE ledger SET {field} = :v WHERE position = :p")
+                connection.execute(update, {"v": changed, "p": position})
+            found = sealed.verify_ledger("acme")
+            assert (found.verified, found.first_bad_entry, found.signed) == (False, position, False), (field, position)
+            assert found.reason
+            assert found.last_good_position == (position - 1 if position else None)
+    with unguarded(sealed) as connection:
+        restore(connection, rows)
     assert sealed.verify_ledger("acme").verified
 
 
@@ -249,19 +260,22 @@ TAMPERINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("how", TAMPERINGS)
-def test_what_is_removed_added_or_moved_is_found(sealed: Spine, unguarded: Unguarded, how: str, tmp_path: Path) -> None:
+def test_what_is_removed_added_or_moved_is_found(sealed: Spine, unguarded: Unguarded, tmp_path: Path) -> None:
     fill(sealed)
-    with unguarded(sealed) as connection:
-        for statement in TAMPERINGS[how].split(";"):
-            connection.exec_driver_sql(statement)
-    found = sealed.verify_ledger("acme")
-    assert not found.verified
-    assert found.reason
-    assert not found.signed
-    # The database alone shows it too, but for what only a witness can know of.
-    sealed.seal = Seal(KeyRing(tmp_path / "keys"), ())
-    assert sealed.verify_ledger("acme").verified == (how in ("tail and checkpoint cut, head put right", "all gone"))
+    rows, with_witness = snapshot(sealed), sealed.seal
+    for how, statements in TAMPERINGS.items():
+        with unguarded(sealed) as connection:
+            restore(connection, rows)
+            for statement in statements.split(";"):
+                connection.exec_driver_sql(statement)
+        sealed.seal = with_witness
+        found = sealed.verify_ledger("acme")
+        assert (found.verified, found.signed) == (False, False), how
+        assert found.reason
+        # The database alone shows it too, but for what only a witness can know of.
+        sealed.seal = Seal(KeyRing(tmp_path / "keys"), ())
+        unseen = how in ("tail and checkpoint cut, head put right", "all gone")
+        assert sealed.verify_ledger("acme").verified == unseen, how
 
 
 def rewrite(spine: Spine, unguarded: Unguarded, position: int) -> None:
@@ -338,21 +352,21 @@ def test_a_changed_witness_is_told_and_a_line_cut_by_a_crash_is_not(sealed: Spin
 # -- guards, keys, bad input ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE ledger SET body = '{}' WHERE position = 1",
-        "DELETE FROM ledger WHERE position = 1",
-        "DELETE FROM ledger_heads",
-        "UPDATE ledger_heads SET entries = 1",
-        "UPDATE ledger_checkpoints SET root = ''",
-        "DELETE FROM ledger_checkpoints",
-    ],
+REFUSED = (
+    "UPDATE ledger SET body = '{}' WHERE position = 1",
+    "DELETE FROM ledger WHERE position = 1",
+    "DELETE FROM ledger_heads",
+    "UPDATE ledger_heads SET entries = 1",
+    "UPDATE ledger_checkpoints SET root = ''",
+    "DELETE FROM ledger_checkpoints",
 )
-def test_the_database_itself_refuses_to_change_a_ledger(sealed: Spine, statement: str) -> None:
+
+
+def test_the_database_itself_refuses_to_change_a_ledger(sealed: Spine) -> None:
     fill(sealed, 3)
-    with pytest.raises(DatabaseError, match="only added to"), sealed.engine.begin() as connection:
-        connection.exec_driver_sql(statement)
+    for statement in REFUSED:
+        with pytest.raises(DatabaseError, match="only added to"), sealed.engine.begin() as connection:
+            connection.exec_driver_sql(statement)
     assert sealed.verify_ledger("acme").verified
 
 
