@@ -8,6 +8,7 @@ import polars as pl
 from liftos_pipelines.assets.agentic import package_version
 from liftos_pipelines.assets.agentic_ledger import state_of
 from liftos_pipelines.assets.common import inputs, lift_asset, result, skipped
+from liftos_pipelines.authority.stops import EVERY_CLIENT
 from liftos_pipelines.modules.agentic import evidence
 from liftos_pipelines.modules.agentic import registry as registered
 from liftos_pipelines.modules.agentic import rollouts as judged
@@ -73,13 +74,14 @@ def registry_now(client: str, lake: Lake, spine: Spine) -> pl.DataFrame:
 def _registry(
     agents: pl.DataFrame, steps: pl.DataFrame, decisions: pl.DataFrame, spine: Spine, client: str
 ) -> pl.DataFrame:
-    state = state_of(spine, client)
+    state, now = state_of(spine, client), datetime.now(UTC)
+    everywhere = state_of(spine, EVERY_CLIENT)
     return registered.registry(
         registered.with_responder(agents, package_version()),
         evidence.runs_of(steps, agents),
         decisions,
         state.moves,
-        state.stopped(state.moment(datetime.now(UTC))),
+        state.stopped(state.moment(now)) | everywhere.stopped(everywhere.moment(now)),
     )
 
 

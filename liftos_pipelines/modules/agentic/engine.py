@@ -21,7 +21,7 @@ from liftos_pipelines.modules.agentic.conditions import (
 )
 from liftos_pipelines.modules.agentic.facts import ApprovalNeed, Decision, Draw, any_matches
 from liftos_pipelines.modules.agentic.history import AgentHistory, Machines, RunHistory, reserve
-from liftos_pipelines.modules.agentic.ledger_state import Stop
+from liftos_pipelines.modules.agentic.ledger_state import EVERY_AGENT, Stop
 from liftos_pipelines.modules.agentic.plans import Asked, Level, plan
 from liftos_pipelines.modules.agentic.policy import STRENGTH, Policy
 from liftos_pipelines.modules.agentic.results import Carries, Known
@@ -116,7 +116,7 @@ class PolicyEngine:
         agent = call.agent
         if not agent.registered:
             return self._verdict("deny", "unknown_agent", f"agent {agent.agent_id} is not in the registry")
-        for stop in self.stops.get(agent.agent_id, ()):
+        for stop in (*self.stops.get(EVERY_AGENT, ()), *self.stops.get(agent.agent_id, ())):
             if stop.holds(call.at):
                 return self._verdict("deny", "agent_stopped", f"agent {agent.agent_id} is stopped: {stop.reason}")
         if agent.stage in ("suspended", "retired"):

@@ -45,6 +45,17 @@ def test_a_spent_budget_stops_until_its_period_is_over(period: str, end: datetim
     assert of_budget(10, 12, NOW, period, NOW + timedelta(days=60)).stops == (period == "total")
 
 
+def test_a_stop_of_all_denies_every_agent_until_it_is_resumed() -> None:
+    state = LedgerState()
+    state.fold(0, "agent_stopped", stopped() | {"agent_id": "*"}, NOW)
+    engine = PolicyEngine(parse_policy({"tools": {"notify": {"reversible": True}}}, file="p"), state.stops_of())
+    for name in ("pacer", "tester"):
+        agent = agents_known(agents({"agent_id": name, "capabilities": ["notify"]}))[name]
+        call = engine.call(agent, "notify", {}, NOW + timedelta(hours=1), None)
+        assert not isinstance(call, str)
+        assert engine.judge(call, RunHistory(run_id="r", agents=AgentHistory())).policy == "agent_stopped"
+
+
 def test_a_stop_denies_the_next_call_and_ends_with_a_persons_word() -> None:
     state = LedgerState()
     state.fold(0, "agent_stopped", stopped(), NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -78,6 +79,22 @@ def test_weights_keep_their_names_in_the_file() -> None:
     assert np.allclose(from_json(as_json(model)).weights, model.weights)
     with pytest.raises(ValueError, match="measures"):
         from_json({"measures": {"charm": {}}})
+
+
+def test_runs_are_read_whether_speakers_stand_in_name_or_role_and_people_are_never_at_fault(tmp_path: Path) -> None:
+    said = [
+        ("human", "How many boats?"), ("Orchestrator (thought)", "Plan: look."), ("Orchestrator (-> Surfer)", "Look."),
+        ("Surfer", "I clicked 'Boats'. The page says 17."), ("Orchestrator (final answer)", "17"),
+    ]  # fmt: skip
+    run = {
+        "history": [{"role": role, "content": content} for role, content in said],
+        "mistake_agent": "Surfer", "mistake_step": "3", "question_ID": "q",
+    }  # fmt: skip
+    (tmp_path / "1.json").write_text(json.dumps(run))
+    (read,) = failures(tmp_path)
+    assert [turn.agent for turn in read.turns] == ["human", "Orchestrator", "Orchestrator", "Surfer", "Orchestrator"]
+    assert read.measured[0] == [1, 2, 3, 4]
+    assert {blame.step for blame in attribute(read.turns, packaged_model())} == {1, 2, 3, 4}
 
 
 @pytest.mark.slow
