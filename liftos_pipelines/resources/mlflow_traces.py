@@ -26,6 +26,7 @@ CONTENT = "liftos.content"
 BATCH = 500
 AT_ONCE = 400
 """Ids in one condition: SQLite and SQL Server allow a bounded number."""
+ASKED_AT_ONCE = 50
 LINK_LENGTH = 36
 """Characters of a linked prompt's `name/version` that MLflow's schema has room for."""
 FEEDBACK, EXPECTED = "user_feedback", "expected_response"
@@ -67,7 +68,8 @@ def write_batch(uri: str, client: str, traces: Sequence[CallTrace]) -> int:
     experiment, tracing = experiment_of(mlflow, client), TracingClient(uri)
     store = tracing.store
     on_sql = hasattr(store, "ManagedSessionMaker") and not _rolled_up()
-    written = _written(store, [trace.trace_id for trace in traces]) if on_sql else {}
+    ids = [trace.trace_id for trace in traces]
+    written = _written(store, ids) if on_sql else _written_there(store, ids)
     new = [trace for trace in traces if trace.content_hash != written.get(trace.trace_id)]
     if not new:
         return 0
@@ -106,6 +108,16 @@ def _written(store: Any, trace_ids: list[str]) -> dict[str, str]:
             tag = select(SqlTraceTag.request_id, SqlTraceTag.value)
             rows = session.execute(tag.where(SqlTraceTag.key == CONTENT, SqlTraceTag.request_id.in_(ids)))
             found |= {trace: value for trace, value in rows}
+    return found
+
+
+def _written_there(store: Any, trace_ids: list[str]) -> dict[str, str]:
+    """The same asked of a server: ids stand in the address, so few at once."""
+    found: dict[str, str] = {}
+    for start in range(0, len(trace_ids), ASKED_AT_ONCE):
+        for info in store.batch_get_trace_infos(trace_ids[start : start + ASKED_AT_ONCE]):
+            if CONTENT in info.tags:
+                found[info.trace_id] = info.tags[CONTENT]
     return found
 
 
@@ -237,15 +249,21 @@ def _attach_singly(store: Any, traces: Sequence[CallTrace]) -> None:
     from mlflow.entities.model_registry import PromptVersion
 
     for trace in traces:
-        known = {
-            assessment.name for info in store.batch_get_trace_infos([trace.trace_id]) for assessment in info.assessments
-        }
+        there = [each for info in store.batch_get_trace_infos([trace.trace_id]) for each in info.assessments]
         for assessment in _assessments(trace):
-            if assessment.name not in known:
-                assessment.assessment_id = None
-                store.create_assessment(assessment)
+            earlier = [each for each in there if each.name == assessment.name and each.source == assessment.source]
+            if any(_said(each) == _said(assessment) for each in earlier):
+                continue
+            for each in earlier:
+                store.delete_assessment(trace.trace_id, each.assessment_id)
+            assessment.assessment_id = None
+            store.create_assessment(assessment)
         if trace.prompt:
             name, version = trace.prompt
             store.link_prompts_to_trace(trace.trace_id, [PromptVersion(name=name, version=version, template="")])
         for key, value in _tags(trace).items():
             store.set_trace_tag(trace.trace_id, key, value)
+
+
+def _said(assessment: Any) -> Any:
+    return assessment.feedback.value if assessment.feedback is not None else assessment.expectation.value

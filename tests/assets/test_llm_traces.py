@@ -188,6 +188,9 @@ def test_one_by_one_gives_the_same_trace_as_many_at_once(house: House, monkeypat
         return info, assessments, [span.to_dict() for span in trace.data.spans]
 
     assert told(one) == told(many)
+    house.run([CALLS[0] | {"user_feedback": -1}])
+    (changed,) = house.searched()
+    assert [each.value for each in changed.info.assessments] == [-1]
 
 
 def test_prompts_are_registered_once_and_a_version_called_without_a_template_is_listed(house: House) -> None:
