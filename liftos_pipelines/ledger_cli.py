@@ -101,10 +101,12 @@ def in_words(client: str, audit: LedgerAudit) -> str:
     signed = f"signed to the last by key {audit.key_id}"
     if not audit.signed:
         signed = f"signed up to {good}, what came after is chained but not signed"
-        if audit.last_good_position is None:
-            signed = (
-                "chained but not signed (`liftos ledger checkpoint` signs it)" if audit.entries else "nothing in it yet"
-            )
+        if not audit.entries:
+            signed = "nothing is in it yet"
+        elif audit.last_good_position is None:
+            signed = "chained but not signed (`liftos ledger checkpoint` signs it)"
+        elif audit.last_good_position == audit.entries - 1:
+            signed = "signatures unknown: no public key is here to verify them by (LIFTOS_KEYS, or --public-key)"
     witnessed = "" if audit.witnessed is None else f"; witnesses hold checkpoints up to {audit.witnessed} entries"
     return (
         f"The ledger of {client} holds: {audit.entries} entries{retired}, head {audit.root_hash}, {signed}, "
