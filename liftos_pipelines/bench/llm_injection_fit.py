@@ -32,13 +32,15 @@ SEED = 11
 RIDGE = 4.0
 TARGET_FALSE_POSITIVES = 0.02
 """The threshold is set for this share on held-out benign groups: a margin below the 0.05 that is promised."""
+LEAST_THRESHOLD = 0.45
+"""One act that ordinary requests do too (remember, call, store) comes to about 0.43: alone it is not to be flagged."""
 DISCOUNTS = ("quoted", "frame", "frame_quoted", "frame_open", "disobey")
 
 PRIOR = {
     "override": 2.0, "leak_prompt": 2.0, "exfiltrate": 2.0, "destroy": 2.0, "approve": 2.0, "unbound": 2.0,
     "conceal": 1.8, "carrier": 1.5, "treat_as": 1.5, "malign": 1.5, "privilege": 1.3, "leak_secret": 1.3,
-    "call_tool": 1.3, "supplant": 1.3, "cross": 1.3, "outrank": 1.3, "disarm": 1.3, "void": 1.3, "memorise": 1.3,
-    "shell": 1.2, "structure": 1.2, "override_prior": 1.0, "new_task": 1.0, "allow_tool": 0.9, "leak_above": 1.3,
+    "call_tool": 0.9, "supplant": 1.3, "cross": 1.3, "outrank": 1.3, "disarm": 1.3, "void": 1.3, "memorise": 0.9,
+    "shell": 1.2, "structure": 1.0, "override_prior": 1.0, "new_task": 1.0, "allow_tool": 0.9, "leak_above": 1.3,
     "override_user": 0.9, "pay": 0.8, "unchecked": 0.8, "address": 0.8, "standing": 0.7, "send_out": 0.7,
     "claim": 0.7, "ask_prompt": 0.7, "obey_data": 0.5,
 }  # fmt: skip
@@ -206,7 +208,7 @@ TWINS = {
 def threshold(scores: Array, examples: Sequence[Example]) -> float:
     """The cut that keeps held-out benign texts of the corpus and of the generator at the targeted share."""
     benign = np.sort([s for s, e in zip(scores, examples, strict=True) if not e.attack and not np.isnan(s)])
-    return float(max(0.5, np.quantile(benign, 1 - TARGET_FALSE_POSITIVES) + 1e-6))
+    return float(max(LEAST_THRESHOLD, np.quantile(benign, 1 - TARGET_FALSE_POSITIVES) + 1e-6))
 
 
 def written(w: Array, cut: float) -> str:
@@ -218,7 +220,7 @@ def written(w: Array, cut: float) -> str:
         '"""Weights of the injection screen, fitted by `bench/llm_injection_fit.py`; see there for what on."""\n\n'
         f"from __future__ import annotations\n\nWEIGHTS: dict[str, float] = {{\n{rows}\n}}\n"
         f"INTERCEPT = {w[-1]:.3f}\nTHRESHOLD = {cut:.3f}\n"
-        '"""Set for a share of 0.02 of benign texts whose class the weights had not seen."""\n'
+        '"""Keeps benign texts of classes that the weights had not seen to a share of 0.02, and is 0.45 at least."""\n'
     )
 
 

@@ -37,10 +37,11 @@ _STRUCTURE = re.compile(
     r"|(?:---+|===+|\*\*\*+|begin|end|start)\s*(?:of |the )*(?:system|user|data|context|document|instructions?|"
     r"untrusted|trusted|input|prompt|tool|quoted)\b"
     r"(?: (?:data|input|content|block|section|prompt|message|instructions?|output))?"
-    r"|\"role\"\s*:\s*\"(?:system|developer)\""
+    r"|<!--\s*(?:ai|assistant|llm|system|model|agent)\b|\"role\"\s*:\s*\"(?:system|developer)\""
 )
 _CARRIER = re.compile(
     r"!\[[^\]]*\]\(https?://[^)\s]*[?&]\w+=[^)\s]{24,}\)"
+    r"|https?://\S*[?&/=](?:\{|<|\[)\w+|https?://\S*[?&]\w+=(?=$|[\s'\"`])|@\S*(?:evil|attack|hack|malicious)"
     r"|https?://\S*[?&]\w+=(?:\{|<|\[|\$|%7b|sys|canary|secret|token|data|base64|prompt|key|conversation|history)"
     r"|https?://\S*(?:evil|attack|exfil|steal|malicious|webhook\.site|requestbin|ngrok|pipedream|burpcollab|\.invalid)"
 )
@@ -52,6 +53,7 @@ _NEW_TASK = re.compile(
     r"\b(?:new|updated|real|actual|revised|true|important|urgent|additional|special|nouvelles?|neue|nuevas?|nuove|"
     r"novas?)\s(?:system |hidden |secret )?(?:instructions?|task|objective|goal|directive|orders?|rules?|consignes?|"
     r"anweisung(?:en)?|instrucciones|istruzioni|instrucoes)\b|\byou are now\b|\bfrom now on,? you\b"
+    r"|\bstop what you(?:'re| are) doing\b|\binstead,? (?:just )?(?:write|say|do|reply|respond|output|answer)\b"
     r"|\byour (?:new|real|true) (?:role|task|goal|purpose|instructions?)\b|\bdu bist (?:jetzt|nun)\b"
     r"|\bvous etes (?:maintenant|desormais)\b|\bahora eres\b|\bora sei\b"
 )
@@ -64,7 +66,8 @@ _CLAIM = re.compile(
     r"|\bemergency (?:override|protocol|access)\b"
 )
 _JOINED = re.compile(
-    r"\b(?:(api) (keys?)|(environment|env) (?:variables|vars)|(private|access|signing) key|(connection) string)\b"
+    r"\b(?:(api) (keys?)|(environment|env) (?:variables|vars)|(private|access|signing) key|(connection) string|"
+    r"(context) window|(secret|encryption) key)\b"
 )
 _OTHERS = re.compile(r"\b(?:another|other|someone else's) (?:user|customer|client|account)s?(?:'s|')?\b")
 
@@ -93,6 +96,7 @@ class Heard:
 # (name, class of the verb, class of the object, words between, class that must also stand in the sentence)
 _PATTERNS: tuple[tuple[str, str, str, int, str], ...] = (
     ("override", "override", "rules", GAP, ""),
+    ("override", "override", "soft_rules", GAP, "mine"),
     ("override_prior", "override", "prior", 4, ""),
     ("void", "rules", "voided", 6, ""),
     ("leak_prompt", "reveal", "whole_prompt", GAP, ""),
@@ -105,6 +109,7 @@ _PATTERNS: tuple[tuple[str, str, str, int, str], ...] = (
     ("call_tool", "call", "danger", 4, ""),
     ("call_tool", "call", "secret", 4, ""),
     ("call_tool", "call", "destroy", 3, ""),
+    ("call_tool", "call", "named", 4, "checked"),
     ("destroy", "destroy", "data", 5, "whole"),
     ("destroy", "destroy", "guard", 5, ""),
     ("approve", "approve", "asked", 5, "whole"),
@@ -112,6 +117,7 @@ _PATTERNS: tuple[tuple[str, str, str, int, str], ...] = (
     ("approve", "approve", "admin", 5, ""),
     ("allow_tool", "approve", "tool", 3, ""),
     ("privilege", "who", "chief", 4, ""),
+    ("privilege", "raise", "admin", 4, "who|own"),
     ("unbound", "role", "unbound", 6, ""),
     ("disarm", "override", "guard", 5, ""),
     ("memorise", "keep", "memory", 8, ""),
@@ -120,9 +126,12 @@ _PATTERNS: tuple[tuple[str, str, str, int, str], ...] = (
     ("outrank", "outrank", "rules", 6, ""),
     ("outrank", "outrank", "ours", 6, ""),
     ("obey_data", "obey", "rules", 6, ""),
+    ("obey_user", "obey", "master", 3, ""),
     ("unchecked", "not", "checked", 3, ""),
     ("unchecked", "override", "checked", 4, ""),
+    ("unchecked", "checked", "optional", 5, ""),
     ("conceal", "covert", "", 0, ""),
+    ("conceal", "hide", "watcher", 6, ""),
     ("malign", "malign", "", 0, ""),
     ("leak_above", "reveal", "above", 5, ""),
     ("override_user", "override", "master", 3, ""),
@@ -133,8 +142,9 @@ _PATTERNS: tuple[tuple[str, str, str, int, str], ...] = (
     ("pay", "send", "money", 4, ""),
     ("address", "machine", "must", 2, ""),
 )  # fmt: skip
-_DECLARED = frozenset(("void", "outrank", "address", "privilege"))
+_DECLARED = frozenset(("void", "outrank", "address", "privilege", "conceal"))
 """Acts that are done by stating them."""
+_QUOTE_MARKS = frozenset("'\"`“‘«„")
 _THEIRS = frozenset(("its", "their", "his", "her"))
 _RISKY = spaced(
     "override rules secret outside covert unbound whole_prompt place danger memory forever machine destroy admin guard "
@@ -142,10 +152,13 @@ _RISKY = spaced(
 )
 
 
+_NAMED = {3: "environment_variables", 4: "private_key", 5: "connection_string", 6: "context_window", 7: "secret_key"}
+
+
 def _joined(match: re.Match[str]) -> str:
     if match[1]:
         return f"api_{match[2]}"
-    return "environment_variables" if match[3] else "private_key" if match[4] else "connection_string"
+    return next(name for group, name in _NAMED.items() if match[group])
 
 
 def heard(text: str) -> Heard:
@@ -177,15 +190,17 @@ def heard(text: str) -> Heard:
         _unbinding(tokens, present, note)
         open_classes = {name for name, at in present.items() if any(not quoted[i] for i in at)}
         dense = max(dense, sum(name in open_classes for name in _RISKY))
+    frame = sum(word in FRAME and not quoted[i] for i, (word, _, _) in enumerate(tokens))
     for name, pattern in (
         ("structure", _STRUCTURE), ("carrier", _CARRIER), ("shell", _SHELL), ("new_task", _NEW_TASK), ("claim", _CLAIM)
     ):  # fmt: skip
         for match in pattern.finditer(text):
-            mood = "quoted" if any(a <= match.start() < b for a, b in spans) else "command"
+            within = any(a <= match.start() < b for a, b in spans)
+            # A command line stands between backticks when it is to be run, too; only talk about it makes it a mention.
+            mood = "quoted" if within and (name != "shell" or frame) else "command"
             if name in ("new_task", "claim") and not _opens(text, match):
                 mood = "said" if mood == "command" else mood
             acts.setdefault((name, mood), Act(name=name, text=match[0].strip(), mood=mood))
-    frame = sum(word in FRAME and not quoted[i] for i, (word, _, _) in enumerate(tokens))
     return Heard(acts=tuple(acts.values()), frame=frame, dense=dense)
 
 
@@ -203,12 +218,24 @@ def _pair_up(tokens: Tokens, classes: Classes, present: Present, note: Note) -> 
             if j is None or tokens[i][0] == tokens[j][0]:
                 continue
             if verb != "not" and _negated(classes, i):
+                if name == "obey_user":
+                    note("override_user", _refusal_at(tokens, classes, i), j)
                 if name == "obey_data":
-                    mine = any("your" in classes[k] for k in range(i + 1, j + 1))
-                    note("override" if mine else "disobey", max(0, i - 1), j)
+                    between = range(i + 1, j + 1)
+                    mine = any("your" in classes[k] for k in between)
+                    mine = mine and not any(tokens[k][0] in _QUOTE_MARKS for k in between)
+                    note("override" if mine else "disobey", _refusal_at(tokens, classes, i), j)
                 continue
             if name == "unchecked" and any("not" in classes[k] for k in range(max(0, i - 8), i)):
                 continue  # "must not … without approval" asks for the check
+            if name == "obey_user":
+                continue
+            if verb == "checked" and not any(
+                "not" in classes[k] or tokens[k][0] == "optional" for k in range(max(0, i - 2), j + 1)
+            ):
+                continue  # "approval is required" is the opposite
+            if thing == "soft_rules" and not any("mine" in classes[k] for k in range(i + 1, j)):
+                continue
             if name in ("treat_as", "address") and any("not" in classes[k] for k in range(i, min(j + 3, len(classes)))):
                 continue
             if name in ("override", "leak_prompt") and tokens[j - 1][0] in _THEIRS:
@@ -220,20 +247,31 @@ def _pair_up(tokens: Tokens, classes: Classes, present: Present, note: Note) -> 
             note(name, i, j)
 
 
+def _refusal_at(tokens: Tokens, classes: Classes, verb: int) -> int:
+    """Where `do not`, `never` or `stop` before a verb begins."""
+    at = next(k for k in range(verb - 1, max(-1, verb - 4), -1) if "not" in classes[k])
+    return at - 1 if at and tokens[at - 1][0] == "do" else at
+
+
 _REMAINS = frozenset(spaced("text content messages conversation context and in you that said is"))
 
 
 def _stands_alone(tokens: Tokens, classes: Classes, at: int) -> bool:
     """`the above.` and `all previous instructions`, but not `the earlier draft`."""
     after = tokens[at + 1][0] if at + 1 < len(tokens) else "."
-    return not after[0].isalpha() or after in _REMAINS or bool(classes[at + 1] & {"rules", "prior", "polite"})
+    return (
+        not after[0].isalpha()
+        or after in _REMAINS
+        or bool(classes[at + 1] & {"rules", "soft_rules", "prior", "polite"})
+    )
 
 
 def _prompts(classes: Classes, present: Present, begin: int, end: int, note: Note) -> None:
     """Reveal the *system prompt*, *hidden instructions*, *règles privées*: what is ours beside a prompt's name."""
     for j in present.get("prompt", ()):
         near = range(max(begin, j - 2), min(end, j + 3))
-        if not any("ours" in classes[k] for k in near if k != j):
+        yours = "own_prompt" in classes[j] and any("mine" in classes[k] for k in range(max(begin, j - 2), j))
+        if not yours and not any("ours" in classes[k] for k in near if k != j):
             continue
         for i in (*present.get("reveal", ()), *present.get("send", ())):
             if 0 < j - i <= GAP + 2 and not _negated(classes, i):
@@ -278,7 +316,7 @@ def _classes(word: str) -> frozenset[str]:
         for part in word.split("_"):
             parts |= CLASS_OF.get(part, _NONE)
         risky = parts & {"destroy", "secret", "approve", "admin", "money"} or "export" in word or "transfer" in word
-        return frozenset(parts & {"secret", "whole_prompt"} | ({"danger"} if risky else set()))
+        return frozenset(parts & {"secret", "whole_prompt"} | ({"danger", "named"} if risky else {"named"}))
     if word.startswith("l'") or word.startswith("d'"):
         return CLASS_OF.get(word[2:], _NONE)
     if "-" in word:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+from liftos_pipelines.modules.llm.lexicon import spaced
 from liftos_pipelines.modules.llm.screens.acts import Heard, heard
 from liftos_pipelines.modules.llm.screens.injection_weights import INTERCEPT, THRESHOLD, WEIGHTS
 from liftos_pipelines.modules.llm.screens.unmasking import readings
@@ -31,6 +32,25 @@ COUNTS = ("commanded", "said", "quoted", "both", "frame", "frame_quoted", "frame
 FEATURES = (*_KIND_OF, *COUNTS)
 
 
+WEAK = frozenset(
+    spaced(
+        "structure memorise standing call_tool send_out claim address obey_data ask_prompt pay allow_tool unchecked "
+        "override_user new_task override_prior"
+    )
+)
+"""Acts that ordinary requests do too: alone they count half."""
+SAID = 0.7
+"""What an act weighs that does not stand where a command would."""
+
+
+def _breadth(names: set[str]) -> float:
+    """Kinds of acts, up to four, halved; a kind of which only weak acts are seen counts half."""
+    strength: dict[str, float] = {}
+    for name in names:
+        strength[_KIND_OF[name]] = max(strength.get(_KIND_OF[name], 0.0), 0.5 if name in WEAK else 1.0)
+    return min(sum(strength.values()), 4) / 2
+
+
 def features(what: Heard) -> dict[str, float]:
     """The model's inputs for one reading: 1 for each act in the open, 0.5 where it is no command; the rest counts."""
     values: dict[str, float] = {}
@@ -43,12 +63,12 @@ def features(what: Heard) -> dict[str, float]:
     for name in commanded:
         values[name] = 1.0
     for name in said:
-        values[name] = 0.5
+        values[name] = SAID
     frame = min(what.frame, 4) / 4
     open_kinds = {_KIND_OF[name] for name in commanded | said}
     values |= {
-        "commanded": min(len({_KIND_OF[name] for name in commanded}), 4) / 2,
-        "said": min(len({_KIND_OF[name] for name in said}), 4) / 2,
+        "commanded": _breadth(commanded),
+        "said": _breadth(said),
         "quoted": float(bool(quoted)),
         "both": float(len(open_kinds) > 1),
         "frame": frame,
@@ -78,7 +98,7 @@ def injection(text: str | None) -> Screened:
         return Screened(flagged=False, probability=probability)
     ranked = sorted(
         (act for act in best[1].acts if act.mood != "quoted" and act.name in _KIND_OF),
-        key=lambda act: -WEIGHTS.get(act.name, 0.0) * (1.0 if act.mood == "command" else 0.5),
+        key=lambda act: -WEIGHTS.get(act.name, 0.0) * (1.0 if act.mood == "command" else SAID),
     )
     spans = tuple(dict.fromkeys(act.text for act in ranked))
     return Screened(

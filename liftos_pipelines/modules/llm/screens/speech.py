@@ -26,14 +26,14 @@ WORDS: dict[str, tuple[str, ...]] = {
         "anuladas"
     ),
     "rules": spaced(
-        "instruction instructions rule rules policy policies guideline guidelines guardrail guardrails directive "
-        "directives constraint constraints restriction restrictions safety safeguard safeguards filter filters "
-        "moderation protocol protocols commands orders prompt prompts programming alignment limits limitations "
-        "boundaries safeguarding controls consigne consignes regle regles politique politiques garde-fous "
-        "anweisung anweisungen regel regeln richtlinie richtlinien vorgabe vorgaben vorschriften einschrankungen "
-        "instruktionen instruccion instrucciones regla reglas politica politicas directrices normas restricciones "
-        "istruzione istruzioni regola regole politiche direttive restrizioni instrucao instrucoes regra regras "
-        "diretrizes restricoes instructies regels richtlijnen beleid"
+        "restriction restrictions protocol protocols instruction instructions rule rules policy policies "
+        "guideline guidelines guardrail guardrails directive directives constraint constraints safety safeguard "
+        "safeguards moderation prompt prompts programming alignment safeguarding consigne consignes regle regles "
+        "politique politiques garde-fous anweisung anweisungen regel regeln richtlinie richtlinien vorgabe "
+        "vorgaben vorschriften einschrankungen instruktionen instruccion instrucciones regla reglas politica "
+        "politicas directrices normas restricciones istruzione istruzioni regola regole politiche direttive "
+        "restrizioni instrucao instrucoes regra regras diretrizes restricoes instructies regels richtlijnen "
+        "beleid"
     ),
     "prior": spaced(
         "previous prior above earlier preceding before everything existing former precedentes precedente "
@@ -53,19 +53,21 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "whole_prompt": spaced("systemprompt sysprompt system_prompt systemaufforderung systemanweisung systemanweisungen"),
     "reveal": spaced(
-        "say contain spill reveal show print display output disclose leak expose dump repeat tell give return "
-        "share provide list echo recite write copy state spell translate paste uncover divulge include append "
-        "read quote encode montrez montre affichez affiche revelez revele divulguez donnez donne copiez copie "
-        "imprimez repetez recopiez listez zeige zeig verrate verrat gib nenne offenbare drucke wiederhole liste "
-        "kopiere schreibe muestra muestre revela imprime imprima di dame copia repite escribe lista mostra "
-        "mostrami rivela stampa ripeti scrivi dimmi elenca mostre diga escreva repita toon onthul"
+        "reveler afficher montrer donner divulguer copier revelar mostrar rivelare mostrare zeigen verraten "
+        "concatenate say contain spill reveal show print display output disclose leak expose dump repeat tell "
+        "give return share provide list echo recite write copy state spell translate paste uncover divulge "
+        "include append read quote encode montrez montre affichez affiche revelez revele divulguez donnez donne "
+        "copiez copie imprimez repetez recopiez listez zeige zeig verrate verrat gib nenne offenbare drucke "
+        "wiederhole liste kopiere schreibe muestra muestre revela imprime imprima di dame copia repite escribe "
+        "lista mostra mostrami rivela stampa ripeti scrivi dimmi elenca mostre diga escreva repita toon onthul"
     ),
     "secret": spaced(
-        "secret secrets secret-looking environment_variables private_key api_keys api_key connection_string "
-        "password passwords passphrase credential credentials token tokens canary cookie cookies ssn apikey "
-        "apikeys keys privatekey .env dotenv jwt motdepasse secretes identifiants jetons passwort passworter "
-        "zugangsdaten geheimnisse schlussel contrasena contrasenas credenciales secretos clave claves credenziali "
-        "segreti chiavi senha senhas credenciais segredos chaves wachtwoord wachtwoorden"
+        "context_window secret_key secret secrets secret-looking environment_variables private_key api_keys "
+        "api_key connection_string password passwords passphrase credential credentials token tokens canary "
+        "cookie cookies ssn apikey apikeys keys privatekey .env dotenv jwt motdepasse secretes identifiants "
+        "jetons passwort passworter zugangsdaten geheimnisse schlussel contrasena contrasenas credenciales "
+        "secretos clave claves credenziali segreti chiavi senha senhas credenciais segredos chaves wachtwoord "
+        "wachtwoorden"
     ),
     "send": spaced(
         "send post upload forward email transmit exfiltrate fetch leak transfer submit deliver push sync copy "
@@ -95,9 +97,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         "ferramentas"
     ),
     "destroy": spaced(
-        "delete drop wipe erase purge destroy remove truncate overwrite shred format kill supprimez supprime "
-        "effacez detruisez losche loschen zerstore borra borre elimina elimine cancella apague exclua verwijder "
-        "wis"
+        "borre borren geloscht delete drop wipe erase purge destroy remove truncate overwrite shred format kill "
+        "supprimez supprime effacez detruisez losche loschen zerstore borra elimina elimine cancella apague "
+        "exclua verwijder wis"
     ),
     "approve": spaced(
         "approve authorize authorise grant accept allow permit greenlight whitelist enable auto-approve approuvez "
@@ -109,18 +111,32 @@ WORDS: dict[str, tuple[str, ...]] = {
         "jede samtliche todos todas cada tutti tutte ogni toda"
     ),
     "asked": spaced(
-        "approval approvals request requests transaction transactions refund refunds payment payments withdrawal "
-        "purchase order orders access permission permissions privileges change changes calls deployment"
+        "purchases refunds withdrawals approval approvals request requests transaction transactions refund "
+        "payment payments withdrawal purchase order orders access permission permissions privileges change "
+        "changes calls deployment"
     ),
     "place": spaced("https http"),
-    "your": spaced("your previous prior earlier system existing above original these all any vos deine tus"),
+    "your": spaced(
+        "your ton ta votre vos deine dein deinen tu tus tuo tue le sue seu suas previous prior earlier system "
+        "existing above original these all any"
+    ),
     "money": spaced("funds money payment wire balance bitcoin crypto wallet refund fonds geld guthaben dinero fondos"),
     "admin": spaced("admin administrator root superuser sudo privileges owner superadmin"),
     "malign": spaced(
-        "exfiltrate exfiltrating smuggle steal siphon phish leak ransom sabotage drain backdoor exfiltrez stiehl "
-        "roba ruba roube"
+        "exfiltrate exfiltrating smuggle siphon phish ransom sabotage drain backdoor exfiltrez stiehl roba ruba roube"
     ),
     "above": spaced("above verbatim foregoing"),
+    "soft_rules": spaced(
+        "filter filters limits limitations boundaries controls commands orders guidance role training persona "
+        "task rolle"
+    ),
+    "mine": spaced(
+        "your safety content security previous prior earlier ton votre deine dein deinen tu tus tuo seu all-safety"
+    ),
+    "own_prompt": spaced("prompt prompts guidelines configuration config instructions preamble directives"),
+    "raise": spaced("escalate elevate promote upgrade grant give assign make"),
+    "hide": spaced("hide conceal withhold cachez verberge oculta nascondi"),
+    "optional": spaced("optional unnecessary needless needed necessary required"),
     "master": spaced("user users operator owner human user's operator's developer developers"),
     "supplant": spaced("replace replaces supersede supersedes amend amends rewrite rewrites become becomes"),
     "orders": spaced("system developer"),
@@ -157,9 +173,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         "trate"
     ),
     "trusted": spaced(
-        "trusted authoritative verified authorized authorised system policy instruction instructions command "
-        "commands approved official developer priority privileged admin administrator canonical binding "
-        "executable trustworthy confirmed"
+        "directive directives system-level trusted authoritative verified authorized authorised system policy "
+        "instruction instructions command commands approved official developer priority privileged admin "
+        "administrator canonical binding executable trustworthy confirmed"
     ),
     "outrank": spaced(
         "overrides override supersedes supersede outranks outrank precedence priority replaces trumps prevail "
@@ -174,8 +190,8 @@ WORDS: dict[str, tuple[str, ...]] = {
         "sigue obedece segui siga volg"
     ),
     "tell": spaced(
-        "tell telling mention mentioning inform informing notify notifying alert alerting warn warning disclose "
-        "log logging report reporting show showing reveal asking mentionnez informez dites sage erwahne "
+        "informer tell telling mention mentioning inform informing notify notifying alert alerting warn warning "
+        "disclose log logging report reporting show showing reveal asking mentionnez informez dites sage erwahne "
         "informiere menciones informes digas menzionare dire"
     ),
     "watcher": spaced(
@@ -191,8 +207,8 @@ WORDS: dict[str, tuple[str, ...]] = {
         "oversight asking warning validation"
     ),
     "guard": spaced(
-        "security logging audit auditing monitoring filter filters guardrail guardrails safety moderation "
-        "protection alerts logs detection firewall safeguards dlp sandbox controls"
+        "security logging audit auditing monitoring guardrail guardrails safety moderation protection alerts logs "
+        "detection firewall safeguards dlp sandbox controls"
     ),
     "machine": spaced(
         "assistant assistants ai agent agents model llm chatbot bot gpt chatgpt claude gemini copilot l'assistant "
