@@ -38,6 +38,8 @@ class Evidence:
     acronyms: frozenset[str]
     numbers: tuple[Number, ...]
     values: frozenset[tuple[float, str | None]]
+    value_in: dict[float, tuple[int, ...]]
+    """Sentences that have a value."""
     days: tuple[Day, ...]
     said_with: dict[str, frozenset[str]]
     """What `words_near` has worked out so far."""
@@ -91,6 +93,9 @@ def read_evidence(context: str) -> Evidence:
     size = len(passages)
     share = [0.0] + [max(0.3, math.log(1 + size / n) / math.log(1 + size)) for n in range(1, size + 1)]
     numbers = tuple(number for sentence in doc.numbers for number in sentence)
+    value_in: dict[float, tuple[int, ...]] = {}
+    for number in numbers:
+        value_in[number.value] = (*value_in.get(number.value, ()), doc.sentence_of[number.token])
     return Evidence(
         doc=doc,
         first=first,
@@ -104,6 +109,7 @@ def read_evidence(context: str) -> Evidence:
         acronyms=frozenset(_initials(doc)),
         numbers=numbers,
         values=frozenset((number.value, number.unit) for number in numbers),
+        value_in=value_in,
         days=tuple(day for sentence in doc.days for day in sentence),
         said_with={},
     )

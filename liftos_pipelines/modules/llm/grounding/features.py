@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import mul
 
 from liftos_pipelines.modules.llm.grounding.align import fragments, nearest_sentences
 from liftos_pipelines.modules.llm.grounding.check import (
@@ -86,12 +87,12 @@ def sentence_features(
     nearest = nearest_sentences(distinct, evidence)
     sentence = Sentence(doc, number, first, last, copied, nearest)
     verified, numeric = check_numbers(sentence, evidence, asked)
-    total = sum(evidence.weight(stems[i]) for i in content)
-    unknown = sum(
-        evidence.weight(stems[i]) * (0.5 if evidence.resembles(stems[i]) else 1.0)
-        for i in content
-        if not evidence.knows(stems[i])
-    )
+    total = unknown = 0.0
+    for i in content:
+        weight = evidence.weights.get(stems[i])
+        total += weight or 1.0
+        if weight is None and not evidence.knows(stems[i]):
+            unknown += 0.5 if evidence.resembles(stems[i]) else 1.0
     covered = _covered(doc, number, content, evidence, asked, verified, len(numeric))
     known, strange = ([], []) if doc.german else check_names(sentence, evidence, asked, covered)
     support = _support(stems, content, distinct, evidence, nearest, verified, len(numeric))
@@ -247,7 +248,6 @@ def _loose(doc: Document, first: int, last: int, parts: list[int], evidence: Evi
 def _loose_numbers(doc: Document, number: int, first: int, last: int, evidence: Evidence) -> float:
     """Largest share of what stands beside a number that the context does not say in a sentence with that number."""
     worst = 0.0
-    sentence_of = evidence.doc.sentence_of
     for claim in doc.numbers[number]:
         if claim.spelled and claim.value == 1:
             continue
@@ -256,7 +256,7 @@ def _loose_numbers(doc: Document, number: int, first: int, last: int, evidence: 
             for i in _around(doc, claim.token, first, last)
             if doc.content[i] and evidence.knows(doc.stems[i])
         }
-        places = {sentence_of[n.token] for n in evidence.numbers if n.value == claim.value}
+        places = evidence.value_in.get(claim.value, ())
         total = sum(evidence.weight(word) for word in near)
         if total and places:
             fit = max(
@@ -315,37 +315,34 @@ def output_features(doc: Document, evidence: Evidence, asked: Evidence | None) -
     )
     if not each:
         return None
-    size = sum(s.tokens for s in each)
+    sizes = [s.tokens for s in each]
+    total = sum(sizes)
+    worst_counts = min(0.5, WORST_OF / len(each))
 
-    def mean(name: str) -> float:
-        return sum(getattr(s, name) * s.tokens for s in each) / size
-
-    def worst(name: str) -> float:
-        return max(float(getattr(s, name)) for s in each)
-
-    def level(name: str) -> float:
+    def level(column: Sequence[float]) -> float:
         """Between the mean and the worst sentence: one wrong sentence makes an output wrong, but the worst of many
         is bad by chance."""
-        average = mean(name)
-        return average + (worst(name) - average) * min(0.5, WORST_OF / len(each))
+        average = sum(map(mul, column, sizes)) / total
+        return average + (max(column) - average) * worst_counts
 
     def share(name: str, most: float) -> float:
         """A number of conflicts, a few of which are as bad as many."""
         return min(1.0, sum(len(getattr(s, name)) for s in each) / max(most, len(each) / WORST_OF / 2))
 
-    rewriting = mean("new_pairs")
+    new_pairs = [s.new_pairs for s in each]
+    rewriting = sum(map(mul, new_pairs, sizes)) / total
     # What stands beside what can only be compared where the output is near the context's wording.
     near = 1 - 0.8 * min(1.0, rewriting / REWRITTEN)
     values = {
-        "unknown_words": level("unknown_words"),
-        "new_pairs": level("new_pairs"),
-        "new_fours": level("new_fours"),
-        "scattered": level("scattered"),
-        "broken": level("broken"),
+        "unknown_words": level([s.unknown_words for s in each]),
+        "new_pairs": level(new_pairs),
+        "new_fours": level([s.new_fours for s in each]),
+        "scattered": level([s.scattered for s in each]),
+        "broken": level([s.broken for s in each]),
         "jumps": near * min(1.0, sum(s.jumps for s in each) / (2 * len(each))),
         "grafts": near * min(1.0, sum(s.grafts for s in each) / max(1.0, len(each) / WORST_OF / 2)),
-        "loose_names": near * level("loose_names"),
-        "loose_numbers": near * level("loose_numbers"),
+        "loose_names": near * level([s.loose_names for s in each]),
+        "loose_numbers": near * level([s.loose_numbers for s in each]),
         "strange_names": share("strange", 1.5),
         "wrong_numbers": share("numeric", 1),
         "directions": share("directions", 1),

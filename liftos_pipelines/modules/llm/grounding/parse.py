@@ -182,7 +182,7 @@ def _names(
 
 
 def _has_capital(written: str) -> bool:
-    return not written.islower() and any(character.isupper() for character in written)
+    return written[0].isupper() or (not written.islower() and any(character.isupper() for character in written))
 
 
 def _is_code(word: str) -> bool:

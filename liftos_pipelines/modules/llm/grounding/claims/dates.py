@@ -98,15 +98,17 @@ def find_days(
                     )  # fmt: skip
         elif word[0] in "0123q" and (len(word) >= 4 or (word[0] == "q" and len(word) == 2)) and word[-1].isdigit():
             years.append(i)
+    taken = {place for low, high in covered for place in range(low, high)}
     for i in years:
         start = starts[i]
-        if any(low <= start < high for low, high in covered):
+        if start in taken:
             continue
         match = _ISO.match(folded, start) or _NUMERIC.match(folded, start) or _QUARTER.match(folded, start)
         if match is None and (start == 0 or folded[start - 1] not in ".,$€£-"):
             match = _BARE.match(folded, start)
         if match:
             keep(match, i)
+            taken.update(range(*match.span()))
     return sorted(found, key=lambda day: day.start), covered
 
 

@@ -89,6 +89,7 @@ _NUMBER = re.compile(
 _AFTER_WORD = re.compile(_TAIL)
 _NEXT_WORD = re.compile(r"[\s-]*([^\W\d_]+)")
 _DIGITS = frozenset("0123456789")
+_GROUPS = re.compile(r"[, \u00a0\u202f](?=\d{3})")
 _CONTINENTAL = re.compile(r"[\d.]*\.[\d.]*,\d+|\d+,\d{1,2}")
 
 
@@ -125,10 +126,10 @@ def _from_digits(folded: str, start: int, token: int) -> Number | None:
         return None  # the number of a list's item
     if start and folded[start - 1] == "." and not folded[max(0, start - 2) : start - 1].isalnum():
         digits = "." + digits
-    if _CONTINENTAL.fullmatch(digits):  # 1.234,5 and 1,5 as written on the continent
+    if not digits.isdigit() and _CONTINENTAL.fullmatch(digits):  # 1.234,5 and 1,5 as written on the continent
         plain = digits.replace(".", "").replace(",", ".")
     else:
-        plain = re.sub(r"[, \u00a0\u202f](?=\d{3})", "", digits).replace(",", ".")
+        plain = digits if digits.isdigit() else _GROUPS.sub("", digits).replace(",", ".")
     scale = SCALES.get(match["scale"] or "", 1.0)
     before = folded[max(0, start - 2) : start].strip()[-1:]
     symbol = before if before in SYMBOLS else match["after"]
