@@ -26,6 +26,8 @@ CONTENT = "liftos.content"
 BATCH = 500
 AT_ONCE = 400
 """Ids in one condition: SQLite and SQL Server allow a bounded number."""
+NAME_LENGTH = 250
+"""Characters of a session or a name; MLflow refuses a whole batch for one that is longer."""
 ASKED_AT_ONCE = 50
 LINK_LENGTH = 36
 """Characters of a linked prompt's `name/version` that MLflow's schema has room for."""
@@ -136,8 +138,8 @@ def _span(trace: CallTrace) -> Any:
         "mlflow.spanOutputs": answered,
         "mlflow.llm.model": trace.model,
         "mlflow.chat.tokenUsage": dict(trace.tokens) or None,
-        "session.id": trace.session_id,
-        "mlflow.traceTag.mlflow.traceName": trace.name,
+        "session.id": trace.session_id[:NAME_LENGTH] if trace.session_id else None,
+        "mlflow.traceTag.mlflow.traceName": trace.name[:NAME_LENGTH],
         "liftos.call_id": trace.call_id,
     }
     status = "STATUS_CODE_UNSET" if trace.failed is None else "STATUS_CODE_ERROR" if trace.failed else "STATUS_CODE_OK"
@@ -146,7 +148,7 @@ def _span(trace: CallTrace) -> Any:
             "trace_id": _base64(trace.trace_id.removeprefix("tr-")),
             "span_id": _base64(trace.span_id),
             "parent_span_id": None,
-            "name": trace.name,
+            "name": trace.name[:NAME_LENGTH],
             "start_time_unix_nano": _nanoseconds(trace.started_at),
             "end_time_unix_nano": None if trace.ended_at is None else _nanoseconds(trace.ended_at),
             "events": [],
@@ -193,7 +195,7 @@ def _tags(trace: CallTrace) -> dict[str, str]:
     from mlflow.tracing.constant import TraceTagKey
     from mlflow.utils.validation import MAX_TRACE_TAG_VAL_LENGTH
 
-    tags = {name: value[:MAX_TRACE_TAG_VAL_LENGTH] for name, value in trace.tags.items()}
+    tags = {name: value.replace("\0", "")[:MAX_TRACE_TAG_VAL_LENGTH] for name, value in trace.tags.items()}
     if trace.prompt:
         name, version = trace.prompt
         tags[TraceTagKey.LINKED_PROMPTS] = json.dumps([{"name": name, "version": str(version)}])

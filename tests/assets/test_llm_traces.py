@@ -127,6 +127,12 @@ def test_calls_are_found_in_mlflow_with_their_times_tokens_cost_prompt_and_feedb
     assert rows.filter(call_id="c0")["trace_id"][0] == trace_id(house.client, "c0") == info.trace_id
 
 
+def test_one_call_with_overlong_names_does_not_keep_the_others_out(house: House) -> None:
+    strange = call(1, session_id="s" * 900, use_case="u" * 9000, model="m" * 900, input="x" * 50_000 + "\0", output="")
+    assert house.run([CALLS[0], strange])["calls_written"] == 2.0
+    assert {len(trace.info.trace_metadata["mlflow.trace.session"]) for trace in house.searched()} == {2, 250}
+
+
 def test_a_second_run_writes_only_what_is_new_or_has_changed(house: House) -> None:
     house.run(CALLS[:2])
     changed = [CALLS[0] | {"user_feedback": -1}, CALLS[1], CALLS[2]]
