@@ -281,9 +281,10 @@ TABLES = [
     ),
     lake_table(
         "llm/claims",
-        "call_id start end",
+        "call_id place",
         {
             "call_id": TEXT,
+            "place": INT,
             "start": INT,
             "end": INT,
             "claim": TEXT,

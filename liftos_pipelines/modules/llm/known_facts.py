@@ -39,22 +39,25 @@ def claims(calls: pl.DataFrame, facts: Sequence[Fact]) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     if facts:
         for call_id, output in calls.select("call_id", "output").iter_rows():
-            rows += [_row(call_id, claim) for claim in check_claims(output, facts=facts) if claim.subjects]
+            # A number beside a known name may be of anything: what it measures must be said.
+            said = [claim for claim in check_claims(output, facts=facts) if claim.subjects and claim.measure]
+            rows += [_row(call_id, place, claim) for place, claim in enumerate(said)]
     return pl.DataFrame(rows, schema=contract.columns)
 
 
-def _row(call_id: str, claim: CheckedClaim) -> dict[str, Any]:
+def _row(call_id: str, place: int, claim: CheckedClaim) -> dict[str, Any]:
     verdict, reason = claim.outcome, claim.reason
     if claim.kind == "value" and claim.measure in TOTALS and verdict == "contradicted":
         verdict, reason = "unknown", f"the period that the claim means is not said; over all data {reason}"
     return {
         "call_id": call_id,
+        "place": place,
         "start": claim.start,
         "end": claim.end,
         "claim": claim.text,
         "kind": claim.kind,
         "subject": ", ".join(claim.subjects),
-        "measure": claim.measure or None,
+        "measure": claim.measure,
         "verdict": verdict,
         "reason": reason,
         "source": ", ".join(claim.sources) or None,

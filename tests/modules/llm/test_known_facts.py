@@ -73,7 +73,10 @@ def test_money_over_a_period_nobody_named_is_not_called_wrong() -> None:
     assert verdicts("TV spend was 900,000 EUR.") == [("value", "supported")]
 
 
-@pytest.mark.parametrize("output", ["Radio's ROI was 3.0.", "The weather was fine.", "", None])
+@pytest.mark.parametrize(
+    "output",
+    ["Radio's ROI was 3.0.", "The weather was fine.", "Orders of Spring Trails fell from 1,526 to 445.", "", None],
+)
 def test_what_no_table_knows_is_no_claim(output: str | None) -> None:
     calls = pl.DataFrame({"call_id": ["c"], "output": [output]}, schema={"call_id": pl.String, "output": pl.String})
     assert claims(calls, facts_of(TABLES, "EUR")).is_empty()
