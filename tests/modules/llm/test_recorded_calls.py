@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -299,3 +301,41 @@ def test_a_plain_table_is_told_from_the_exports() -> None:
 def test_a_circle_of_parents_ends() -> None:
     spans = [otlp_span(CALL, chat(), parent=ROOT), otlp_span(ROOT, {}, parent=CALL)]
     assert read("otel", otlp(*spans)).counts["calls"] == 1
+
+
+JUNK: tuple[Any, ...] = (
+    None, "", 0, -1, 1.5, True, [], {}, "x", [1], {"a": 1}, "{bad", "[1]", float("nan"), 10**30, [[]], [None],
+    {"content": None}, "9" * 40, "0x", {"stringValue": 3}, {"kvlistValue": None}, {"arrayValue": {"values": 3}},
+)  # fmt: skip
+
+
+def places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    return [path, *(place for key, inner in entries for place in places(inner, (*path, key)))]
+
+
+def broken(content: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """The record with one to four of its values replaced by something that does not belong there, or gone."""
+    content = copy.deepcopy(content)
+    for _ in range(rng.randint(1, 4)):
+        *path, last = rng.choice(places(content)[1:] or [("absent",)])
+        holder: Any = content
+        for key in path:
+            holder = holder[key]
+        if rng.random() < 0.25 and last in (holder if isinstance(holder, dict) else range(len(holder))):
+            del holder[last]
+        else:
+            holder[last] = copy.deepcopy(rng.choice(JUNK))
+    return content
+
+
+def test_no_broken_record_stops_the_others() -> None:
+    rng = random.Random(3)
+    whole = {"otel": otel_world(), "mlflow": mlflow_trace(), "langfuse": langfuse_trace()}
+    for told in (*whole,) * 400:
+        record = broken(whole[told], rng)
+        format_of([record])
+        recorded = read(
+            told, record, otlp(otlp_span("00000000000000f1", chat(), trace="f" * 32)) if told == "otel" else record
+        )
+        assert told != "otel" or any(row["trace_id"] == "f" * 32 for row in recorded.rows)

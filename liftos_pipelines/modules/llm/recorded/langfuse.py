@@ -19,8 +19,10 @@ from liftos_pipelines.modules.llm.recorded.values import (
     Unreadable,
     as_json,
     as_money,
+    identifier,
     mapping,
     moment,
+    objects,
     shown,
     verdict,
 )
@@ -104,13 +106,11 @@ def _read_trace(
     stated = {name: _stated(metadata, name) for name in STATED}
     stated["use_case"] = stated["use_case"] or own.get("name")
     traces[trace_id] = stated | {"session_id": own.get("session_id"), "user_id": own.get("user_id")}
-    for content in as_json(own.get("observations")) or []:
-        if isinstance(content, Mapping):
-            _observe(parsed, parsed.numbered(record), {"trace_id": trace_id} | snake(content), waiting)
-        # An id alone stands for an observation that is exported elsewhere.
-    for score in as_json(own.get("scores")) or []:
-        if isinstance(score, Mapping):
-            _score(parsed, record, {"trace_id": trace_id} | snake(score))
+    # An id alone stands for an observation or a score that is exported elsewhere.
+    for content in objects(own.get("observations")):
+        _observe(parsed, parsed.numbered(record), {"trace_id": trace_id} | snake(content), waiting)
+    for score in objects(own.get("scores")):
+        _score(parsed, record, {"trace_id": trace_id} | snake(score))
 
 
 def _observe(parsed: Parsed, record: Record, own: dict[str, Any], waiting: list[Span]) -> None:
@@ -158,7 +158,7 @@ def _observe(parsed: Parsed, record: Record, own: dict[str, Any], waiting: list[
             row=record.row,
             trace_id=str(own.get("trace_id") or f"observation-{span_id}"),
             span_id=span_id,
-            parent_id=own.get("parent_observation_id") or None,
+            parent_id=identifier(own.get("parent_observation_id")),
             kind=kind,
             name=str(own.get("name") or ""),
             start=times["start_time"],
@@ -257,5 +257,7 @@ def _score(parsed: Parsed, record: Record, own: Mapping[str, Any]) -> None:
         _problem(parsed, record, where, "user_feedback", str(error), own, kept=True)
         return
     parsed.feedback.append(
-        Feedback(trace_id=own.get("trace_id"), span_id=own.get("observation_id"), value=value, at=at)
+        Feedback(
+            trace_id=identifier(own.get("trace_id")), span_id=identifier(own.get("observation_id")), value=value, at=at
+        )
     )

@@ -19,6 +19,7 @@ from liftos_pipelines.modules.llm.recorded.values import (
     mapping,
     moment,
     nanoseconds,
+    objects,
     shown,
     verdict,
 )
@@ -101,9 +102,8 @@ def _read_trace(parsed: Parsed, record: Record, trace: Mapping[str, Any]) -> Non
         span = _read_span(parsed, parsed.numbered(record), trace_id, content)
         if span is not None:
             parsed.spans.append(with_trace(span, own) if span.kind == "call" else span)
-    for assessment in info.get("assessments") or []:
-        if isinstance(assessment, Mapping):
-            _assess(parsed, record, trace_id, assessment)
+    for assessment in objects(info.get("assessments")):
+        _assess(parsed, record, trace_id, assessment)
 
 
 def _read_span(parsed: Parsed, record: Record, trace_id: str, content: Mapping[str, Any]) -> Span | None:

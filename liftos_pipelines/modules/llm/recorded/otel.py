@@ -130,7 +130,8 @@ def _any(value: Any, depth: int = 0) -> Any:
                 except (TypeError, ValueError):
                     return content
             case "arrayvalue":
-                return [_any(entry, depth + 1) for entry in _mapping(content).get("values") or []]
+                values = _mapping(content).get("values")
+                return [_any(entry, depth + 1) for entry in values] if isinstance(values, list) else []
             case "kvlistvalue":
                 entries = _list(_mapping(content).get("values"))
                 return {str(entry.get("key")): _any(entry.get("value"), depth + 1) for entry in entries}

@@ -168,3 +168,14 @@ def mapping(value: Any) -> Mapping[str, Any]:
     """A JSON object, also where it was written as text; anything else is empty."""
     found = as_json(value)
     return found if isinstance(found, Mapping) else {}
+
+
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """The JSON objects of a list, also where it was written as text; anything else is no object."""
+    found = as_json(value)
+    return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
+
+
+def identifier(value: Any) -> str | None:
+    """An id as text; a structure is not one."""
+    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" else None
