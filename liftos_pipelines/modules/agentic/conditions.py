@@ -198,13 +198,18 @@ class Argument:
 
 @dataclass(frozen=True)
 class After:
-    """An earlier call of this run used the tool (`absent=False`), or none did (`absent=True`)."""
+    """An earlier call of this run used the tool (`absent=False`), or none did (`absent=True`).
+
+    `trusted` : the call opens something, so one that was denied only counts once it answered all the same
+    """
 
     patterns: tuple[str, ...]
     absent: bool = False
+    trusted: bool = False
 
     def holds(self, call: Call, history: History) -> bool:
-        return any(history.called(pattern) for pattern in self.patterns) is not self.absent
+        counted = history.ran if self.trusted else history.called
+        return any(counted(pattern) for pattern in self.patterns) is not self.absent
 
 
 @dataclass(frozen=True)

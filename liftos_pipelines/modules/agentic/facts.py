@@ -145,7 +145,7 @@ class Draw:
 
 
 class Happened:
-    """One thing that happened in a run: a `call`, a tool's `result`, or a `message`."""
+    """One thing that happened in a run: a `call`, a tool's `result`, a `message`, or that a denied call `ran`."""
 
     __slots__ = (
         "_identity",
@@ -203,6 +203,7 @@ class History(Protocol):
     """What happened before the call, in its run and to its agent."""
 
     def called(self, pattern: str) -> int: ...
+    def ran(self, pattern: str) -> int: ...
     def called_alike(self, call: Call) -> int: ...
     def denied_so_far(self) -> int: ...
     def events_so_far(self) -> int: ...

@@ -59,19 +59,24 @@ class RunHistory:
     last_message: str | None = None
     client: str = ""
     _tools: Counter[str] = field(default_factory=Counter)
+    _ran: Counter[str] = field(default_factory=Counter)
     _alike: Counter[str] = field(default_factory=Counter)
     _times: list[datetime] = field(default_factory=list)
     _denied: int = 0
-    _log: list[Happened] = field(default_factory=list)
+    _log: list[tuple[int, Happened]] = field(default_factory=list)
+    _events: int = 0
     _open: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
     _machines: Machines | None = None
     _states: dict[Tracker, Any] = field(default_factory=dict)
     _read: int = 0
 
     def called(self, pattern: str) -> int:
-        if pattern in self._tools:
-            return self._tools[pattern]
-        return sum(count for tool, count in self._tools.items() if matches(pattern, tool))
+        """Calls of such a tool, also denied ones."""
+        return _count(self._tools, pattern)
+
+    def ran(self, pattern: str) -> int:
+        """Calls that were not denied, or that answered all the same."""
+        return _count(self._ran, pattern)
 
     def called_alike(self, call: Call) -> int:
         return self._alike[call.identity]
@@ -84,7 +89,7 @@ class RunHistory:
         return len(times) - bisect_left(times, moment)
 
     def events_so_far(self) -> int:
-        return len(self._log)
+        return self._events
 
     def state(self, tracker: Tracker) -> Any:
         """The automaton's state as of the newest event; a KeyError where the engine did not take it along."""
@@ -96,7 +101,7 @@ class RunHistory:
             self._machines, self._read = machines, 0
             self._states = {tracker: tracker.start() for tracker in machines.trackers}
         while self._read < len(self._log):
-            number, event = self._read, self._log[self._read]
+            number, event = self._log[self._read]
             for tracker, which, pattern in machines.waiting(event.kind, event.tool):
                 if pattern.fits(event):
                     tracker.advance(self._states[tracker], which, event, number)
@@ -105,7 +110,7 @@ class RunHistory:
     def note_message(self, text: str | None, at: datetime | None = None) -> None:
         """Somebody said something; rules see who by the words that the text begins with, such as `user:`."""
         self.last_message = text
-        self._log.append(Happened("message", at=at, content=text))
+        self._happened(Happened("message", at=at, content=text))
 
     def note_result(
         self, tool: str | None, content: str | None, at: datetime | None = None, flags: Collection[str] = ()
@@ -113,7 +118,7 @@ class RunHistory:
         """A tool answered its oldest call that had no answer. `flags`: what a screen found in the answer."""
         waiting = self._open.get(tool or "")
         call = waiting.pop(0) if waiting else None
-        self._log.append(
+        self._happened(
             Happened(
                 "result",
                 at=at,
@@ -125,6 +130,17 @@ class RunHistory:
                 spec=call.spec if call else None,
             )
         )
+
+        if call is not None and call.event.decision == "deny":
+            # It ran all the same, as recorded ones do: what asks whether it was done must see it.
+            self._ran[call.tool] += 1
+            event = replace(call).event
+            event.kind, event.decision = "ran", "deny"
+            self._log.append((self._events - 1, event))
+
+    def _happened(self, event: Happened) -> None:
+        self._log.append((self._events, event))
+        self._events += 1
 
     def record(self, call: Call, verdict: Verdict, period: str) -> None:
         """Note a judged call under the registry's budget alone; `PolicyEngine.record` notes every budget."""
@@ -149,15 +165,23 @@ class RunHistory:
                 times.append(call.at)
             else:
                 insort(times, call.at)
-        event = call.event if call.event.decision is None else replace(call).event  # noted twice is two events
-        event.decision = decision
-        self._log.append(event)
+        if call.event.decision is not None:
+            call = replace(call)  # noted twice is two events
+        call.event.decision = decision
+        self._happened(call.event)
         self._open[call.tool].append(call)
         if decision == "deny":
             self._denied += 1
             return
+        self._ran[call.tool] += 1
         for draw in draws:
             self.agents.reserved[draw.key] += draw.amount
+
+
+def _count(calls: Counter[str], pattern: str) -> int:
+    if pattern in calls:
+        return calls[pattern]
+    return sum(count for tool, count in calls.items() if matches(pattern, tool))
 
 
 def reserve(call: Call) -> float:

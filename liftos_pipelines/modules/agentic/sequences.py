@@ -37,13 +37,19 @@ class Pattern:
     text: re.Pattern[str] | None = None
     where: tuple[Argument, ...] = ()
     flags: frozenset[str] = frozenset()
+    trusted: bool = False
+    """Whether the step opens something: a call that was denied then only counts once it answered all the same."""
 
     def concerns(self, kind: str, tool: str) -> bool:
         """Whether an event of this kind and tool can match at all; asked once of each pair."""
-        return kind == self.kind and (kind == "message" or any_matches(self.tools, tool))
+        if kind != self.kind and not (kind == "ran" and self.kind == "call" and self.trusted):
+            return False
+        return kind == "message" or any_matches(self.tools, tool)
 
     def fits(self, event: Happened) -> bool:
         """The rest, of an event that concerns."""
+        if self.trusted and event.decision == "deny" and event.kind == "call":
+            return False
         if self.writes is not None and (event.spec is None or event.spec.writes is not self.writes):
             return False
         if self.reads and (event.spec is None or self.reads.isdisjoint(event.spec.reads)):

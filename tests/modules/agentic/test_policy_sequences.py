@@ -293,3 +293,42 @@ def test_a_call_draws_once_on_each_budget_and_says_on_which() -> None:
     engine.record(made, engine.judge(made, history), history)
     assert dict(history.agents.reserved) == {("a", "2025-03-03"): 40.0, ("agent:a", "2025-03"): 40.0}
     assert engine.judge(made, history).decision == "needs_approval"
+
+
+def test_a_denied_call_closes_doors_and_opens_none() -> None:
+    """What was denied did not run, unless it answered all the same."""
+    barred = {"name": "barred", "decision": "deny", "when": {"tool": "look", "environment": "nowhere"}}
+
+    def decided(rule: dict[str, Any], *rows: dict[str, Any]) -> str:
+        # Without a known environment the look cannot be told to be harmless, and is denied.
+        read = parse_policy({"tools": TOOLS, "rules": [barred, rule, REST]}, file="p.yaml")
+        found = replay(steps(*rows), ONE, read).decisions["decision"].to_list()
+        assert found[0] == "deny"
+        return str(found[-1])
+
+    look, send = call("look", {"id": 1}), call("send", {"id": 1})
+    for when in (
+        {"tool": "send", "not_after": {"tool": "look"}},
+        {"tool": "send", "not_after": {"tool": "look", "same": ["id"]}},
+        {"tool": "send", "not": {"sequence": [{"tool": "look"}, {"tool": "send"}]}},
+        {"count": {"of": {"tool": "send"}, "more_than": 1, "since": {"tool": "look"}}},
+    ):
+        rule = {"name": "r", "decision": "deny", "when": when}
+        first = [look, send] if "count" not in when else [look, send, call("look"), send]
+        assert decided(rule, *first) == "deny", when
+    rule = {"name": "r", "decision": "deny", "when": {"tool": "send", "not_after": {"tool": "look", "same": ["id"]}}}
+    assert decided(rule, look, got("look", "here"), send) == "allow", "it answered: it ran"
+    for when in ({"tool": "send", "after": {"tool": "look"}}, {"sequence": [{"tool": "look"}, {"tool": "send"}]}):
+        assert decided({"name": "r", "decision": "deny", "when": when}, look, send) == "deny", (
+            "an attempt is enough to suspect"
+        )
+
+
+def test_an_allow_after_a_call_needs_the_call_to_have_run() -> None:
+    barred = {"name": "barred", "decision": "deny", "when": {"tool": "confirm", "environment": "nowhere"}}
+    for when in ({"tool": "send", "after": {"tool": "confirm"}}, {"sequence": [{"tool": "confirm"}, {"tool": "send"}]}):
+        rule = {"name": "r", "decision": "allow", "when": when}
+        for rules, wanted in (([rule], "allow"), ([barred, rule], "needs_approval")):
+            read = parse_policy({"tools": TOOLS, "rules": rules}, file="p.yaml")
+            found = replay(steps(call("confirm"), call("send")), ONE, read).decisions["decision"].to_list()
+            assert found[1] == wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,11 +23,16 @@ Readers = dict[str, Callable[[Any, Where], Condition]]
 
 @dataclass(frozen=True)
 class Reader:
-    """What names in a policy may stand for. `agents` None: the registry is not at hand, any agent may be named."""
+    """What names in a policy may stand for. `agents` None: the registry is not at hand, any agent may be named.
+
+    `trusting`: where the condition holds, more is open (under `allow`, or negated under `deny`), so that only calls
+    that really ran may make it hold.
+    """
 
     tools: Mapping[str, ToolSpec]
     variables: Mapping[str, tuple[str, ...]]
     agents: frozenset[str] | None = None
+    trusting: bool = False
 
     def rule(self, content: Any, position: int, where: Where, *, inherited: bool) -> Rule | None:
         place = where.at(f"rules[{position}]")
@@ -47,7 +52,8 @@ class Reader:
             with named.collecting():
                 if not body.get("when"):
                     named.at("when").fail("this field is required; a rule without a condition would decide everything")
-                read["condition"] = self.condition(body["when"], named.at("when"))
+                trusting = body.get("decision") == "allow"
+                read["condition"] = replace(self, trusting=trusting).condition(body["when"], named.at("when"))
             with named.collecting():
                 read["approval"] = None
                 if "approvers" in body:
@@ -96,7 +102,7 @@ class Reader:
             "last_message": _last_message,
             "any_of": lambda value, place: c.AnyOf(self.nested(value, place)),
             "all_of": lambda value, place: c.AllOf(self.nested(value, place)),
-            "not": lambda value, place: c.Not(self.condition(value, place)),
+            "not": lambda value, place: c.Not(replace(self, trusting=not self.trusting).condition(value, place)),
         }
         over_a_run: Readers = {
             "after_denial": lambda value, place: c.AfterDenial(place.truth(value)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,13 @@ def pattern(value: Any, place: Where, reader: Reader) -> Pattern:
         text=place.at("matches").pattern(body["matches"]) if "matches" in body else None,
         where=reader.tests(body["where"], place.at("where")) if "where" in body else (),
         flags=frozenset(place.at("flagged").texts(body["flagged"])) if "flagged" in body else frozenset(),
+        trusted=reader.trusting,
     )
+
+
+def _against(reader: Reader) -> Reader:
+    """For steps that undo what the others do: what lies between, what a count begins anew at."""
+    return replace(reader, trusting=not reader.trusting)
 
 
 def _decisions(value: Any, place: Where) -> tuple[str, ...]:
@@ -105,23 +112,25 @@ def _sequence(value: Any, place: Where, reader: Reader) -> Condition:
         last=read[-1],
         within_steps=within_steps,
         within=within,
-        without=_patterns(body["without"], place.at("without"), reader) if "without" in body else (),
+        without=_patterns(body["without"], place.at("without"), _against(reader)) if "without" in body else (),
         same=_same(body, place),
     )
 
 
 def _after(value: Any, place: Where, reader: Reader, *, absent: bool = False) -> Condition:
     body = place.mapping(value, ("tool", "same", "within", "without"))
+    if absent:
+        reader = _against(reader)
     names = reader.known_tools(body.get("tool"), place.at("tool"))
     if body.keys() == {"tool"}:
-        return c.After(names, absent)
+        return c.After(names, absent, reader.trusting)
     within_steps, within = _within(body, place)
     found = Sequence_(
-        steps=(Pattern("call", tools=names),),
+        steps=(Pattern("call", tools=names, trusted=reader.trusting),),
         last=Pattern("call"),
         within_steps=within_steps,
         within=within,
-        without=_patterns(body["without"], place.at("without"), reader) if "without" in body else (),
+        without=_patterns(body["without"], place.at("without"), _against(reader)) if "without" in body else (),
         same=_same(body, place),
     )
     return c.Not(found) if absent else found
@@ -140,7 +149,7 @@ def _tally(value: Any, place: Where, reader: Reader, *, money: bool) -> Conditio
         money=money,
         within_steps=within_steps,
         within=within,
-        since=_patterns(body["since"], place.at("since"), reader) if "since" in body else (),
+        since=_patterns(body["since"], place.at("since"), _against(reader)) if "since" in body else (),
     )
 
 
