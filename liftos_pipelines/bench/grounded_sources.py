@@ -73,6 +73,12 @@ def preferences(data: Path) -> list[Preference]:
     ]
 
 
+def unreferenced(data: Path) -> list[tuple[str, str, bool]]:
+    """HaluEval's general questions and answers with people's verdict (hallucinated or not); no reference is given."""
+    rows = _lines(data / "llm" / "halueval" / "general_data.json")
+    return [(row["user_query"], row["chatgpt_response"], row["hallucination"] == "yes") for row in rows]
+
+
 def _ragchecker(data: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads(_read(data / "llm" / "ragchecker" / "human_labeled_data.json"))
     return rows

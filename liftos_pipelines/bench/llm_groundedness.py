@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftos_pipelines.bench.figure import Figure, milliseconds, p95_interval
-from liftos_pipelines.bench.grounded_sources import FITTED, MEASURED_ONLY, article_texts, preferences
+from liftos_pipelines.bench.grounded_sources import FITTED, MEASURED_ONLY, article_texts, preferences, unreferenced
 from liftos_pipelines.bench.groundedness_fit import Measured, fit, made_summaries, measured
 from liftos_pipelines.modules.llm.groundedness import ground
 from liftos_pipelines.modules.llm.grounding.builtin import BuiltInJudge, measure_output
 from liftos_pipelines.modules.llm.grounding.calibration import Calibration
 from liftos_pipelines.modules.llm.grounding.judge import Judge
 from liftos_pipelines.resources.grounding_model import packaged_calibration
+from liftos_pipelines.simulate.grounded_texts import STYLES
 from liftos_pipelines.stats import wilson_interval
 
 BENCHMARK = "llm"
@@ -54,9 +55,11 @@ def measure(data: Path) -> Iterator[Figure]:
     made = measured(made_summaries(data, FITTED + MEASURED_ONLY, seed=HELD_OUT_SEED))
     calibration = packaged_calibration()
     yield from _left_out(made)
+    yield from _styles(made)
     yield from _families(made)
     yield from _planted(data)
     yield from _preferences(data, calibration)
+    yield from _unreferenced(data, calibration)
     yield from _calibrated(made, calibration)
     yield from _latency(data, calibration)
 
@@ -71,6 +74,14 @@ def _left_out(made: Measured) -> Iterator[Figure]:
         yield _auroc_figure(
             f"AUROC, texts of {name}", _scores(here, fit(made.where(others))), here, "weights from the other sources"
         )
+
+
+def _styles(made: Measured) -> Iterator[Figure]:
+    """AUROC within each style of writing, on the sources that are never fitted on."""
+    calibration = fit(made.where(np.isin(made.sources, FITTED)))
+    for style in STYLES:
+        here = made.where(np.isin(made.sources, MEASURED_ONLY) & (made.styles == style))
+        yield _auroc_figure(f"AUROC, style {style}", _scores(here, calibration), here, "sources left out")
 
 
 def _families(made: Measured) -> Iterator[Figure]:
@@ -146,6 +157,36 @@ def _preferences(data: Path, calibration: Calibration) -> Iterator[Figure]:
         high=high,
         baseline="the shorter answer",
         baseline_value=float(np.mean(shorter)),
+    )
+
+
+def _unreferenced(data: Path, calibration: Calibration) -> Iterator[Figure]:
+    """Negative control: without a reference nothing is scored, and the question alone must tell next to nothing."""
+    rows = unreferenced(data)
+    judge = BuiltInJudge(calibration)
+    silent = [judge.probability(answer, "") is None for _, answer, _ in rows]
+    asked = [(judge.probability(answer, question), wrong, len(answer.split())) for question, answer, wrong in rows]
+    known = [(score, wrong, length) for score, wrong, length in asked if score is not None]
+    supported = np.array([not wrong for _, wrong, _ in known])
+    yield Figure(
+        benchmark=BENCHMARK,
+        name="HaluEval general without a context: no score given",
+        value=float(np.mean(silent)),
+        unit="share",
+        method="negative control",
+        n=len(rows),
+        goal="1",
+    )
+    yield Figure(
+        benchmark=BENCHMARK,
+        name="HaluEval general, the question as context, AUROC",
+        value=auroc(np.array([score for score, _, _ in known]), supported),
+        unit="",
+        method="negative control: a question is no reference",
+        n=len(known),
+        goal="near 0.5",
+        baseline="shorter is supported",
+        baseline_value=auroc(-np.array([float(length) for _, _, length in known]), supported),
     )
 
 

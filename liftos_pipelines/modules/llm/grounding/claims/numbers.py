@@ -19,12 +19,6 @@ NUMBER_WORDS = {
     "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100,
     "dozen": 12, "zwei": 2, "drei": 3, "vier": 4, "funf": 5, "sechs": 6, "sieben": 7, "acht": 8, "neun": 9, "zehn": 10,
 }  # fmt: skip
-ORDINALS = {
-    word: value
-    for value, word in enumerate(
-        spaced("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"), start=1
-    )
-}
 SCALES = {
     "k": 1e3, "thousand": 1e3, "tausend": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "millionen": 1e6, "mio": 1e6,
     "bn": 1e9, "billion": 1e9, "mrd": 1e9, "milliarden": 1e9, "trillion": 1e12,
