@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -29,6 +29,12 @@ from liftos_pipelines.spine.budgets import MICRO, Refusal, micro
 from liftos_pipelines.spine.connection import retry, utc
 from liftos_pipelines.spine.database import Spine
 
+_ANSWERED = (
+    select(CALLS)
+    .where(CALLS.c.client == bindparam("client"), CALLS.c.decision_id == bindparam("decision_id"), CALLS.c.attempt > 0)
+    .order_by(CALLS.c.attempt.desc())
+    .limit(1)
+)
 UNDONE = ("failed", "error", "cancelled")
 """Outcomes after which the same action for the same incident may be tried again."""
 
@@ -41,13 +47,7 @@ class Endings:
 
     def row(self, connection: Connection, decision_id: str) -> Any:
         """A decision as it was answered last; None without one."""
-        query = (
-            select(CALLS)
-            .where(CALLS.c.client == self.client, CALLS.c.decision_id == decision_id, CALLS.c.attempt > 0)
-            .order_by(CALLS.c.attempt.desc())
-            .limit(1)
-        )
-        return connection.execute(query).first()
+        return connection.execute(_ANSWERED, {"client": self.client, "decision_id": decision_id}).first()
 
     def lapsed(self, connection: Connection, row: Any, now: datetime) -> str | None:
         """Why what was promised to an allowed call no longer holds; None where it does."""

@@ -37,10 +37,11 @@ from liftos_pipelines.spine.approvals import Sealed
 from liftos_pipelines.spine.budgets import MICRO, Refusal
 from liftos_pipelines.spine.connection import retry, utc
 from liftos_pipelines.spine.database import Spine
-from liftos_pipelines.spine.ledger import digest
+from liftos_pipelines.spine.ledger import LedgerEntry, digest
 from liftos_pipelines.spine.payloads import BudgetExhausted
 
 log = logging.getLogger(__name__)
+_JUDGED = CALLS.insert()
 
 
 class Gate:
@@ -72,6 +73,7 @@ class Gate:
         self._engine: PolicyEngine | None = None
         self._history: ClientHistory | None = None
         self._endings = Endings(self.client, spine, self._stops, self._turn, self.settings)
+        self._written: list[LedgerEntry] = []
         self._told: set[tuple[str, float, datetime]] = set()
 
     def authorise(self, request: ActionRequest) -> Authorisation:
@@ -83,6 +85,8 @@ class Gate:
         try:
             with self._turn:
                 answer, refusal = retry(lambda: self._in_transaction(request))
+                if self._written:
+                    self._stops.wrote(self._written[0].position, len(self._written))
         except Exception as error:
             log.exception("the gate of %s cannot decide", self.client)
             return Authorisation(
@@ -185,6 +189,7 @@ class Gate:
         return digest(self.client, str(request.request_id))[:32]
 
     def _in_transaction(self, request: ActionRequest) -> tuple[Authorisation, Refusal | None]:
+        self._written = []
         with self.spine.session_writing(f"gate:{self.client}") as session:
             return self._decide(session, request)
 
@@ -326,7 +331,7 @@ class Gate:
         keep_row: bool,
     ) -> None:
         """The decision, in the ledger and the log of calls; there an earlier answer that holds stays (`keep_row`)."""
-        self.spine.append_within(
+        self._written = self.spine.append_within(
             session,
             self.client,
             decision_notes(request, answer, held, arguments, print_, now, repeated=keep_row),
@@ -335,26 +340,25 @@ class Gate:
         if keep_row:
             return
         text = json.dumps(arguments, sort_keys=True) if isinstance(arguments, dict) else arguments
-        session.connection().execute(
-            CALLS.insert().values(
-                client=self.client,
-                decision_id=answer.decision_id,
-                request_id=_cut(request.request_id),
-                attempt=answer.attempt,
-                run_id=_cut(request.run_id),
-                agent_id=_cut(request.agent_id),
-                tool=_cut(request.tool) if request.tool else None,
-                arguments=text,
-                seal=print_,
-                at=now,
-                cost=None if request.cost is None else str(request.cost)[:40],
-                decision=answer.decision,
-                answer=json.dumps(answer.as_json()),
-                status="decided",
-                # Why a denial was one, where rules over sequences do not count it.
-                outcome=answer.policy[:32] if answer.decision == "deny" else None,
-            )
-        )
+        values = {
+            "client": self.client,
+            "decision_id": answer.decision_id,
+            "request_id": _cut(request.request_id),
+            "attempt": answer.attempt,
+            "run_id": _cut(request.run_id),
+            "agent_id": _cut(request.agent_id),
+            "tool": _cut(request.tool) if request.tool else None,
+            "arguments": text,
+            "seal": print_,
+            "at": now,
+            "cost": None if request.cost is None else str(request.cost)[:40],
+            "decision": answer.decision,
+            "answer": json.dumps(answer.as_json()),
+            "status": "decided",
+            # Why a denial was one, where rules over sequences do not count it.
+            "outcome": answer.policy[:32] if answer.decision == "deny" else None,
+        }
+        session.connection().execute(_JUDGED, values)
 
     def _note_message(
         self, session: Session, request: ActionRequest, decision_id: str, said: str, now: datetime

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
 from liftos_pipelines.modules.agentic.conditions import AgentFacts, Call
@@ -21,6 +21,7 @@ from liftos_pipelines.spine.connection import utc
 from liftos_pipelines.spine.schema_authority import GateCallRow
 
 CALLS: Any = GateCallRow.__table__
+_NEWS = select(CALLS).where(CALLS.c.client == bindparam("client"), CALLS.c.seq > bindparam("seq")).order_by(CALLS.c.seq)
 LOOKED_BACK = timedelta(days=31)
 """Calls older than this are forgotten by rates and sequences."""
 RUNS_KEPT = 5000
@@ -60,13 +61,13 @@ class ClientHistory:
         return found
 
     def _catch_up(self, connection: Connection, now: datetime) -> None:
-        query = select(CALLS).where(CALLS.c.client == self.client)
         if self._read is None:
-            query = query.where(CALLS.c.at >= utc(now) - LOOKED_BACK)
+            since = select(CALLS).where(CALLS.c.client == self.client, CALLS.c.at >= utc(now) - LOOKED_BACK)
+            rows = connection.execute(since.order_by(CALLS.c.seq))
         else:
-            query = query.where(CALLS.c.seq > self._read)
+            rows = connection.execute(_NEWS, {"client": self.client, "seq": self._read})
         self._read = self._read or 0
-        for row in connection.execute(query.order_by(CALLS.c.seq)):
+        for row in rows:
             if row.run_id not in self._dropped:
                 self._fold(self._run(row.run_id), row)
             self._read = row.seq

@@ -68,8 +68,9 @@ def hold(
         draws = pot_draws(wanted.draws, wanted.call)
     except ValueError as error:
         return Held(verdict=_denied(verdict, "amount_unknown", str(error)))
-    standing = spine.standing_within(connection, wanted.sealed, now)
     asked_for = verdict.decision == "needs_approval"
+    people = asked_for or any(not draw.hard for draw in draws)
+    standing = spine.standing_within(connection, wanted.sealed, now) if people else None
     consented = standing is not None and standing.status == "given"
     if request.approval_id is not None and not (standing and standing.approval_id == request.approval_id):
         consented = True  # claimed: it is looked at below, and named where it is for something else
@@ -119,8 +120,8 @@ def hold(
     begun.commit()
     allowed = verdict
     if used is not None:
-        people = f"approved by {used.approver}" + (f" and {used.quorum - 1} more" if used.quorum > 1 else "")
-        allowed = replace(verdict, decision="allow", reason=f"{people}: {verdict.reason}", approval=None)
+        who = f"approved by {used.approver}" + (f" and {used.quorum - 1} more" if used.quorum > 1 else "")
+        allowed = replace(verdict, decision="allow", reason=f"{who}: {verdict.reason}", approval=None)
     return Held(
         verdict=allowed,
         reserved=got.pots if isinstance(got, Reservation) else {},

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
 from liftos_pipelines.modules.agentic.ledger_state import RESUMED, STOPPED, LedgerState, Stop
@@ -19,6 +19,16 @@ EVERY_CLIENT = "liftos-every-client"
 EVERY_AGENT = "*"
 _HEADS: Any = LedgerHeadRow.__table__
 _LEDGER: Any = LedgerRow.__table__
+_LENGTHS = select(_HEADS.c.client, _HEADS.c.entries).where(_HEADS.c.client.in_(bindparam("clients", expanding=True)))
+_NEWS = (
+    select(_LEDGER.c.position, _LEDGER.c.kind, _LEDGER.c.body, _LEDGER.c.recorded_at)
+    .where(
+        _LEDGER.c.client == bindparam("client"),
+        _LEDGER.c.position > bindparam("position"),
+        _LEDGER.c.kind.in_([STOPPED, RESUMED, TRANSITION]),
+    )
+    .order_by(_LEDGER.c.position)
+)
 
 
 class Stops:
@@ -30,26 +40,24 @@ class Stops:
 
     def read(self, connection: Connection) -> None:
         """Take in what was written down since."""
-        query = select(_HEADS.c.client, _HEADS.c.entries).where(_HEADS.c.client.in_(list(self._states)))
-        lengths = {row.client: row.entries for row in connection.execute(query)}
+        found = connection.execute(_LENGTHS, {"clients": list(self._states)})
+        lengths = {row.client: row.entries for row in found}
         for name, state in list(self._states.items()):
             entries = lengths.get(name, 0)
             if entries - 1 < state.position:  # another chain: a database that was put back
                 state = self._states[name] = LedgerState()
             if entries - 1 == state.position:
                 continue
-            rows = connection.execute(
-                select(_LEDGER)
-                .where(
-                    _LEDGER.c.client == name,
-                    _LEDGER.c.position > state.position,
-                    _LEDGER.c.kind.in_([STOPPED, RESUMED, TRANSITION]),
-                )
-                .order_by(_LEDGER.c.position)
-            ).all()
+            rows = connection.execute(_NEWS, {"client": name, "position": state.position}).all()
             for row in rows:
                 state.fold(row.position, row.kind, json.loads(row.body), datetime.fromisoformat(row.recorded_at))
             state.position = max(state.position, entries - 1)
+
+    def wrote(self, first: int, count: int) -> None:
+        """Entries of the client's ledger that were written by who read last, with nobody in between: no stops."""
+        state = self._states[self.client]
+        if state.position == first - 1:
+            state.position = first + count - 1
 
     def of(self, agent_id: str, now: datetime) -> Stop | None:
         """The first stop that holds for an agent now, its own, its client's or everybody's."""

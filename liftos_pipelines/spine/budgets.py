@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.engine import Connection
 
 from liftos_pipelines.clients import check_client_id
@@ -25,6 +25,11 @@ from liftos_pipelines.spine.schema_authority import PotRow, ReservationRow
 
 POTS: Any = PotRow.__table__
 RESERVATIONS: Any = ReservationRow.__table__
+_POTS = select(POTS).where(POTS.c.client == bindparam("client"), POTS.c.pot.in_(bindparam("pots", expanding=True)))
+_MINE = select(RESERVATIONS).where(
+    RESERVATIONS.c.client == bindparam("client"), RESERVATIONS.c.decision_id == bindparam("decision_id")
+)
+_PROMISED = RESERVATIONS.insert()
 MICRO = 1_000_000
 RESERVED_FOR = timedelta(minutes=15)
 """After this time a reservation that nobody settled or released is given back: its holder is gone."""
@@ -138,24 +143,13 @@ class BudgetStore(Store):
             if known.pots != {draw.pot: draw.amount for draw in wanted}:
                 raise SpineError(f"decision {decision_id} has already reserved other amounts; ask under a new id")
             return known
-        self.expire_within(connection, client, now)
-        pots = self.pots_within(connection, client, [draw.pot for draw in wanted])
-        for draw in wanted:
-            if not draw.hard and consented:
-                continue
-            pot = pots.get(draw.pot)
-            committed = pot.settled + pot.reserved + pot.overrun if pot else 0
-            if committed + draw.amount > draw.limit:
-                first = pot.exhausted_at if pot and pot.exhausted_at else utc(now)
-                self._put(connection, client, draw, 0, first)
-                return Refusal(
-                    pot=draw.pot,
-                    limit=draw.limit,
-                    committed=committed,
-                    amount=draw.amount,
-                    hard=draw.hard,
-                    exhausted_at=first,
-                )
+        refused = self._refused(connection, client, wanted, now, consented)
+        if refused is not None and self.expire_within(connection, client, now):
+            refused = self._refused(connection, client, wanted, now, consented)
+        if refused is not None:
+            draw, refusal = refused
+            self._put(connection, client, draw, 0, refusal.exhausted_at)
+            return refusal
         for draw in wanted:
             self._put(connection, client, draw, draw.amount, None)
         reservation = Reservation(
@@ -168,18 +162,17 @@ class BudgetStore(Store):
             reserved_at=utc(now),
             expires_at=utc(now) + lifetime,
         )
-        connection.execute(
-            RESERVATIONS.insert().values(
-                client=client,
-                decision_id=decision_id,
-                agent_id=agent_id,
-                pots=json.dumps({draw.pot: [draw.amount, draw.hard] for draw in wanted}),
-                status="reserved",
-                overrun_micro=0,
-                reserved_at=reservation.reserved_at,
-                expires_at=reservation.expires_at,
-            )
-        )
+        values = {
+            "client": client,
+            "decision_id": decision_id,
+            "agent_id": agent_id,
+            "pots": json.dumps({draw.pot: [draw.amount, draw.hard] for draw in wanted}),
+            "status": "reserved",
+            "overrun_micro": 0,
+            "reserved_at": reservation.reserved_at,
+            "expires_at": reservation.expires_at,
+        }
+        connection.execute(_PROMISED, values)
         return reservation
 
     def settle_reservation(self, client: str, decision_id: str, actual: int, *, now: datetime) -> Reservation:
@@ -277,6 +270,29 @@ class BudgetStore(Store):
         with self.reading() as connection:
             return self.reservation_within(connection, client, decision_id)
 
+    def _refused(
+        self, connection: Connection, client: str, wanted: Sequence[PotDraw], now: datetime, consented: bool
+    ) -> tuple[PotDraw, Refusal] | None:
+        """The first draw that its pot cannot give."""
+        pots = self.pots_within(connection, client, [draw.pot for draw in wanted])
+        for draw in wanted:
+            if not draw.hard and consented:
+                continue
+            pot = pots.get(draw.pot)
+            committed = pot.settled + pot.reserved + pot.overrun if pot else 0
+            if committed + draw.amount > draw.limit:
+                first = pot.exhausted_at if pot and pot.exhausted_at else utc(now)
+                said = Refusal(
+                    pot=draw.pot,
+                    limit=draw.limit,
+                    committed=committed,
+                    amount=draw.amount,
+                    hard=draw.hard,
+                    exhausted_at=first,
+                )
+                return draw, said
+        return None
+
     def _give_back(self, connection: Connection, client: str, row: Any, status: str, now: datetime) -> None:
         for name, (amount, _) in sorted(json.loads(row.pots).items()):
             there = (POTS.c.client == client) & (POTS.c.pot == name)
@@ -296,22 +312,26 @@ class BudgetStore(Store):
             "overrun_micro": 0,
             "exhausted_at": exhausted_at,
         }
-        changed = {"limit_micro": draw.limit, "reserved_micro": POTS.c.reserved_micro + amount}
-        if exhausted_at is not None:
-            changed["exhausted_at"] = exhausted_at
-        connection.execute(
-            self.insert(POTS).values(**values).on_conflict_do_update(index_elements=["client", "pot"], set_=changed)
-        )
+        connection.execute(self.built("pot", self._upsert_pot), values)
+
+    def _upsert_pot(self) -> Any:
+        """A pot that is drawn on again: the limit as it is now, more promised, first refused when it first was."""
+        insert = self.insert(POTS)
+        fresh = insert.excluded
+        changed = {
+            "limit_micro": fresh.limit_micro,
+            "reserved_micro": POTS.c.reserved_micro + fresh.reserved_micro,
+            "exhausted_at": func.coalesce(POTS.c.exhausted_at, fresh.exhausted_at),
+        }
+        return insert.on_conflict_do_update(index_elements=["client", "pot"], set_=changed)
 
     def pots_within(self, connection: Connection, client: str, names: Sequence[str]) -> dict[str, Pot]:
         """Some pots by name, as the transaction sees them; those that nothing was drawn from are absent."""
-        rows = connection.execute(select(POTS).where(POTS.c.client == client, POTS.c.pot.in_(list(names))))
+        rows = connection.execute(_POTS, {"client": client, "pots": list(names)})
         return {row.pot: _pot(row) for row in rows}
 
     def _row(self, connection: Connection, client: str, decision_id: str) -> Any:
-        return connection.execute(
-            select(RESERVATIONS).where(RESERVATIONS.c.client == client, RESERVATIONS.c.decision_id == decision_id)
-        ).first()
+        return connection.execute(_MINE, {"client": client, "decision_id": decision_id}).first()
 
     def reservation_within(self, connection: Connection, client: str, decision_id: str) -> Reservation | None:
         """A decision's reservation, as the transaction sees it."""

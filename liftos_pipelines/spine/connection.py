@@ -48,6 +48,7 @@ class Store:
         self.busy_seconds = busy_seconds
         self.engine = _engine(url, busy_seconds)
         self._sqlite = self.engine.dialect.name == "sqlite"
+        self._built: dict[str, Any] = {}
         with self._explained():
             migrate(self.engine)
 
@@ -60,6 +61,13 @@ class Store:
         """An INSERT that knows ON CONFLICT, in this database's dialect."""
         assert isinstance(table, Table)
         return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+
+    def built(self, name: str, build: Callable[[], Any]) -> Any:
+        """A statement that is needed often, built once in this database's dialect."""
+        found = self._built.get(name)
+        if found is None:
+            found = self._built[name] = build()
+        return found
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.engine import Connection
 
 from liftos_pipelines.clients import check_client_id
@@ -30,6 +30,18 @@ QUEUED_FOR = timedelta(minutes=2)
 """A place in the queue is kept this long after the last time that its holder asked."""
 REMEMBERED = timedelta(days=1)
 """What was done on a target stays known this long: the same action for the same incident is then a duplicate."""
+# Statements that every decision needs are built once: building one costs five times what running it does.
+_STANDING = select(LEASES).where(
+    LEASES.c.client == bindparam("client"),
+    LEASES.c.target.in_(bindparam("targets", expanding=True)),
+    LEASES.c.status.in_(["held", "queued", "done"]),
+    LEASES.c.lease_until > bindparam("now"),
+)
+_HELD = (
+    select(LEASES.c.status, LEASES.c.token, LEASES.c.lease_until, TOKENS.c.token.label("newest"))
+    .join(TOKENS, (TOKENS.c.client == LEASES.c.client) & (TOKENS.c.target == LEASES.c.target), isouter=True)
+    .where(LEASES.c.client == bindparam("client"), LEASES.c.decision_id == bindparam("decision_id"))
+)
 Rules = Callable[[Intent, Sequence[str], Sequence[Standing]], Answer]
 
 
@@ -95,14 +107,7 @@ class LeaseStore(Store):
         """All targets for an intent, or a place behind others, or a refusal; asked again while it holds, the same."""
         self.lock(connection, f"leases:{check_client_id(client)}")
         wanted, moment = sorted(set(targets)), utc(now)
-        rows = connection.execute(
-            select(LEASES).where(
-                LEASES.c.client == client,
-                LEASES.c.target.in_(wanted),
-                LEASES.c.status.in_(["held", "queued", "done"]),
-                LEASES.c.lease_until > moment,
-            )
-        ).all()
+        rows = connection.execute(_STANDING, {"client": client, "targets": wanted, "now": moment}).all()
         mine = [row for row in rows if row.decision_id == intent.decision_id]
         held = {row.target: row.token for row in mine if row.status == "held"}
         if held and sorted(held) == wanted:
@@ -128,22 +133,19 @@ class LeaseStore(Store):
             connection.execute(
                 delete(LEASES).where(LEASES.c.client == client, LEASES.c.decision_id == intent.decision_id)
             )
+        said = {
+            "client": client,
+            "decision_id": intent.decision_id,
+            "agent_id": intent.agent_id,
+            "incident": intent.incident,
+            "outcome": answer.outcome,
+            "other": answer.other,
+            "reason": answer.reason,
+            "at": moment,
+        }
+        told = self.built("coordination", lambda: self.insert(COORDINATION).on_conflict_do_nothing())
         for target in wanted:
-            connection.execute(
-                self.insert(COORDINATION)
-                .values(
-                    client=client,
-                    decision_id=intent.decision_id,
-                    agent_id=intent.agent_id,
-                    target=target,
-                    incident=intent.incident,
-                    outcome=answer.outcome,
-                    other=answer.other,
-                    reason=answer.reason,
-                    at=moment,
-                )
-                .on_conflict_do_nothing()
-            )
+            connection.execute(told, said | {"target": target})
         return Lease(answer=answer, targets=tuple(wanted), tokens=tokens, until=ends)
 
     def holds_leases(self, client: str, decision_id: str, *, now: datetime) -> bool:
@@ -153,11 +155,7 @@ class LeaseStore(Store):
 
     def holds_within(self, connection: Connection, client: str, decision_id: str, *, now: datetime) -> bool:
         """`holds_leases`, seen from within a transaction."""
-        rows = connection.execute(
-            select(LEASES.c.status, LEASES.c.token, LEASES.c.lease_until, TOKENS.c.token.label("newest"))
-            .join(TOKENS, (TOKENS.c.client == LEASES.c.client) & (TOKENS.c.target == LEASES.c.target), isouter=True)
-            .where(LEASES.c.client == client, LEASES.c.decision_id == decision_id)
-        ).all()
+        rows = connection.execute(_HELD, {"client": client, "decision_id": decision_id}).all()
         return all(row.status == "held" and utc(row.lease_until) > utc(now) and row.token == row.newest for row in rows)
 
     def renew_within(
@@ -229,13 +227,15 @@ class LeaseStore(Store):
         ]
 
     def _next_token(self, connection: Connection, client: str, target: str) -> int:
-        connection.execute(
-            self.insert(TOKENS)
-            .values(client=client, target=target, token=1)
-            .on_conflict_do_update(index_elements=["client", "target"], set_={"token": TOKENS.c.token + 1})
+        count = self.built(
+            "lease token",
+            lambda: (
+                self.insert(TOKENS)
+                .on_conflict_do_update(index_elements=["client", "target"], set_={"token": TOKENS.c.token + 1})
+                .returning(TOKENS.c.token)
+            ),
         )
-        query = select(TOKENS.c.token).where(TOKENS.c.client == client, TOKENS.c.target == target)
-        return int(connection.execute(query).scalar_one())
+        return int(connection.execute(count, {"client": client, "target": target, "token": 1}).scalar_one())
 
     def _write(
         self,
@@ -249,6 +249,9 @@ class LeaseStore(Store):
         until: datetime,
     ) -> None:
         values = {
+            "client": client,
+            "decision_id": intent.decision_id,
+            "target": target,
             "agent_id": intent.agent_id,
             "run_id": intent.run_id,
             "incident": intent.incident,
@@ -260,11 +263,13 @@ class LeaseStore(Store):
             "taken_at": utc(taken_at),
             "lease_until": utc(until),
         }
-        connection.execute(
-            self.insert(LEASES)
-            .values(client=client, decision_id=intent.decision_id, target=target, **values)
-            .on_conflict_do_update(index_elements=["client", "decision_id", "target"], set_=values)
-        )
+        connection.execute(self.built("lease", self._upsert), values)
+
+    def _upsert(self) -> Any:
+        """A lease that is written again: what names it stays, the rest is new."""
+        insert, key = self.insert(LEASES), ["client", "decision_id", "target"]
+        changed = {column.name: insert.excluded[column.name] for column in LEASES.columns if column.name not in key}
+        return insert.on_conflict_do_update(index_elements=key, set_=changed)
 
 
 def _since(intent: Intent, asked_at: datetime) -> Intent:

@@ -186,7 +186,9 @@ def test_sixteen_threads_never_get_more_than_the_limit_and_a_check_before_a_writ
     assert naive > LIMIT
 
 
+@pytest.mark.slow
 def test_sixteen_processes_never_get_more_than_the_limit(spine: Spine) -> None:
+    """Slow only because sixteen processes start; the gate's own test of them runs always."""
     spine.engine.dispose()
     work = multiprocessing.get_context("forkserver")
     work.set_forkserver_preload(["liftos_pipelines.spine.database", "alembic.command", __name__])
