@@ -1,5 +1,6 @@
 """Lift LLM's experiments: what the variants' calls say, what each look decided, and how calls should be split next."""
 
+from datetime import UTC
 from typing import Any
 
 import dagster as dg
@@ -133,7 +134,8 @@ def plans_of(client: ClientConfig) -> list[Plan]:
                     primary=said.primary,
                     minimal_effect=said.minimal_effect,
                     guardrails={metric: (guard.margin, guard.relative) for metric, guard in said.guardrails.items()},
-                    start=said.start,
+                    # A time without a zone is UTC, as everywhere in the lake.
+                    start=said.start if said.start is None or said.start.tzinfo else said.start.replace(tzinfo=UTC),
                     horizon_units=said.horizon_units,
                     horizon_days=said.horizon_days,
                     allocation=said.allocation,

@@ -184,6 +184,13 @@ def test_a_wrong_plan_names_file_field_and_fix(lake: Lake, home: Path, wrong: st
         assets.plans_of(load_client(CLIENT))
 
 
+def test_a_start_without_a_zone_is_utc(lake: Lake, home: Path, instance: dg.DagsterInstance) -> None:
+    (home / "clients" / CLIENT / "client.yaml").write_text(PLAN + "      start: 2025-04-05\n")
+    run(instance, lake, calls(400, {"A": 0.5, "B": 0.5}))
+    first = lake.read(CLIENT, "llm/experiments").filter(pl.col("role") == "primary").row(0, named=True)
+    assert first["n_a"] + first["n_b"] == 400 - 3 * 48  # a call each half hour from 2 April on
+
+
 def test_commands_plan_and_show(lake: Lake, instance: dg.DagsterInstance) -> None:
     runner = CliRunner()
     planned = runner.invoke(llm_app, ["experiment", "plan", "--effect", "0.05", "--rate", "0.5", "--json"])
