@@ -31,7 +31,7 @@ _STRUCTURE = re.compile(
     r"<\|?/?(?:system|sys|instructions?|assistant|developer|admin|im_start|im_end|endoftext|data|context|document|"
     r"untrusted\w*|tool_?\w*|user_?\w*)\|?>"
     r"|\[/?(?:inst|system|admin|developer|/?sys)\]|<<\s*/?sys\s*>>"
-    r"|(?:^|[\n\]>\"'.|}*#-])\s*#*\s*(?:systeme?|sistema|developer|admin|administrator|root|sysadmin)"
+    r"|(?:^|[\n\]>\"'.:;,)|}*#-])\s*#*\s*(?:systeme?|sistema|developer|admin|administrator|root|sysadmin)"
     r"(?: (?:message|prompt|note|override|update|instruction|instructions|notice|alert))?\s*(?::|>>|=>|\])"
     r"|#{2,}\s*(?:new |updated )?(?:system|instructions?|admin|developer)"
     r"|(?:---+|===+|\*\*\*+|begin|end|start)\s*(?:of |the )*(?:system|user|data|context|document|instructions?|"
@@ -69,7 +69,11 @@ _JOINED = re.compile(
     r"\b(?:(api) (keys?)|(environment|env) (?:variables|vars)|(private|access|signing) key|(connection) string|"
     r"(context) window|(secret|encryption) key)\b"
 )
-_OTHERS = re.compile(r"\b(?:another|other|someone else's) (?:user|customer|client|account)s?(?:'s|')?\b")
+_OTHERS = re.compile(
+    r"\b(?:another|other|someone else's) (?:user|customer|client|account)s?(?:'s|')?\b"
+    r"|\b(?:un )?autres? (?:client|utilisateur|compte|locataire)s?\b|\botr[oa] (?:cliente|usuario|cuenta)\b"
+    r"|\banderen (?:kunden|benutzers?|mandanten)\b|\baltro (?:cliente|utente)\b"
+)
 
 GAP = 7
 """Words between a verb and its object."""

@@ -53,13 +53,14 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "whole_prompt": spaced("systemprompt sysprompt system_prompt systemaufforderung systemanweisung systemanweisungen"),
     "reveal": spaced(
-        "reveler afficher montrer donner divulguer copier revelar mostrar rivelare mostrare zeigen verraten "
-        "concatenate say contain spill reveal show print display output disclose leak expose dump repeat tell "
-        "give return share provide list echo recite write copy state spell translate paste uncover divulge "
-        "include append read quote encode montrez montre affichez affiche revelez revele divulguez donnez donne "
-        "copiez copie imprimez repetez recopiez listez zeige zeig verrate verrat gib nenne offenbare drucke "
-        "wiederhole liste kopiere schreibe muestra muestre revela imprime imprima di dame copia repite escribe "
-        "lista mostra mostrami rivela stampa ripeti scrivi dimmi elenca mostre diga escreva repita toon onthul"
+        "recuperez recuperer hole recupera reveler afficher montrer donner divulguer copier revelar mostrar "
+        "rivelare mostrare zeigen verraten concatenate say contain spill reveal show print display output "
+        "disclose leak expose dump repeat tell give return share provide list echo recite write copy state spell "
+        "translate paste uncover divulge include append read quote encode montrez montre affichez affiche revelez "
+        "revele divulguez donnez donne copiez copie imprimez repetez recopiez listez zeige zeig verrate verrat "
+        "gib nenne offenbare drucke wiederhole liste kopiere schreibe muestra muestre revela imprime imprima di "
+        "dame copia repite escribe lista mostra mostrami rivela stampa ripeti scrivi dimmi elenca mostre diga "
+        "escreva repita toon onthul"
     ),
     "secret": spaced(
         "context_window secret_key secret secrets secret-looking environment_variables private_key api_keys "
@@ -88,8 +89,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         "ngrok externe exterieur externen externer externo externa esterno adversary hacker malicious hostile"
     ),
     "call": spaced(
-        "call invoke run execute use trigger launch start appelez appelle executez lancez utilisez rufe fuhre "
-        "starte benutze nutze llama invoca ejecuta usa utiliza chiama esegui chame roep"
+        "executer appeler utiliser lancer ausfuhren ejecutar eseguire call invoke run execute use trigger launch "
+        "start appelez appelle executez lancez utilisez rufe fuhre starte benutze nutze llama invoca ejecuta usa "
+        "utiliza chiama esegui chame roep"
     ),
     "tool": spaced(
         "tool tools function functions plugin plugins shell command terminal api endpoint action actions outil "
@@ -97,23 +99,24 @@ WORDS: dict[str, tuple[str, ...]] = {
         "ferramentas"
     ),
     "destroy": spaced(
-        "borre borren geloscht delete drop wipe erase purge destroy remove truncate overwrite shred format kill "
-        "supprimez supprime effacez detruisez losche loschen zerstore borra elimina elimine cancella apague "
-        "exclua verwijder wis"
+        "supprimer effacer loschen borrar eliminar borre borren geloscht delete drop wipe erase purge destroy "
+        "remove truncate overwrite shred format kill supprimez supprime effacez detruisez losche zerstore borra "
+        "elimina elimine cancella apague exclua verwijder wis"
     ),
     "approve": spaced(
-        "approve authorize authorise grant accept allow permit greenlight whitelist enable auto-approve approuvez "
-        "autorisez validez genehmige erlaube bestatige aprueba apruebe autoriza confirma approva autorizza aprove "
-        "autorize"
+        "approuver autoriser genehmigen aprobar approvare approve authorize authorise grant accept allow permit "
+        "greenlight whitelist enable auto-approve approuvez autorisez validez genehmige erlaube bestatige aprueba "
+        "apruebe autoriza confirma approva autorizza aprove autorize"
     ),
     "whole": spaced(
-        "all every everything any each entire whole pending next automatically auto tous toutes tout alle jeden "
-        "jede samtliche todos todas cada tutti tutte ogni toda"
+        "prochain prochaine nachsten siguiente proximo all every everything any each entire whole pending next "
+        "automatically auto tous toutes tout alle jeden jede samtliche todos todas cada tutti tutte ogni toda"
     ),
     "asked": spaced(
-        "purchases refunds withdrawals approval approvals request requests transaction transactions refund "
-        "payment payments withdrawal purchase order orders access permission permissions privileges change "
-        "changes calls deployment"
+        "demandes appels appel approbations paiements anfragen zugriffe solicitudes richieste pedidos purchases "
+        "refunds withdrawals approval approvals request requests transaction transactions refund payment payments "
+        "withdrawal purchase order orders access permission permissions privileges change changes calls "
+        "deployment"
     ),
     "place": spaced("https http"),
     "your": spaced(
@@ -138,9 +141,12 @@ WORDS: dict[str, tuple[str, ...]] = {
     "hide": spaced("hide conceal withhold cachez verberge oculta nascondi"),
     "optional": spaced("optional unnecessary needless needed necessary required"),
     "master": spaced("user users operator owner human user's operator's developer developers"),
-    "supplant": spaced("replace replaces supersede supersedes amend amends rewrite rewrites become becomes"),
-    "orders": spaced("system developer"),
-    "foreign": spaced("tenant tenants others_data"),
+    "supplant": spaced(
+        "remplace remplacez reemplaza ersetzt sostituisce substitui replace replaces supersede supersedes amend "
+        "amends rewrite rewrites become becomes"
+    ),
+    "orders": spaced("systeme sistema systems system developer"),
+    "foreign": spaced("locataire locataires mandanten mandant inquilino inquilinos tenant tenants others_data"),
     "chief": spaced(
         "administrator administrators admin root superuser sysadmin administrateur administratrice administrador "
         "amministratore beheerder"
@@ -182,8 +188,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         "prevails overrule overrules"
     ),
     "not": spaced(
-        "not never don't dont no cannot can't won't nicht nie niemals keine kein ne n pas jamais nunca jamas non "
-        "mai nao niet nooit avoid without refuse refuses stop shouldn't mustn't doesn't does"
+        "sans ohne sin senza sem zonder not never don't dont no cannot can't won't nicht nie niemals keine kein "
+        "ne n pas jamais nunca jamas non mai nao niet nooit avoid without refuse refuses stop shouldn't mustn't "
+        "doesn't does"
     ),
     "obey": spaced(
         "follow following obey comply apply adhere execute honor honour suivez suivre obeissez befolge folge "
@@ -203,8 +210,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         "silenciosamente"
     ),
     "checked": spaced(
-        "approval confirmation review verification permission consent authorization authorisation checks "
-        "oversight asking warning validation"
+        "approbation genehmigung bestatigung zustimmung aprobacion confirmacion approvazione conferma approval "
+        "confirmation review verification permission consent authorization authorisation checks oversight asking "
+        "warning validation"
     ),
     "guard": spaced(
         "security logging audit auditing monitoring guardrail guardrails safety moderation protection alerts logs "
