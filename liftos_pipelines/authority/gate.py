@@ -190,8 +190,13 @@ class Gate:
 
     def _in_transaction(self, request: ActionRequest) -> tuple[Authorisation, Refusal | None]:
         self._written = []
-        with self.spine.session_writing(f"gate:{self.client}") as session:
-            return self._decide(session, request)
+        try:
+            with self.spine.session_writing(f"gate:{self.client}") as session:
+                return self._decide(session, request)
+        except BaseException:
+            # What this process had read of its own transaction did not happen.
+            self._history = None
+            raise
 
     def _decide(self, session: Session, request: ActionRequest) -> tuple[Authorisation, Refusal | None]:
         connection, now = session.connection(), utc(self.clock())

@@ -284,6 +284,20 @@ def _kill_switch(url: str) -> Iterator[Figure]:
         method="from the stop's commit to the next decision's answer, SQLite",
     )  # fmt: skip
 
+    reads = np.empty(STOPS)
+    for number in range(STOPS):
+        note = {"agent_id": "b", "event_id": f"t{number}", "reason": "bench", "until": None}
+        elsewhere.append_ledger(CLIENT, "agent_stopped", "ann", note, idempotency_key=f"t{number}")
+        with spine.reading() as connection:
+            began = time.perf_counter()
+            door._stops.read(connection)
+            reads[number] = (time.perf_counter() - began) * 1000
+    value, low, high = p95_interval(reads)
+    yield Figure(
+        benchmark=BENCHMARK, name="kill switch read p95", value=value, low=low, high=high, unit="ms", n=STOPS, goal="< 1",
+        method="the part of a decision that asks for stops, with a new one to read each time, SQLite",
+    )  # fmt: skip
+
 
 def _consent(url: str) -> Iterator[Figure]:
     """Consent to one action, presented for one in which a byte was changed."""

@@ -124,6 +124,19 @@ def test_sequence_rules_see_what_other_processes_let_through(spine: Spine) -> No
     assert there.authorise(ask("send_mail", {"to": "x"}, run_id="r2")).allowed
 
 
+def test_a_message_of_a_decision_that_failed_was_never_said(spine: Spine, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = {"name": "agreed", "decision": "allow", "when": {"tool": "send_mail", "last_message": {"matches": "yes"}}}
+    door = gate(spine, by=policy(rules=[rule]))
+    assert door.authorise(ask("read_customer", {}, request_id="0")).decision == "needs_approval"
+    with monkeypatch.context() as broken:
+        broken.setattr(spine, "append_within", lambda *_, **__: 1 / 0)
+        lost = door.authorise(ask("send_mail", {"to": "x"}, request_id="1", last_message="user: yes"))
+        assert lost.policy == "gate_unavailable"
+    assert door.authorise(ask("send_mail", {"to": "x"}, request_id="2")).decision == "needs_approval"
+    # The row that comes next takes the place of the lost one, and is seen.
+    assert door.authorise(ask("send_mail", {"to": "x"}, request_id="3", last_message="user: yes")).allowed
+
+
 def test_the_history_of_a_run_is_known_to_a_gate_that_starts_later(spine: Spine) -> None:
     gate(spine).authorise(ask("read_customer", {}))
     assert gate(spine).authorise(ask("send_mail", {"to": "x"})).policy == "mail_after_customer"
