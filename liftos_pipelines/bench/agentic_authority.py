@@ -294,7 +294,8 @@ def _kill_switch(url: str) -> Iterator[Figure]:
             reads[number] = (time.perf_counter() - began) * 1000
     value, low, high = p95_interval(reads)
     yield Figure(
-        benchmark=BENCHMARK, name="kill switch read p95", value=value, low=low, high=high, unit="ms", n=STOPS, goal="< 1",
+        benchmark=BENCHMARK, name="kill switch read p95", value=value, low=low, high=high, unit="ms", n=STOPS,
+        goal="< 1",
         method="the part of a decision that asks for stops, with a new one to read each time, SQLite",
     )  # fmt: skip
 
