@@ -59,6 +59,8 @@ class Example:
     weight: float
     origin: str
     disguise: str = ""
+    family: str = ""
+    """Rows of one family are one sentence in many disguises: for an interval they are not as many texts."""
 
 
 def corpus_rows(data: Path, splits: Sequence[str] = ("exemplar_bank", "validation")) -> list[dict[str, str]]:
@@ -82,7 +84,7 @@ def corpus_examples(data: Path, splits: Sequence[str] = ("exemplar_bank", "valid
         found.append(
             Example(
                 readings=as_matrix(row["text"]), attack=attack, group=kind, kind=kind, weight=1.0, origin=row["split"],
-                disguise=row["bypass_class"],
+                disguise=row["bypass_class"], family=row["family_id"],
             )
         )  # fmt: skip
     return found
@@ -93,7 +95,7 @@ def generated_examples(per_family: int = PER_FAMILY, seed: int = SEED) -> list[E
     return [
         Example(
             readings=as_matrix(text.text), attack=text.attack, group=f"generated {text.kind}", kind=text.kind,
-            weight=4.0 / per_family, origin="generated", disguise=text.disguise,
+            weight=4.0 / per_family, origin="generated", disguise=text.disguise, family=text.family,
         )
         for text in injection_texts(per_family=per_family, seed=seed)
     ]  # fmt: skip

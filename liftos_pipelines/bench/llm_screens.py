@@ -74,8 +74,11 @@ def _share(
     goal: str | None = None,
     baseline: str | None = None,
     value: float | None = None,
+    families: int | None = None,
 ) -> Figure:
-    low, high = wilson_interval(hits, n)
+    """A share with Wilson's interval; of `families`, where rows of one family are not independent texts."""
+    units = families or n
+    low, high = wilson_interval(hits / n * units, units)
     return Figure(
         benchmark="llm", name=name, value=hits / n, unit="", method=method, n=n, low=low, high=high, goal=goal,
         baseline=baseline, baseline_value=value,
@@ -92,8 +95,12 @@ def _injection(data: Path) -> Iterator[Figure]:
     how = "weights fitted without the class (and the generated kinds like it), MIT corpus, both splits"
     yield from _recall_and_alarms("injection, class left out", corpus, out[: len(corpus)], how, keywords)
     for kind in sorted({example.kind for example in corpus if example.attack}):
-        found = [out[i] >= THRESHOLD for i, e in enumerate(corpus) if e.attack and e.kind == kind]
-        yield _share(f"injection recall, {kind} left out", sum(found), len(found), how)
+        rows = [i for i, example in enumerate(corpus) if example.attack and example.kind == kind]
+        found = int(sum(out[i] >= THRESHOLD for i in rows))
+        families = len({corpus[i].family for i in rows})
+        yield _share(
+            f"injection recall, {kind} left out", found, len(rows), f"{how}; {families} families", families=families
+        )
     plain = [by_keywords(text.text) for text in injection_texts(per_family=8, seed=SEED)]
     held = out[len(corpus) : len(corpus) + len(generated)]
     yield from _recall_and_alarms(
@@ -135,10 +142,12 @@ def _recall_and_alarms(
         rows = [i for i, example in enumerate(examples) if example.attack == attack]
         hits = int(sum(scores[i] >= THRESHOLD for i in rows))
         listed = float(np.mean([keywords[i] for i in rows]))
-        always = "flagging always has 1 in both, never 0"
+        families = len({examples[i].family for i in rows})
         yield _share(
-            f"{name}: {what}", hits, len(rows), f"{method}; {always}", goal=goal, baseline="keyword list", value=listed
-        )
+            f"{name}: {what}", hits, len(rows),
+            f"{method}; interval by {families} families; flagging always has 1 in both, never 0",
+            goal=goal, baseline="keyword list", value=listed, families=families,
+        )  # fmt: skip
 
 
 def _personal_data() -> Iterator[Figure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 _ROWS = (
     (
         "injection",
-        "1.00 (0.97 to 1.00, n 93) of attacks of a class left out",
+        "all 93 texts of attack classes that its weights had not seen (its word lists had)",
         "0 of 142 hard benign texts; 0.0 to 0.9 % of real texts",
         "agent-governance-toolkit's corpus class by class; HaluEval, Banking77, tau-bench. Attacks in a new author's "
         "style are missed more often: see the module's page",
