@@ -5,8 +5,6 @@ from __future__ import annotations
 from liftos_pipelines.modules.agentic.version_changes import Finding, StageFinding, VersionFinding
 from liftos_pipelines.spine.payloads import AgentRolloutDecided, LlmExperimentDecided, LlmRegressionDetected
 
-VERSIONS = "prompt_version"
-"""Arms of an experiment that are prompt versions; other arms are variants of which no version is known."""
 _FINDINGS: dict[str, Finding] = {
     "ship_b": "better",
     "rollback_b": "worse",
@@ -41,17 +39,19 @@ def finding_of(event_id: str, said: LlmExperimentDecided | LlmRegressionDetected
         )
     if said.decision not in _FINDINGS:
         raise ValueError(f"experiment {said.experiment}: no answer is known to {said.decision!r}")
-    named = said.arm == VERSIONS
     return VersionFinding(
         event_id=event_id,
         kind="prompt",
         name=said.prompt_name,
         what=f"Experiment {said.experiment}",
         finding=_FINDINGS[said.decision],
-        serving=said.variant_a if named else None,
-        tried=said.variant_b if named else None,
+        serving=said.version_a,
+        tried=said.version_b,
         reason=f"variant {said.variant_b} against {said.variant_a}: {said.reason}",
         metric=said.metric,
+        estimate=said.estimate,
+        low=said.low,
+        high=said.high,
         # What the posterior says of the metric; of a broken guardrail or a split gone wrong it says nothing.
         confidence=said.p_b_better if said.decision == "ship_b" else None,
     )

@@ -65,11 +65,11 @@ def experiment_looks(
     known = {entry.idempotency_key for entry in log.ledger(client, kinds=[EXPERIMENT_LOOK])}
     notes = [_note(row, store, client) for row in new.iter_rows(named=True)]
     log.append_ledger_many(client, [note for note in notes if note.idempotency_key not in known])
-    arms = _arms(experiments)
+    pairs = _pairs(experiments)
     told = outbox(context, spine)
     # Also of looks that were there before: the same decision is the same event, so that none is lost or doubled.
     for row in found.filter(pl.col("news")).iter_rows(named=True):
-        told.raise_event(client, _decided(row, arms), occurred_at=row["looked_at"])
+        told.raise_event(client, _decided(row, pairs), occurred_at=row["looked_at"])
     newest = found.filter(pl.col("look") == pl.col("look").max().over("experiment", "variant_a", "variant_b"))
     return result(
         found,
@@ -173,18 +173,29 @@ def _note(row: dict[str, Any], store: Lake, client: str) -> LedgerNote:
     return LedgerNote(EXPERIMENT_LOOK, ACTOR, body, f"{EXPERIMENT_LOOK}:{key}")
 
 
-def _arms(experiments: pl.DataFrame) -> dict[str, str]:
-    if "arm" not in experiments.columns:
+_Pair = tuple[str, str, str]
+
+
+def _pairs(experiments: pl.DataFrame) -> dict[_Pair, dict[str, Any]]:
+    """What is measured of each experiment's pair of variants, by its deciding metric."""
+    if "role" not in experiments.columns:
         return {}
-    return dict(experiments.select("experiment", "arm").unique().iter_rows())
+    primary = experiments.filter(pl.col("role") == "primary")
+    return {(row["experiment"], row["variant_a"], row["variant_b"]): row for row in primary.iter_rows(named=True)}
 
 
-def _decided(row: dict[str, Any], arms: dict[str, str]) -> LlmExperimentDecided:
+def _decided(row: dict[str, Any], pairs: dict[_Pair, dict[str, Any]]) -> LlmExperimentDecided:
+    pair = pairs.get((row["experiment"], row["variant_a"], row["variant_b"]), {})
     loss = {"ship_b": row["expected_loss_b"], "keep_a": row["expected_loss_a"], "rollback_b": row["expected_loss_a"]}
     return LlmExperimentDecided(
         experiment=row["experiment"],
         prompt_name=row["prompt_name"],
-        arm=arms.get(row["experiment"], "unknown"),
+        arm=pair.get("arm", "unknown"),
+        version_a=pair.get("version_a"),
+        version_b=pair.get("version_b"),
+        estimate=pair.get("estimate"),
+        low=pair.get("low"),
+        high=pair.get("high"),
         decision=row["decision"],
         variant_a=row["variant_a"],
         variant_b=row["variant_b"],

@@ -250,6 +250,13 @@ class LlmExperimentDecided(Payload):
     expected_loss: float | None
     """Of what was decided, on average and in the metric's unit."""
     reason: str
+    version_a: str | None = None
+    version_b: str | None = None
+    """The prompt version of each variant's calls; None where they used several."""
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """B minus A in the metric's unit, with its 90 % interval."""
 
 
 class LlmRegressionDetected(Payload):

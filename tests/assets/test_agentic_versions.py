@@ -93,6 +93,11 @@ def decided(decision: str, name: str, **changed: Any) -> LlmExperimentDecided:
         "p_b_better": 0.99,
         "expected_loss": 0.001,
         "reason": "the sequence leaves zero out",
+        "version_a": "1",
+        "version_b": "2",
+        "estimate": 0.1,
+        "low": 0.05,
+        "high": 0.15,
     }
     return LlmExperimentDecided(**(said | changed))
 
@@ -119,6 +124,7 @@ def test_a_better_version_serves_once_a_person_agreed(spine: Spine, home: Path, 
     registry = prompt(tracking, "better")
     (row,) = respond(spine, home, tracking, decided("ship_b", "better")).iter_rows(named=True)
     assert (row["action"], row["status"]) == ("promote", "awaiting_approval")
+    assert (row["predicted_effect"], row["predicted_low"], row["predicted_high"]) == (0.1, 0.05, 0.15)
     assert registry.alias("better", PRODUCTION) == 1
     (asked,) = spine.approvals(CLIENT)
     spine.decide_approval(CLIENT, asked.approval_id, given=True, approver="eve", reason="fine", now=datetime.now(UTC))
@@ -145,7 +151,10 @@ def test_a_variant_whose_version_nobody_knows_moves_nothing_and_asks_a_person(
     spine: Spine, home: Path, tracking: MlflowResource
 ) -> None:
     registry = prompt(tracking, "unclear")
-    events = (decided("ship_b", "unclear", arm="variant"), decided("invalid_srm", "unclear", experiment="split"))
+    events = (
+        decided("ship_b", "unclear", arm="variant", version_b=None),
+        decided("invalid_srm", "unclear", experiment="split"),
+    )
     answered = respond(spine, home, tracking, *events)
     assert answered["action"].to_list() == ["open_ticket", "open_ticket"]
     assert registry.alias("unclear", PRODUCTION) == 1

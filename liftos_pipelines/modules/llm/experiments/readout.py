@@ -19,6 +19,7 @@ from liftos_pipelines.tables import BOOL, FLOAT, INT, TEXT, TIME, table
 
 EXTRA: dict[str, pl.DataType] = {
     **dict.fromkeys(("role", "reason", "cs_method", "covariates", "guardrail", "prompt_name", "arm"), TEXT),
+    **dict.fromkeys(("version_a", "version_b"), TEXT),
     **dict.fromkeys(("cs_low", "cs_high", "always_valid_p", "expected_loss_a", "expected_loss_b", "p_equal"), FLOAT),
     **dict.fromkeys(("mean_a", "mean_b", "variance_removed", "margin", "excess_low", "excess_high"), FLOAT),
     "srm_chi_square_p": FLOAT,
@@ -59,6 +60,7 @@ def _rows(pair: Pair, alpha: float) -> list[dict[str, Any]]:
     split = split_of(pair)
     newest = pair.everything["called_at"].max()
     mark = data_mark(pair)
+    versions = {arm: _one_version(pair, arm) for arm in (pair.control, pair.other)}
     rows = []
     for finding in found:
         role, metric, comparison, guarded = finding.role, finding.metric, finding.comparison, finding.guarded
@@ -101,6 +103,8 @@ def _rows(pair: Pair, alpha: float) -> list[dict[str, Any]]:
                 "excess_high": known(guarded.excess_high) if guarded else None,
                 "prompt_name": pair.plan.prompt,
                 "arm": pair.plan.by,
+                "version_a": versions[pair.control],
+                "version_b": versions[pair.other],
                 "planned": pair.plan.planned,
                 "adaptive": pair.adaptive,
                 "crossed_units": pair.crossed_units,
@@ -110,6 +114,12 @@ def _rows(pair: Pair, alpha: float) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _one_version(pair: Pair, arm: str) -> str | None:
+    """The prompt version that an arm's calls used; None where they used several."""
+    used = pair.everything.filter(pl.col(pair.plan.by) == arm)["prompt_version"].drop_nulls().unique()
+    return str(used[0]) if used.len() == 1 else None
 
 
 def data_mark(pair: Pair) -> str:
