@@ -23,10 +23,12 @@ def benchmark_data() -> Path:
 
 def _benchmarks() -> dict[str, Callable[[Path], Iterator[Figure]]]:
     from liftos_pipelines.bench import (
+        agentic,
         causal,
         causal_truth,
         events,
         ingestion,
+        llm,
         memory,
         reactions,
         sentiment,
@@ -41,6 +43,8 @@ def _benchmarks() -> dict[str, Callable[[Path], Iterator[Figure]]]:
         "causal": causal.measure,
         "causal-truth": causal_truth.measure,
         "memory": memory.measure,
+        "llm": llm.measure,
+        "agentic": agentic.measure,
         "events": events.measure,
         "reactions": reactions.measure,
         "tracing": tracing.measure,
