@@ -95,7 +95,7 @@ def test_blaming_the_largest_fall_names_a_cause_in_worlds_without_one() -> None:
 def test_a_bad_prompt_version_is_the_cause_of_lost_groundedness() -> None:
     right = 0
     for seed in range(10):
-        frames = world.full_world(seed, bad_version_from=20, bad_drop=0.7)
+        frames = world.full_world(seed, grounded=0.74, bad_version_from=20, bad_drop=0.7)
         scores = score(DEFAULT_SLOS, frames, now=world.NOW, names=NAMES)
         broken = degraded(scores).filter(pl.col("slo") == "groundedness")
         causes = explain(promise_incidents(DEFAULT_SLOS, broken, frames), scores, NO_CAMPAIGN, seed=seed)

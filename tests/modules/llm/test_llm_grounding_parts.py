@@ -74,6 +74,19 @@ def test_a_copied_sentence_is_more_probable_than_one_with_another_sentences_pred
     assert copied > 0.6 > 0.5 > max(fused, foreign)
 
 
+def test_an_answer_from_a_fact_sheet_is_probable_unless_a_fact_is_wrong() -> None:
+    sheet = (
+        "Product: Tarn boots. Price: 219 EUR. Weight: 1,120 g. Sole: rubber. Sizes: 36 to 48. Delivery: 2 working days."
+    )
+    judge = builtin_judge()
+    clean = "Thank you for asking: the weight of the Tarn boots is 1,120 g. Delivery takes 2 working days."
+    assert ground(clean, sheet).spans == ()
+    right, wrong = judge.probability(clean, sheet), judge.probability(clean.replace("1,120", "1,420"), sheet)
+    assert right is not None
+    assert wrong is not None
+    assert right > 0.6 > 0.3 > wrong
+
+
 def test_fragments_are_the_longest_copied_runs_and_end_with_the_sentence() -> None:
     doc = parse("The bridge cost 40 million euros. Engineer Paul Osei thanked the workers.")
     evidence = read_evidence(ARTICLE)

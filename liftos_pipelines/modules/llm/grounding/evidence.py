@@ -14,6 +14,8 @@ from liftos_pipelines.modules.llm.grounding.claims.dates import Day
 from liftos_pipelines.modules.llm.grounding.claims.numbers import Number
 from liftos_pipelines.modules.llm.grounding.parse import Document, parse
 
+SHORT = 6
+"""Tokens up to which a line is an entry of a list rather than a sentence."""
 PREFIX = 5
 """Words that share this many letters and are longer count as forms of one word (inform, information)."""
 
@@ -41,6 +43,8 @@ class Evidence:
     value_in: dict[float, tuple[int, ...]]
     """Sentences that have a value."""
     days: tuple[Day, ...]
+    listed: float
+    """Share of its tokens in short lines such as "Price: 49 EUR", which an answer cannot but put in other words."""
     said_with: dict[str, frozenset[str]]
     """What `words_near` has worked out so far."""
 
@@ -111,6 +115,7 @@ def read_evidence(context: str) -> Evidence:
         values=frozenset((number.value, number.unit) for number in numbers),
         value_in=value_in,
         days=tuple(day for sentence in doc.days for day in sentence),
+        listed=sum(high - low for low, high in doc.sentences if high - low <= SHORT) / max(1, len(stems)),
         said_with={},
     )
 

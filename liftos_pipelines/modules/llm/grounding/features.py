@@ -333,12 +333,14 @@ def output_features(doc: Document, evidence: Evidence, asked: Evidence | None) -
     rewriting = sum(map(mul, new_pairs, sizes)) / total
     # What stands beside what can only be compared where the output is near the context's wording.
     near = 1 - 0.8 * min(1.0, rewriting / REWRITTEN)
+    told = 1 - evidence.listed
+    near *= told
     values = {
         "unknown_words": level([s.unknown_words for s in each]),
-        "new_pairs": level(new_pairs),
-        "new_fours": level([s.new_fours for s in each]),
-        "scattered": level([s.scattered for s in each]),
-        "broken": level([s.broken for s in each]),
+        "new_pairs": told * level(new_pairs),
+        "new_fours": told * level([s.new_fours for s in each]),
+        "scattered": told * level([s.scattered for s in each]),
+        "broken": told * level([s.broken for s in each]),
         "jumps": near * min(1.0, sum(s.jumps for s in each) / (2 * len(each))),
         "grafts": near * min(1.0, sum(s.grafts for s in each) / max(1.0, len(each) / WORST_OF / 2)),
         "loose_names": near * level([s.loose_names for s in each]),

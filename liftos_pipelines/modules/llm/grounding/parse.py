@@ -23,6 +23,11 @@ _ABBREVIATIONS = frozenset(
         "mr mrs ms dr st prof gen sen rep gov lt col sgt capt jr sr vs no inc ltd co corp dept e.g i.e approx z.b bzw"
     )
 )
+_POLITE = ("thank", "please", "of course", "sure", "certainly", "happy to", "hope ", "hello", "hi ", "dear ")
+_COURTESY = re.compile(
+    r"\b(?:thank you|thanks)(?: for [a-z]+ing)?(?: us)?\b|\b(?:of course|sure|certainly|happy to help)\b"
+    r"|\bplease (?:note|let me know|feel free)\b|\b(?:i )?hope (?:this|that) helps\b|\b(?:hi|hello|dear)(?= [a-z])"
+)
 _Item = TypeVar("_Item", Number, Day)
 _JOINERS = frozenset(spaced("of de la von van der & bin al"))
 _WITHIN = frozenset((" ", "-", " & "))
@@ -95,7 +100,11 @@ def parse(text: str) -> Document:
     seen = [_SEEN[word] for word in words]
     stems = [stemmed for stemmed, _ in seen]
     content = [says for _, says in seen]
-    sentences = _sentences(folded, starts, words)
+    if any(word in folded for word in _POLITE):
+        for match in _COURTESY.finditer(folded):
+            for i in range(bisect_left(starts, match.start()), bisect_left(starts, match.end())):
+                content[i] = False
+    sentences = _sentences(text, starts, words)
     sentence_of = [number for number, (first, last) in enumerate(sentences) for _ in range(first, last)]
     german = sum(word in GERMAN for word in words) >= max(3, len(words) // 25)
     days, covered = find_days(folded, starts, ends, words)
@@ -132,15 +141,15 @@ def _by_sentence(items: list[_Item], sentence_of: list[int], count: int) -> list
     return [grouped.get(number, ()) for number in range(count)]
 
 
-def _sentences(folded: str, starts: list[int], words: list[str]) -> list[tuple[int, int]]:
+def _sentences(text: str, starts: list[int], words: list[str]) -> list[tuple[int, int]]:
     found, first = [], 0
-    for match in _END.finditer(folded):
+    for match in _END.finditer(text):
         token = bisect_left(starts, match.start(), lo=first)
         if token == first:
             continue
-        if folded[match.start()] == "." and "\n" not in match.group():
+        if text[match.start()] == "." and "\n" not in match.group():
             before = words[token - 1]
-            short = len(before) == 1 and before.isalpha()
+            short = len(before) == 1 and text[match.start() - 1].isupper()
             listed = before.isdigit() and token - 1 == first and len(before) <= 2
             if short or listed or before in _ABBREVIATIONS:
                 continue
