@@ -11,7 +11,7 @@ from liftos_pipelines.resources.call_prices import client_prices
 from liftos_pipelines.resources.grounding_model import packaged_calibration
 
 
-@lift_asset("llm/call_scores", ins=inputs("sources/llm_calls"), kinds={"polars"}, code_version="1")
+@lift_asset("llm/call_scores", ins=inputs("sources/llm_calls"), kinds={"polars"}, code_version="2")
 def call_scores(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> dg.MaterializeResult[pl.DataFrame]:
     """Each call's probability of being supported by its context, what is not, wording screens, cost and latency."""
     if llm_calls.is_empty():
