@@ -14,6 +14,7 @@ from liftos_pipelines.modules.agentic.policy import Policy, PolicyError, parse_p
 PACKAGED = Path(__file__).resolve().parents[1] / "policies"
 DEFAULT = PACKAGED / "default.yaml"
 CEDAR_FIELDS = ("policies", "schema", "entities", "resources")
+LARGEST, DEEPEST = 1_000_000, 64
 Stamp = tuple[Path, int, int]
 _KEPT: dict[tuple[Path, tuple[str, ...]], tuple[tuple[Stamp, ...], Policy]] = {}
 
@@ -98,15 +99,45 @@ def packs() -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a field that is given twice: YAML would take the last and say nothing."""
+    """YAML that says what it says where it says it.
+
+    Refused: a field given twice (YAML would take the last and say nothing), aliases and merge keys (a policy could hold
+    itself, or unfold to more than memory takes), deep nesting, and text that is no Unicode.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            found = self.peek_event()
+            raise PolicyError(f"line {found.start_mark.line + 1}: aliases (*{found.anchor}) are not read; write it out")
+        if self.depth >= DEEPEST:
+            raise PolicyError(f"line {self.peek_event().start_mark.line + 1}: nested deeper than {DEEPEST}")
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, name in enumerate(names):
-            if isinstance(name, str) and name in names[:position]:
-                line = node.value[position][0].start_mark.line + 1
+        names: set[str] = set()
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise PolicyError(f"line {line}: merge keys (<<) are not read; write the fields out")
+            name = str(self.construct_object(key, deep=True))
+            if name in names:
                 raise PolicyError(f'line {line}: "{name}" is given twice; keep one of them')
+            names.add(name)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: Any) -> Any:
+        said = super().construct_scalar(node)
+        try:
+            str(said).encode()
+        except UnicodeEncodeError:
+            raise PolicyError(f"line {node.start_mark.line + 1}: this text is no Unicode") from None
+        return said
 
 
 def read_yaml(file: Path) -> Any:
@@ -114,13 +145,15 @@ def read_yaml(file: Path) -> Any:
 
     Raises
     ------
-    PolicyError : it is not readable, or gives a field twice
+    PolicyError : it is not readable, larger than a megabyte, gives a field twice, or is no plain tree
     """
     try:
+        if file.stat().st_size > LARGEST:
+            raise PolicyError(f"larger than {LARGEST:,} bytes; a policy is written by hand")
         return yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     except PolicyError as error:
         raise PolicyError(f"{file}: {error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OSError) as error:
         raise PolicyError(f"{file}: not readable as YAML: {error}") from error
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from liftos_pipelines.modules.agentic.comparing import is_number, moment_of, same
 from liftos_pipelines.modules.agentic.facts import ArgumentSpec, ToolSpec
@@ -19,25 +20,57 @@ TYPES: dict[str, tuple[type, ...]] = {
     "date": (str,),
 }
 
+DEEPEST = 64
+"""Levels of nesting that arguments may have; what judges, hashes and stores them walks through all."""
+
 
 def read_arguments(arguments: str | Mapping[str, Any] | None) -> Mapping[str, Any] | str:
     """The arguments as an object, or what is wrong with them in words.
 
-    JSON as RFC 8259 has it: NaN is refused, and so is a name given twice, of which readers take different values.
+    JSON as RFC 8259 has it: NaN is refused, and so is a name given twice, of which readers take different values; so
+    are half characters and deep nesting, which JSON can spell and most of its readers cannot take.
     """
     if arguments is None or arguments == "":
         return {}
     read: Any = arguments
     if isinstance(arguments, str):
         try:
-            read = json.loads(arguments, parse_constant=_no_constant, object_pairs_hook=_no_twice)
+            read = json.loads(arguments, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_twice)
         except RecursionError:
             return "its arguments are not JSON: nested too deeply"
         except ValueError as error:
             return f"its arguments are not JSON: {error}"
     if not isinstance(read, Mapping):
         return f"its arguments are not a JSON object but {type(read).__name__}"
-    return read
+    flaw = None if isinstance(arguments, str) and _is_plain(arguments) else _flaw(read)
+    return read if flaw is None else f"its arguments are not JSON: {flaw}"
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text of JSON is too simple to hold what `_flaw` looks for: told at a glance, for most calls are."""
+    return text.isascii() and "\\" not in text and text.count("{") + text.count("[") <= DEEPEST
+
+
+def _flaw(read: Mapping[str, Any]) -> str | None:
+    """What keeps an object from being written as JSON again, or from being walked through; None where nothing does."""
+    waiting: list[tuple[Any, int]] = [(read, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > DEEPEST:
+            return f"nested deeper than {DEEPEST}"
+        if isinstance(value, Mapping):
+            waiting += [(name, depth) for name in value]
+            waiting += [(item, depth + 1) for item in value.values()]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(item, depth + 1) for item in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            return f"{value} is not a JSON number"
+        elif isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                return "a text in them is no Unicode"
+    return None
 
 
 def problem_with(arguments: Mapping[str, Any], spec: ToolSpec | None) -> str | None:
@@ -85,7 +118,12 @@ def _wrong(value: Any, declared: ArgumentSpec) -> str | None:
     return None
 
 
-def _no_constant(text: str) -> Any:
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_constant(text)
+
+
+def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
 
 

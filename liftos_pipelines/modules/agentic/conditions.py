@@ -7,13 +7,22 @@ deny is kept off only by False, so the unknown never opens a door.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from liftos_pipelines.modules.agentic.comparing import ABSENT, NUMERIC, OPERATORS, TEXTUAL, at_path, compare, same
+from liftos_pipelines.modules.agentic.comparing import (
+    ABSENT,
+    NUMERIC,
+    OPERATORS,
+    TEXTUAL,
+    at_path,
+    compare,
+    same,
+    searched,
+)
 from liftos_pipelines.modules.agentic.facts import (
     AgentFacts,
     Call,
@@ -190,10 +199,12 @@ class Argument:
         if len(self.path) == 1 and self.operator == "equals" and not isinstance(self.value, ArgumentRef):
             found = call.arguments.get(self.path[0], ABSENT)
             return found is not ABSENT and same(found, self.value)
-        wanted = self.value
-        if isinstance(wanted, ArgumentRef):
-            wanted = at_path(call.arguments, wanted.path)
-        return compare(self.operator, at_path(call.arguments, self.path), wanted, call.at)
+        return self.compared(call.arguments, call.arguments, call.at)
+
+    def compared(self, found: Any, arguments: Mapping[str, Any], now: datetime | None) -> bool | None:
+        """How the value at the path in `found` compares; a value that is another argument is one of `arguments`."""
+        wanted = at_path(arguments, self.value.path) if isinstance(self.value, ArgumentRef) else self.value
+        return compare(self.operator, at_path(found, self.path), wanted, now)
 
 
 @dataclass(frozen=True)
@@ -287,9 +298,10 @@ class LastMessage:
     pattern: re.Pattern[str]
     wanted: bool
 
-    def holds(self, call: Call, history: History) -> bool:
+    def holds(self, call: Call, history: History) -> bool | None:
         said = history.last_message
-        return (said is not None and self.pattern.search(said) is not None) is self.wanted
+        found = False if said is None else searched(self.pattern, said)
+        return None if found is None else found is self.wanted
 
 
 STATIC = (ToolIs, AgentIs, ToolFact, ToolTouches)

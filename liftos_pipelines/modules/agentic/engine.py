@@ -76,7 +76,7 @@ class PolicyEngine:
         if not isinstance(at, datetime) or at.tzinfo is None:
             return f"its moment is {at!r}, which names no time with a zone"
         if cost is not None and not (is_number(cost) and cost >= 0):
-            return f"its cost is {cost}, which is not an amount"
+            return f"its cost is {str(cost)[:40]}, which is not an amount"
         read = read_arguments(arguments)
         if isinstance(read, str):
             return read

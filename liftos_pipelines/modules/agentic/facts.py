@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 
+from liftos_pipelines.modules.agentic.comparing import is_number
+
 Decision = Literal["allow", "deny", "needs_approval"]
 RISKS = ("low", "medium", "high", "critical")
 
@@ -100,10 +102,8 @@ class Call:
             return None
         if self.spec.amount is None:
             return 0.0
-        value = self.arguments.get(self.spec.amount)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-            return None
-        return float(value)
+        value: Any = self.arguments.get(self.spec.amount)
+        return float(value) if is_number(value) and value >= 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)

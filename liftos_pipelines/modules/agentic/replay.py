@@ -107,14 +107,17 @@ def replay(
     duplicates: list[tuple[str, int]] = []
     late: list[tuple[str, int]] = []
     for run in _runs(steps):
-        history, last, latest = RunHistory(run_id=str(run["run_id"][0]), agents=shared), None, None
+        history, seen_steps, latest = RunHistory(run_id=str(run["run_id"][0]), agents=shared), set[int](), None
         for agent_id, step, at, kind, tool, arguments, content, cost, environment, flags in _rows(run, STEP_COLUMNS):
-            if step == last:
-                duplicates.append((history.run_id, step))
-                continue
-            if latest is not None and at < latest:
-                late.append((history.run_id, step))
-            last, latest = step, at if latest is None else max(at, latest)
+            if step is not None:  # steps without a number cannot be told to be the same
+                if step in seen_steps:
+                    duplicates.append((history.run_id, step))
+                    continue
+                seen_steps.add(step)
+            if at is not None:
+                if latest is not None and at < latest:
+                    late.append((history.run_id, step))
+                latest = at if latest is None else max(at, latest)
             if kind == "message":
                 history.note_message(content, at)
             elif kind == "tool_result":

@@ -7,14 +7,16 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from liftos_pipelines.modules.agentic.comparing import ABSENT, at_path, compare
-from liftos_pipelines.modules.agentic.conditions import Argument, ArgumentRef
+from liftos_pipelines.modules.agentic.comparing import ABSENT, at_path
+from liftos_pipelines.modules.agentic.conditions import Argument
 from liftos_pipelines.modules.agentic.facts import Call, Happened, History
 from liftos_pipelines.modules.agentic.sequences import KEPT_KEYS, Pattern, binding
 
 LONGEST_PHRASE = 4
 """Words of a result's value that are looked for inside longer texts; longer values only count as a whole."""
 KEPT_VALUES = 50_000
+LONGEST_CODE = 320
+"""Characters of the longest address (RFC 5321) or code that is looked for inside longer texts."""
 
 
 @dataclass
@@ -55,10 +57,7 @@ class Known:
             return False
         unknown = False
         for test in self.where:
-            wanted = test.value
-            if isinstance(wanted, ArgumentRef):
-                wanted = at_path(call.arguments, wanted.path)
-            said = compare(test.operator, at_path(found.result, test.path), wanted, call.at)
+            said = test.compared(found.result, call.arguments, call.at)
             if said is False:
                 return False
             unknown = unknown or said is None
@@ -128,9 +127,11 @@ def _marks(leaf: str, shortest: int) -> Iterator[str]:
     if len(whole) >= shortest:
         yield whole
     if len(words) > LONGEST_PHRASE:
-        for found in _CODE.findall(leaf):
-            if len(found) >= shortest:
-                yield " ".join(_words(found))
+        # Word by word: a long run of letters without a break would be searched from each of its letters on.
+        for word in leaf.split():
+            for found in _CODE.findall(word) if len(word) <= LONGEST_CODE else ():
+                if len(found) >= shortest:
+                    yield " ".join(_words(found))
 
 
 def _phrases(text: str, shortest: int) -> Iterator[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from liftos_pipelines.modules.agentic.comparing import ABSENT, at_path, compare
+from liftos_pipelines.modules.agentic.comparing import ABSENT, at_path, searched
 from liftos_pipelines.modules.agentic.conditions import Argument
 from liftos_pipelines.modules.agentic.facts import Call, Happened, History, any_matches
 
@@ -60,15 +60,18 @@ class Pattern:
             return False
         if self.flags and self.flags.isdisjoint(event.flags):
             return False
-        if self.text is not None and (event.content is None or self.text.search(event.content) is None):
+        if self.text is not None and not self._passed(
+            False if event.content is None else searched(self.text, event.content)
+        ):
             return False
         for test in self.arguments:
-            if compare(test.operator, at_path(event.arguments, test.path), test.value, event.at) is not True:
+            if not self._passed(test.compared(event.arguments, event.arguments, event.at)):
                 return False
-        for test in self.where:
-            if compare(test.operator, at_path(event.result, test.path), test.value, event.at) is not True:
-                return False
-        return True
+        return all(self._passed(test.compared(event.result, event.arguments, event.at)) for test in self.where)
+
+    def _passed(self, said: bool | None) -> bool:
+        # What cannot be told closes and does not open, as everywhere.
+        return not self.trusted if said is None else said
 
 
 class Tracker(Protocol):

@@ -61,7 +61,7 @@ def steps(*rows: dict[str, Any], run_id: str = "r1", agent_id: str = "a", at: da
 
 def airline_steps(file: Path) -> pl.DataFrame:
     """tau-bench's recorded airline runs as `sources/agent_steps`."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in json.loads(file.read_text()):
         run_id, at = f"airline-{run['task_id']}#{run['trial']}", START + timedelta(minutes=len(rows))
         todo: list[dict[str, Any]] = []

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from liftos_pipelines.modules.agentic.comparing import is_number, span_of
+from liftos_pipelines.modules.agentic.policy.expressions import endless
 
 
 class Wrong(Exception):
@@ -33,6 +34,8 @@ class Where:
         return Where(self.file, name, "", self.problems)
 
     def text(self, problem: str) -> str:
+        if len(problem) > 600:
+            problem = f"{problem[:300]} ... {problem[-300:]}"
         parts = [self.file, f'rule "{self.rule}"' if self.rule else "", self.path]
         return f"{': '.join(part for part in parts if part)}: {problem}"
 
@@ -98,10 +101,16 @@ class Where:
         return found
 
     def pattern(self, value: Any) -> re.Pattern[str]:
+        if not isinstance(value, str):
+            self.fail(f"expected a regular expression, found {value!r}")
         try:
-            return re.compile(value)
-        except (re.error, TypeError) as error:
+            found = re.compile(value)
+            slow = endless(value)
+        except (re.error, OverflowError, RecursionError) as error:
             self.fail(f"{value!r} is not a regular expression: {error}")
+        if slow:
+            self.fail(f"{value!r} can take for ever on some texts: {slow}")
+        return found
 
 
 def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -262,6 +262,8 @@ def _time(value: Any, place: Where) -> Condition:
     start, _, end = str(body.get("hours", "00:00-00:00")).partition("-")
     try:
         hours = time.fromisoformat(start.strip()), time.fromisoformat(end.strip())
+        if any(hour.tzinfo for hour in hours):
+            raise ValueError("the zone is a field of its own")
     except ValueError:
         place.at("hours").fail(f'expected hours such as "09:00-17:00", found {body["hours"]!r}')
     try:

@@ -79,7 +79,7 @@ def _patterns(value: Any, place: Where, reader: Reader) -> tuple[Pattern, ...]:
     return tuple(pattern(item, place.at(f"[{i}]"), reader) for i, item in enumerate(items))
 
 
-_STEPS = re.compile(r"(\d+)\s*steps?")
+_STEPS = re.compile(r"(\d{1,9})\s*steps?")
 
 
 def _within(body: Mapping[str, Any], place: Where) -> tuple[int | None, timedelta | None]:
