@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftos_pipelines.bench.figure import Figure, milliseconds, p95_interval
+from liftos_pipelines.bench.grounded_by_hand import by_hand
 from liftos_pipelines.bench.grounded_sources import FITTED, MEASURED_ONLY, article_texts, preferences, unreferenced
 from liftos_pipelines.bench.groundedness_fit import Measured, fit, made_summaries, measured
 from liftos_pipelines.modules.llm.groundedness import ground
@@ -54,6 +55,7 @@ def measure(data: Path) -> Iterator[Figure]:
     """
     made = measured(made_summaries(data, FITTED + MEASURED_ONLY, seed=HELD_OUT_SEED))
     calibration = packaged_calibration()
+    yield from by_hand(BuiltInJudge(calibration), auroc)
     yield from _left_out(made)
     yield from _styles(made)
     yield from _families(made)
