@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from liftos_pipelines.assets.agentic_precedents import Citation
-from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, RunHistory
+from liftos_pipelines.authority.holding import Held
+from liftos_pipelines.authority.notes import lease_note
+from liftos_pipelines.modules.agentic.engine import Verdict
 from liftos_pipelines.modules.agentic.ledger_state import ACTION, DECISION
 from liftos_pipelines.modules.agentic.proposals import Proposal
 from liftos_pipelines.modules.agentic.remedies import Cause
 from liftos_pipelines.resources.actions import ActionFailed, Means, Order, execute
-from liftos_pipelines.spine.database import Event, LedgerNote
+from liftos_pipelines.spine.database import Approval, Event, LedgerNote
 from liftos_pipelines.spine.decisions import Alternative, Input, accountable
+from liftos_pipelines.spine.leases import Lease
 from liftos_pipelines.spine.payloads import DriftDetected, RootCauseIdentified
+
+CONSENT_REFUSED = "approval_refused"
 
 
 def cause_of(event: Event) -> Cause:
@@ -47,36 +53,29 @@ def cause_of(event: Event) -> Cause:
     )
 
 
-def decision_note(
+def decision_notes(
     proposal: Proposal,
     cause: Event,
-    engine: PolicyEngine,
-    shared: AgentHistory,
+    held: Held,
     versions: Mapping[str, int | None],
     now: datetime,
     cited: Citation | None = None,
-) -> LedgerNote:
-    """Judge a proposal; the verdict with all it rests on, for the ledger, before anything is done about it.
+) -> list[LedgerNote]:
+    """The verdict with all it rests on and what it holds, for the ledger, before anything is done about it.
 
     `cited` : what memory knew of like contexts; None where memory was not asked
     """
-    # Each response is a run of its own: sequence rules see the calls of one run only.
-    history = RunHistory(run_id=proposal.action_id, agents=shared)
-    call = engine.call(proposal.agent, proposal.action, proposal.arguments, now, None)
-    if isinstance(call, str):
-        verdict = engine.refuse(call)
-    else:
-        verdict = engine.judge(call, history)
-        history.record(call, verdict, engine.period(call, history.run_id))
+    verdict, agent_id = held.verdict, proposal.agent.agent_id
+    assert verdict is not None
     body = {
         "action_id": proposal.action_id,
         "event_id": proposal.event_id,
-        "agent_id": proposal.agent.agent_id,
+        "agent_id": agent_id,
         "proposed_at": now.isoformat(timespec="microseconds"),
         "action": proposal.action,
         "arguments": json.dumps(proposal.arguments, sort_keys=True, default=str),
         "context": proposal.context,
-        "decision": verdict.decision,
+        "decision": "wait" if held.waits else verdict.decision,
         "policy": verdict.policy,
         "reason": verdict.reason,
         "policy_version": verdict.policy_version,
@@ -92,7 +91,47 @@ def decision_note(
         confidence=proposal.confidence,
         correlation_id=cause.correlation_id,
     )
-    return LedgerNote(DECISION, proposal.agent.agent_id, body, f"{proposal.action_id}:decision")
+    if body["decision"] == "allow":
+        body |= {"reserved": dict(held.reserved), "leases": dict(held.tokens)}
+    if held.approval_id is not None:
+        body["approval_id"] = held.approval_id
+    key = f"{proposal.action_id}:decision"
+    notes = [LedgerNote(DECISION, agent_id, body, key)]
+    if held.lease is not None and not held.lease.granted:
+        notes.append(lease_note(proposal.action_id, agent_id, cause.correlation_id, held.lease, f"{key}:lease"))
+    return notes
+
+
+def judged_again_note(row: Mapping[str, Any], judged: Verdict, now: datetime) -> LedgerNote:
+    """What another policy than the one it was decided under says of an action that still waits."""
+    body = dict(row) | {
+        "proposed_at": row["proposed_at"].isoformat(timespec="microseconds"),
+        "decision": judged.decision,
+        "policy": judged.policy,
+        "reason": judged.reason,
+        "policy_version": judged.policy_version,
+        "judged_again": now.isoformat(timespec="microseconds"),
+        "judged_before": {name: row[name] for name in ("decision", "policy", "policy_version")},
+    }
+    return LedgerNote(DECISION, row["agent_id"], body, f"{row['action_id']}:decision:{now.isoformat()}")
+
+
+def turn_note(row: Mapping[str, Any], lease: Lease) -> LedgerNote:
+    """That an action waits for its turn, or lost it, once for each reason."""
+    said = hashlib.sha256(f"{lease.answer.outcome}|{lease.answer.other}|{lease.answer.reason}".encode()).hexdigest()
+    key = f"{row['action_id']}:lease:{said[:32]}"
+    return lease_note(row["action_id"], row["agent_id"], row.get("correlation_id"), lease, key)
+
+
+def refused_consent_note(row: Mapping[str, Any], approval: Approval, differs: str) -> LedgerNote:
+    """That consent was to something else, by name."""
+    body = {
+        "action_id": row["action_id"],
+        "approval_id": approval.approval_id,
+        "policy": "approval_for_something_else",
+        "reason": differs,
+    }
+    return LedgerNote(CONSENT_REFUSED, row["agent_id"], body, f"approval:{approval.approval_id}:refused")
 
 
 def order_of(client: str, row: Mapping[str, Any]) -> Order:
@@ -117,5 +156,6 @@ def carried_out(order: Order, row: Mapping[str, Any], means: Means, now: datetim
 
 
 def action_note(row: Mapping[str, Any], status: str, outcome: str, *, key: str) -> LedgerNote:
+    """What came of an action."""
     body = {"action_id": row["action_id"], "action": row["action"], "status": status, "outcome": outcome}
     return LedgerNote(ACTION, row["agent_id"], body, f"{row['action_id']}:{key}")

@@ -12,30 +12,37 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from liftos_pipelines.assets.agentic_acting import Actor, own_action
 from liftos_pipelines.assets.agentic_findings import finding_of, rollout_of
 from liftos_pipelines.assets.agentic_ledger import state_of
-from liftos_pipelines.assets.agentic_notes import action_note, carried_out, cause_of, decision_note, order_of
-from liftos_pipelines.assets.agentic_precedents import Precedents
-from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine
+from liftos_pipelines.assets.agentic_notes import cause_of, decision_notes
+from liftos_pipelines.assets.agentic_precedents import Citation, Precedents
+from liftos_pipelines.authority.own_actions import OwnAction, OwnActions
+from liftos_pipelines.modules.agentic.conditions import Call
+from liftos_pipelines.modules.agentic.engine import AgentHistory, PolicyEngine, Verdict
 from liftos_pipelines.modules.agentic.ledger_state import LedgerState
 from liftos_pipelines.modules.agentic.policy import Policy
 from liftos_pipelines.modules.agentic.proposals import Impact, Proposal, Situation, propose
 from liftos_pipelines.modules.agentic.remedies import remedy
 from liftos_pipelines.modules.agentic.version_changes import change_stage, change_version
 from liftos_pipelines.resources.actions import Means
-from liftos_pipelines.spine.database import Approval, Event, LedgerMoved, LedgerNote, Spine
-from liftos_pipelines.spine.ledger import canonical, digest
+from liftos_pipelines.resources.table_locks import table_lock
+from liftos_pipelines.spine.budgets import MICRO, Refusal
+from liftos_pipelines.spine.connection import retry
+from liftos_pipelines.spine.database import Event, LedgerMoved, LedgerNote, Spine
 from liftos_pipelines.spine.outbox import Tells
 from liftos_pipelines.spine.payloads import (
     AgentActionInitiated,
     AgentRolloutDecided,
     ApprovalDenied,
     ApprovalGiven,
+    BudgetExhausted,
     CausalImpactIdentified,
     DriftDetected,
     LlmExperimentDecided,
@@ -62,6 +69,7 @@ ORDERED = ("refit_model", "reingest_source")
 BATCH = 200
 """Events whose decisions are chained together: a burst pays one transaction a batch, a crash repeats at most one."""
 MOST = 100_000
+ANSWERING = "agentic/answering"
 JUDGED_AGAIN = 20
 """Times that a batch is judged anew because the ledger moved meanwhile, before the run gives up."""
 log = logging.getLogger(__name__)
@@ -80,6 +88,18 @@ class _Answers:
     failed: list[tuple[Event, str, str]] = field(default_factory=list)
     calls: AgentHistory = field(default_factory=AgentHistory)
     """What the agents' calls come to with these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """A proposal with what the policy says of it, before anything is taken or written."""
+
+    proposal: Proposal
+    event: Event
+    own: OwnAction
+    judged: tuple[Call | None, Verdict]
+    cited: Citation | None
+    moment: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +126,17 @@ class Responder:
     run_id: str | None = None
     unanswered: list[str] = field(default_factory=list)
     """Events that could not be answered, each with why: their attempt is counted, the others go on."""
+    _read: list[Situation] = field(default_factory=list)
 
     def answer(self) -> pl.DataFrame:
-        """Answer every unanswered event, follow up on open approvals and failures; the whole table of proposals."""
+        """Answer every unanswered event, follow up on open approvals and failures; the whole table of proposals.
+
+        Two processes that answer for one client take turns.
+        """
+        with table_lock(self.client, ANSWERING):
+            return self._answer_all()
+
+    def _answer_all(self) -> pl.DataFrame:
         state = state_of(self.spine, self.client)
         asked = self.spine.unhandled(REACTION, (*FOUND, *ANSWERS), limit=MOST, client=self.client)
         drifts = self.spine.unhandled(DRIFT_REACTION, (DriftDetected.type,), limit=MOST, client=self.client)
@@ -120,54 +148,82 @@ class Responder:
                 pending.append((event, DRIFT_REACTION))
         earlier = list(state.open)
         if pending:
-            versions, situation, calls = self.versions(), self.situation(), AgentHistory()
+            versions, calls = self.versions(), AgentHistory()
             for start in range(0, len(pending), BATCH):
-                self._answer(pending[start : start + BATCH], situation, versions, calls, state)
-        # Actions of earlier runs that wait for an approval, or failed, get another look.
+                self._answer(pending[start : start + BATCH], versions, calls, state)
+        # Actions of earlier runs that wait for an approval or their turn, or failed, get another look.
         if earlier:
             state_of(self.spine, self.client, state)
-        self._carry_out(state, [key for key in earlier if key in state.open])
+        self._actor.carry_out(state, [key for key in earlier if key in state.open])
         for event in asked:
             if event.type in ANSWERS:
-                self.told.mark_handled(event.event_id, REACTION)
+                self._answered(event, REACTION, [str(getattr(event.payload, "action_id", ""))])
         self._order_runs(state)
         return proposals_table(state)
+
+    @cached_property
+    def _authority(self) -> OwnActions:
+        return OwnActions(self.client, self.spine, self.policy)
+
+    @cached_property
+    def _actor(self) -> Actor:
+        return Actor(
+            client=self.client,
+            spine=self.spine,
+            authority=self._authority,
+            means=self.means or Means.of(self.folder),
+            situation=self._situation,
+            exhausted=self._exhausted,
+        )
+
+    def _situation(self, *, anew: bool = False) -> Situation:
+        if anew or not self._read:
+            self._read[:] = [self.situation()]
+        return self._read[0]
 
     def _answer(
         self,
         events: Sequence[tuple[Event, str]],
-        situation: Situation,
         versions: Mapping[str, int | None],
         calls: AgentHistory,
         state: LedgerState,
     ) -> None:
         """Decide on a batch of events in one transaction, then act, then tell."""
-        answers = self._decide(events, situation, versions, calls, state)
-        self._carry_out(state, [key for _, _, keys in answers for key in keys if key in state.open])
+        answers = self._decide(events, versions, calls, state)
+        self._actor.carry_out(state, [key for _, _, keys in answers for key in keys if key in state.open])
         for event, reaction, keys in answers:
             for key in keys:
                 self._announce(state.decided[key], state.status_of(key), event)
+            self._answered(event, reaction, keys)
+
+    def _answered(self, event: Event, reaction: str, keys: Sequence[str]) -> None:
+        """An event is answered once none of its actions waits for another one's end: until then it comes again."""
+        turns = [self._actor.waiting[key] for key in keys if key in self._actor.waiting]
+        if turns:
+            self._note_failure(event, reaction, f"waits for its turn: {turns[0]}")
+        else:
             self.told.mark_handled(event.event_id, reaction)
 
     def _decide(
         self,
         events: Sequence[tuple[Event, str]],
-        situation: Situation,
         versions: Mapping[str, int | None],
         calls: AgentHistory,
         state: LedgerState,
     ) -> list[_Answer]:
-        """Decisions on a batch, written down; judged anew where the ledger moved meanwhile, so that a stop holds from
-        the entry in which it stands, for every decision behind it."""
-        for _ in range(JUDGED_AGAIN):
-            answers, notes = self._judge(events, situation, versions, calls, state)
+        """Decisions on a batch, written down; judged anew where a stop, a move or another decision came meanwhile, so
+        that a stop holds from the entry in which it stands, for every decision behind it."""
+        for trial in range(JUDGED_AGAIN):
+            answers, drafts, engine = self._judge(events, self._situation(anew=trial > 0), calls, state)
             try:
-                self._write(state, notes, read_until=state.position)
+                refusals = self._write(state, drafts, engine, versions)
             except LedgerMoved as moved:
                 log.info("%s", moved)
                 state_of(self.spine, self.client, state)
                 continue
             calls.times = answers.calls.times
+            for agent_id, refusal in refusals:
+                self._exhausted(agent_id, refusal)
             for event, reaction, reason in answers.failed:
                 self._note_failure(event, reaction, reason)
             return answers.found
@@ -177,16 +233,14 @@ class Responder:
         self,
         events: Sequence[tuple[Event, str]],
         situation: Situation,
-        versions: Mapping[str, int | None],
         calls: AgentHistory,
         state: LedgerState,
-    ) -> tuple[_Answers, list[LedgerNote]]:
-        """What to answer to each event of a batch, and what is new of it for the ledger; touches nothing."""
+    ) -> tuple[_Answers, list[_Draft], PolicyEngine]:
+        """What to answer to each event of a batch, and what is new of it; touches nothing."""
         moment = state.moment(self.now)
         situation = replace(situation, stopped=state.stopped(moment))
         engine = PolicyEngine(self.policy, state.stops_of())
-        answers, notes = _Answers(), list[LedgerNote]()
-        answers.calls.reserved.update(state.reserved)
+        answers, drafts = _Answers(), list[_Draft]()
         answers.calls.times.update({agent: list(times) for agent, times in calls.times.items()})
         for event, reaction in events:
             about = event_attributes(self.client, event.type, event.event_id, event.correlation_id)
@@ -194,7 +248,7 @@ class Responder:
                 with span("decision", correlation_id=event.correlation_id, attributes=about):
                     proposed = self._propose(event, situation)
                     fresh = [
-                        self._decision_note(proposal, event, engine, answers.calls, versions, moment)
+                        self._draft(proposal, event, situation, engine, answers.calls, moment)
                         for proposal in proposed
                         if proposal.action_id not in state.decided
                     ]
@@ -202,20 +256,57 @@ class Responder:
                 answers.failed.append((event, reaction, f"{type(error).__name__}: {error}"))
                 continue
             answers.found.append((event, reaction, [proposal.action_id for proposal in proposed]))
-            notes += fresh
-        return answers, notes
+            drafts += fresh
+        return answers, drafts, engine
 
-    def _decision_note(
+    def _draft(
         self,
         proposal: Proposal,
         event: Event,
+        situation: Situation,
         engine: PolicyEngine,
         calls: AgentHistory,
-        versions: Mapping[str, int | None],
         moment: datetime,
-    ) -> LedgerNote:
+    ) -> _Draft:
+        own = own_action(
+            proposal.action_id, proposal.agent, proposal.action, proposal.arguments, event.correlation_id, situation
+        )
+        judged = self._authority.judge(own, engine, calls, moment)
         cited = self.precedents.of(proposal.context) if self.precedents else None
-        return decision_note(proposal, event, engine, calls, versions, moment, cited)
+        return _Draft(proposal=proposal, event=event, own=own, judged=judged, cited=cited, moment=moment)
+
+    def _write(
+        self,
+        state: LedgerState,
+        drafts: Sequence[_Draft],
+        engine: PolicyEngine,
+        versions: Mapping[str, int | None],
+    ) -> list[tuple[str, Refusal]]:
+        """Take what the drafts' actions need, and write the decisions down, in one transaction."""
+        if not drafts:
+            return []
+
+        def attempt() -> list[tuple[str, Refusal]]:
+            notes, refusals = list[LedgerNote](), list[tuple[str, Refusal]]()
+            with self.spine.session_writing(f"gate:{self.client}") as session:
+                self._authority.lock(session, state.position)
+                for draft in drafts:
+                    held = self._authority.hold(session, draft.own, draft.judged, engine, draft.moment)
+                    notes += decision_notes(draft.proposal, draft.event, held, versions, draft.moment, draft.cited)
+                    if held.refusal is not None:
+                        refusals.append((draft.own.agent_id, held.refusal))
+                self.spine.append_within(session, self.client, notes)
+            return refusals
+
+        refusals = retry(attempt)
+        state_of(self.spine, self.client, state)
+        return refusals
+
+    def _exhausted(self, agent_id: str, refusal: Refusal) -> None:
+        """Tell of a spent budget, as the gate does; once for its period."""
+        limit, spent = refusal.limit / MICRO, (refusal.committed + refusal.amount) / MICRO
+        said = BudgetExhausted(agent_id=agent_id, limit=limit, spent=spent, at=refusal.exhausted_at)
+        self.told.raise_event(self.client, said, occurred_at=self.now)
 
     def _note_failure(self, event: Event, reaction: str, reason: str) -> None:
         said = f"{event.type} {event.event_id[:12]}: {reason}"
@@ -236,58 +327,6 @@ class Responder:
         if isinstance(payload, AgentRolloutDecided):
             return [change_stage(rollout_of(event.event_id, payload), situation)]
         return [remedy(cause_of(event), situation, self.refittable)]
-
-    def _carry_out(self, state: LedgerState, keys: Sequence[str]) -> None:
-        """Do what decisions allow, each once."""
-        if not keys:
-            return
-        stopped = state.stopped(state.moment(self.now))
-        # A stopped agent acts no more: what it was allowed before waits until it may go on.
-        keys = [key for key in keys if state.decided[key]["agent_id"] not in stopped]
-        waiting = [key for key in keys if state.decided[key]["decision"] == "needs_approval"]
-        asked = {found.approval_id: found for found in self.spine.approvals(self.client)} if waiting else {}
-        notes, means = [], self.means or Means.of(self.folder)
-        for key in keys:
-            row = state.decided[key]
-            note: LedgerNote | None
-            verdict = self._consent(row, asked) if row["decision"] == "needs_approval" else "go"
-            if verdict == "wait":
-                continue
-            if verdict != "go":
-                note = action_note(row, "denied", verdict, key="closed")
-            else:
-                about = {"gen_ai.agent.id": row["agent_id"], "liftos.action_id": row["action_id"]}
-                with span(f"action {row['action']}", correlation_id=row.get("correlation_id"), attributes=about):
-                    note = carried_out(order_of(self.client, row), row, means, self.now)
-            notes.append(note)
-        means.outbox.sync()
-        self._write(state, notes)
-
-    def _consent(self, row: Mapping[str, Any], asked: Mapping[str, Approval]) -> str:
-        """`go`, `wait`, or why the action is closed. Consent is to exactly these arguments under this policy."""
-        arguments = json.loads(row["arguments"])
-        sealed = (self.client, row["action_id"], row["agent_id"], row["action"], canonical(arguments))
-        approval = asked.get(digest(*sealed, row["policy_version"])[:32])
-        if approval is None:
-            approval = self.spine.request_approval(
-                self.client,
-                action_id=row["action_id"],
-                agent_id=row["agent_id"],
-                action=row["action"],
-                arguments=arguments,
-                policy_version=row["policy_version"],
-                requested_at=row["proposed_at"],
-            )
-        if approval.status == "given":
-            return "go"
-        if approval.status == "open" and approval.expires_at >= self.now:
-            return "wait"
-        return "approval denied" if approval.status == "denied" else "approval expired"
-
-    def _write(self, state: LedgerState, notes: Sequence[LedgerNote], read_until: int | None = None) -> None:
-        if notes:
-            self.spine.append_ledger_many(self.client, notes, read_until=read_until)
-            state_of(self.spine, self.client, state)
 
     def _announce(self, row: Mapping[str, Any], status: str, cause: Event) -> None:
         payload = AgentActionInitiated(

@@ -75,7 +75,7 @@ def hold(
     if request.approval_id is not None and not (standing and standing.approval_id == request.approval_id):
         consented = True  # claimed: it is looked at below, and named where it is for something else
     begun = connection.begin_nested()
-    lease = _take(connection, spine, wanted, settings, now)
+    lease = take_targets(connection, spine, wanted, settings, now)
     if lease is not None and not lease.granted:
         said = lease.answer
         if said.outcome != "ordered":
@@ -152,7 +152,9 @@ def pot_draws(draws: Sequence[Draw], call: Call) -> list[PotDraw]:
     ]
 
 
-def _take(connection: Connection, spine: Spine, wanted: Wanted, settings: GateSettings, now: datetime) -> Lease | None:
+def take_targets(
+    connection: Connection, spine: Spine, wanted: Wanted, settings: GateSettings, now: datetime
+) -> Lease | None:
     """Leases on what a writing call changes; None for one that changes nothing that has a name."""
     call, request = wanted.call, wanted.request
     if call.spec is not None and not call.spec.writes:

@@ -10,6 +10,7 @@ from typing import Any
 
 from liftos_pipelines.authority.holding import Held
 from liftos_pipelines.authority.requests import ActionRequest, Authorisation, Settlement
+from liftos_pipelines.spine.leases import Lease
 from liftos_pipelines.spine.ledger_store import LedgerNote
 
 DECIDED, ENDED = "gate_decision", "gate_outcome"
@@ -64,18 +65,22 @@ def decision_notes(
     body |= {name: _plain(value) if isinstance(value, str) else value for name, value in optional.items() if value}
     notes = [LedgerNote(DECIDED, actor, body, key)]
     if held.lease is not None and not held.lease.granted:
-        said = held.lease.answer
-        kind = LEASE_ORDERED if said.outcome == "ordered" else LEASE_REFUSED
-        about = {
-            "action_id": answer.decision_id,
-            "targets": list(held.lease.targets),
-            "incident": request.incident,
-            "outcome": said.outcome,
-            "with": said.other,
-            "reason": said.reason,
-        }
-        notes.append(LedgerNote(kind, actor, about, f"{key}:lease"))
+        notes.append(lease_note(answer.decision_id, actor, request.incident, held.lease, f"{key}:lease"))
     return notes
+
+
+def lease_note(action_id: str, actor: str, incident: str | None, lease: Lease, key: str) -> LedgerNote:
+    """That targets were refused, or that the action waits for its turn on them, because of which other one."""
+    kind = LEASE_ORDERED if lease.answer.outcome == "ordered" else LEASE_REFUSED
+    about = {
+        "action_id": action_id,
+        "targets": list(lease.targets),
+        "incident": incident,
+        "outcome": lease.answer.outcome,
+        "with": lease.answer.other,
+        "reason": lease.answer.reason,
+    }
+    return LedgerNote(kind, actor, about, key)
 
 
 def ending_note(agent_id: str, settled: Settlement, reason: str | None, now: datetime) -> LedgerNote:

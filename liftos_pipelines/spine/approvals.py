@@ -32,6 +32,7 @@ from liftos_pipelines.spine.schema_authority import VoteRow
 
 APPROVAL_LIFETIME = timedelta(days=7)
 APPROVALS: Any = ApprovalRow.__table__
+ASKED_AT_ONCE = 500
 ROLE = "role:"
 """Approvers that begin so are roles; a voter's roles are said by whoever knows the voter."""
 
@@ -252,18 +253,47 @@ class ApprovalStore(EventStore, LedgerStore):
     def consume_approval(
         self, client: str, approval_id: str, *, seal: str, decision_id: str, now: datetime
     ) -> Approval:
-        """Use up consent that was asked for by `request_approval`: once, and only under its own seal."""
+        """`use_within` in a transaction of its own."""
+        return self.transaction(
+            lambda connection: self.use_within(
+                connection, client, approval_id, seal=seal, decision_id=decision_id, now=now
+            )
+        )
 
-        def work(connection: Connection) -> Approval:
-            row = self._approval_row(connection, client, approval_id)
-            if row is None:
-                raise ApprovalNotFound(f"{client} has no approval request {approval_id}")
-            found = _approval(row)
-            if found.digest != seal:
-                raise ApprovalForSomethingElse(f"approval {approval_id} is for something else: its seal differs")
-            return self._use(connection, found, decision_id, now)
+    def use_within(
+        self, connection: Connection, client: str, approval_id: str, *, seal: str, decision_id: str, now: datetime
+    ) -> Approval:
+        """Use up consent that was asked for by `request_approval`: once, and only under its own seal.
 
-        return self.transaction(work)
+        Raises
+        ------
+        ApprovalNotFound, ApprovalForSomethingElse, ApprovalClosed : as `consume_within`
+        """
+        row = self._approval_row(connection, client, approval_id)
+        if row is None:
+            raise ApprovalNotFound(f"{client} has no approval request {approval_id}")
+        found = _approval(row)
+        if found.digest != seal:
+            raise ApprovalForSomethingElse(f"approval {approval_id} is for something else: its seal differs")
+        return self._use(connection, found, decision_id, now)
+
+    def lapse_within(self, connection: Connection, client: str, approval_id: str, reason: str, now: datetime) -> bool:
+        """Close a request that nobody used and that covers nothing any more; False for one that is closed already."""
+        unused = APPROVALS.c.status.in_(["open", "given"])
+        there = (APPROVALS.c.client == client) & (APPROVALS.c.approval_id == approval_id) & unused
+        lapsed = connection.execute(APPROVALS.update().where(there).values(status="expired", reason=reason))
+        return bool(lapsed.rowcount)
+
+    def approvals_for(self, client: str, action_ids: Sequence[str]) -> dict[str, list[Approval]]:
+        """Requests that were made for these actions, by action, oldest first."""
+        found: dict[str, list[Approval]] = {}
+        with self.reading() as connection:
+            for start in range(0, len(action_ids), ASKED_AT_ONCE):
+                wanted = APPROVALS.c.action_id.in_(action_ids[start : start + ASKED_AT_ONCE])
+                query = select(APPROVALS).where(APPROVALS.c.client == client, wanted)
+                for row in connection.execute(query.order_by(APPROVALS.c.requested_at)):
+                    found.setdefault(row.action_id, []).append(_approval(row))
+        return found
 
     def approval(self, client: str, approval_id: str) -> Approval | None:
         with self.reading() as connection:

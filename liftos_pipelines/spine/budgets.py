@@ -63,7 +63,8 @@ class Pot:
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
-    """Money promised to a decision, by pot in micro-units; `status` is reserved, settled, released or expired."""
+    """Money promised to a decision, by pot in micro-units; `status` is reserved, settled, released, expired or
+    refunded."""
 
     decision_id: str
     agent_id: str
@@ -247,6 +248,20 @@ class BudgetStore(Store):
         if row.status == "reserved":
             self._give_back(connection, client, row, "released", now)
         return _reservation(self._row(connection, client, decision_id))
+
+    def refund_within(self, connection: Connection, client: str, decision_id: str, *, now: datetime) -> bool:
+        """Take back what a decision has spent, for an action that was undone; False when it spent nothing, or beyond
+        its promise (then who knows what of it came back), or said before."""
+        self.lock(connection, f"budget:{check_client_id(client)}")
+        row = self._row(connection, client, decision_id)
+        if row is None or row.status != "settled" or row.overrun_micro:
+            return False
+        for name in sorted(json.loads(row.pots)):
+            there = (POTS.c.client == client) & (POTS.c.pot == name)
+            connection.execute(POTS.update().where(there).values(settled_micro=POTS.c.settled_micro - row.actual_micro))
+        mine = (RESERVATIONS.c.client == client) & (RESERVATIONS.c.decision_id == decision_id)
+        connection.execute(RESERVATIONS.update().where(mine).values(status="refunded", ended_at=utc(now)))
+        return True
 
     def expire_within(self, connection: Connection, client: str, now: datetime) -> int:
         """Give back what is held by nobody any more; how many reservations that were."""

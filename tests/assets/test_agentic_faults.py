@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from liftos_pipelines.assets import agentic_stops
+from liftos_pipelines.assets.agentic_acting import Actor
 from liftos_pipelines.assets.agentic_ledger import resume_agent, state_of, stop_agent
 from liftos_pipelines.assets.agentic_reaction import REACTION, Responder
 from liftos_pipelines.assets.agentic_stops import stops
@@ -126,17 +127,15 @@ def test_a_stop_holds_for_the_next_decision_also_of_a_run_that_has_begun(
 ) -> None:
     monkeypatch.setattr("liftos_pipelines.assets.agentic_reaction.BATCH", 2)
     events = [raised(spine, an_impact(str(number))) for number in range(6)]
-    write, batches = spine.append_ledger_many, list[int]()
+    write, batches = Responder._write, list[int]()
 
-    def meanwhile(client: str, notes: Any, **more: Any) -> Any:
-        if "read_until" in more and more["read_until"] is not None:
-            batches.append(len(notes))
+    def meanwhile(self: Responder, state: Any, drafts: Any, *more: Any) -> Any:
+        batches.append(len(drafts))
         if len(batches) == 2:  # the second batch is judged, not yet written
-            batches.append(0)
             stop_agent(spine, CLIENT, "acme.desk", by="eve", reason="it spams", now=datetime.now(UTC))
-        return write(client, notes, **more)
+        return write(self, state, drafts, *more)
 
-    monkeypatch.setattr(spine, "append_ledger_many", meanwhile)
+    monkeypatch.setattr(Responder, "_write", meanwhile)
     respond(spine, home)
     entries = spine.ledger(CLIENT)
     stopped_at = next(entry.position for entry in entries if entry.kind == "agent_stopped")
@@ -149,7 +148,7 @@ def test_what_a_stopped_agent_was_allowed_before_waits_until_a_person_lets_it_go
     spine: Spine, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raised(spine, an_impact("a"))
-    monkeypatch.setattr(Responder, "_carry_out", lambda *_: None)  # killed between decision and action
+    monkeypatch.setattr(Actor, "carry_out", lambda *_: None)  # killed between decision and action
     respond(spine, home, killed=True)
     monkeypatch.undo()
     stop_agent(spine, CLIENT, "acme.desk", by="eve", reason="it spams", now=datetime.now(UTC))

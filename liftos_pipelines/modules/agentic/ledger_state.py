@@ -5,7 +5,6 @@ Entries are folded in one by one, so that a reader who kept the state goes on wh
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -41,7 +40,7 @@ class Stop:
 
 @dataclass
 class LedgerState:
-    """Folded entries. `decided` and `status` are by action id, `reserved` money by agent and day, month or total."""
+    """Folded entries. `decided` and `status` are by action id. Money stands in the spine's budgets, not here."""
 
     position: int = -1
     recorded_at: datetime | None = None
@@ -51,7 +50,6 @@ class LedgerState:
     executed_at: dict[str, datetime] = field(default_factory=dict)
     open: dict[str, None] = field(default_factory=dict)
     """Actions that were let through and are not settled, in the order of their decisions."""
-    reserved: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
     stops: dict[str, dict[str, Stop]] = field(default_factory=lambda: defaultdict(dict))
     """By agent and event: each reason to stop must end before the agent goes on."""
     moves: dict[Key, tuple[Move, ...]] = field(default_factory=dict)
@@ -131,7 +129,8 @@ class LedgerState:
         if known is not None:
             return known
         decision = self.decided[action_id]["decision"]
-        return {"deny": "denied", "needs_approval": "awaiting_approval"}.get(decision, "decided")
+        said = {"deny": "denied", "needs_approval": "awaiting_approval", "wait": "waiting"}
+        return said.get(decision, "decided")
 
     def _decision(self, body: Mapping[str, Any]) -> None:
         row = dict(body) | {"proposed_at": datetime.fromisoformat(body["proposed_at"])}
@@ -139,7 +138,3 @@ class LedgerState:
         if row["decision"] == "deny":
             return
         self.open[row["action_id"]] = None
-        amount = json.loads(row["arguments"]).get("amount", 0.0)
-        if isinstance(amount, (int, float)) and not isinstance(amount, bool):
-            for span in (f"{row['proposed_at']:%Y-%m-%d}", f"{row['proposed_at']:%Y-%m}", "total"):
-                self.reserved[(row["agent_id"], span)] += float(amount)

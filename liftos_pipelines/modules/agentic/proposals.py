@@ -66,7 +66,8 @@ class Proposal:
 class Situation:
     """What every proposal of a run is made from, read once.
 
-    `changes` : the plan's change of spend by channel; `stopped` : agents that may not decide, with the reason
+    `changes` : the plan's change of spend by channel; `stopped` : agents that may not decide, with the reason;
+    `registered` : of each agent the version, who owns it, and its rank among agents that meet on one target
     """
 
     agents: tuple[AgentFacts, ...]
@@ -74,6 +75,7 @@ class Situation:
     changes: Mapping[str, float]
     currency: str
     stopped: Mapping[str, str] = field(default_factory=dict)
+    registered: Mapping[str, tuple[str, str | None, int]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -95,6 +97,10 @@ class Situation:
             changes={channel: change for channel, change in moves.iter_rows() if change is not None},
             currency=currency,
             stopped=stopped or {},
+            registered={
+                row["agent_id"]: (str(row["version"]), row["owner"], int(row.get("rank") or 0))
+                for row in agents.iter_rows(named=True)
+            },
         )
 
 

@@ -96,4 +96,3 @@ def test_what_was_decided_and_done_is_the_same_whether_read_at_once_or_bit_by_bi
     state.fold(2, "approval_given", {"anything": 1}, NOW)
     state.fold(3, "agent_action", {"action_id": "a", "status": "executed"}, NOW)
     assert (state.status_of("a"), list(state.open), state.position) == ("executed", [], 3)
-    assert state.reserved[("pacer", "2025-09-20")] == state.reserved[("pacer", "total")] == 5.0
