@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""Perhaps one half of a character: JSON writes those beyond the basic plane as two escapes, and logs cut between."""
 
 
 def fold(text: str) -> str:
@@ -16,6 +21,34 @@ def fold(text: str) -> str:
     for mark in filter(unicodedata.combining, set(decomposed)):  # few marks, many characters: much faster this way
         stripped = stripped.replace(mark, "")
     return stripped.casefold().replace("\u2019", "'")
+
+
+def no_field_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For `json.loads(object_pairs_hook=...)`: an object of which every reader takes the same values.
+
+    Raises
+    ------
+    ValueError : a name is given twice, naming it
+    """
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f'"{next(name for name in names if names.count(name) > 1)}" is given twice')
+    return read
+
+
+def read_json(text: str) -> Any:
+    """JSON whose texts can be written as UTF-8: half a character, as a cut emoji leaves it, becomes U+FFFD.
+
+    Raises
+    ------
+    ValueError, RecursionError : as `json.loads`
+    """
+    found = json.loads(text)
+    if not _HALF.search(text):
+        return found
+    whole = json.dumps(found, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return json.loads(whole)
 
 
 def sentences(text: str) -> list[str]:

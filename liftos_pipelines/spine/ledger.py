@@ -57,14 +57,14 @@ def canonical_json(body: Any) -> str:
 
     Raises
     ------
-    ValueError : a number that JSON cannot hold, or text that is no Unicode
+    ValueError : a number that JSON cannot hold, text that is no Unicode, or nesting that no reader follows
     """
     import rfc8785
 
-    plain = json.loads(json.dumps(body, allow_nan=False, default=str), parse_int=_whole)
     try:
+        plain = json.loads(json.dumps(body, allow_nan=False, default=str), parse_int=_whole)
         return rfc8785.dumps(plain).decode()
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, RecursionError) as error:
         raise ValueError(f"cannot be written as canonical JSON: {error}") from error
 
 

@@ -6,7 +6,7 @@ and signatures, what witnesses hold, and the recorded end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from liftos_pipelines.spine.checkpoints import (
@@ -105,9 +105,12 @@ def audit(
     begin = stub.size if stub else 0
     try:
         peaks = Peaks(begin, [bytes.fromhex(each) for each in stub.peaks] if stub else [])
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         return _told([(0, f"the stub of retired entries is broken: {error}")], 0, GENESIS)
     previous, count = (stub.head_hash, begin) if stub else (GENESIS, 0)
+    if any(not isinstance(each.size, int) for each in checkpoints):  # a database that keeps any value in any column
+        walk.wrong(None, "a checkpoint was changed: its size is no number")
+        checkpoints = [each for each in checkpoints if isinstance(each.size, int)]
     claims = _claims(walk, client, checkpoints, witnessed or (), head)
     at_size: dict[int, list[Checkpoint]] = {}
     for claim in claims:
@@ -119,6 +122,8 @@ def audit(
         problem = None
         if entry.client != client:
             problem = f"belongs to {entry.client}"
+        elif not isinstance(entry.position, int):
+            problem = f"its position is {entry.position!r}"
         elif entry.position != count:
             problem = f"position {count} is missing" if entry.position > count else f"position {entry.position} again"
         elif entry.previous_hash != previous:
@@ -131,7 +136,11 @@ def audit(
         peaks.add(leaf_of(entry))
         previous, count = entry.entry_hash, count + 1
         if entry.kind == KEY_ENDORSED:
-            body = entry.content
+            try:
+                body = entry.content
+            except (ValueError, TypeError):
+                walk.wrong(count - 1, f"entry {count - 1}: hands over to a key and its body is no object")
+                body = {}
             if "carried_from" not in body:
                 handed_over.append((count, str(body.get("key_id"))))
             if (key := endorsed(client, body, known)) is not None:
@@ -141,7 +150,8 @@ def audit(
     else:
         _check_end(walk, head, claims, count, previous, peaks)
     if stub is not None:
-        _check_stub(walk, client, stub, known if trusted is not None else None)
+        for problem in stub_problems(client, stub, known if trusted is not None else None):
+            walk.wrong(0, problem)
     signed = _check_signatures(walk, claims, known, handed_over, checkpoints) if trusted is not None else set()
     newest = max((each for each in walk.good if each.identity in signed), key=lambda each: each.size, default=None)
     unsigned_good = max(walk.good, key=lambda each: each.size, default=None)
@@ -182,20 +192,21 @@ def _first(problems: Sequence[tuple[int | None, str]]) -> list[str]:
     return ordered[:REASONS] + ([f"and {more} more"] if more > 0 else [])
 
 
-def _check_stub(walk: _Walk, client: str, stub: Stub, trusted: Mapping[str, bytes] | None) -> None:
+def stub_problems(client: str, stub: Stub, trusted: Mapping[str, bytes] | None) -> Iterator[str]:
+    """What is wrong with a stub by itself; `trusted` None leaves its signature unverified."""
     if stub.client != client:
-        walk.wrong(0, f"the stub of retired entries is {stub.client}'s")
+        yield f"the stub of retired entries is {stub.client}'s"
     try:
         if Peaks(stub.size, [bytes.fromhex(each) for each in stub.peaks]).root().hex() != stub.root:
-            walk.wrong(0, "the stub of retired entries does not add up to its root")
-    except ValueError:
-        return  # told by the caller
+            yield "the stub of retired entries does not add up to its root"
+    except ValueError as error:
+        yield f"the stub of retired entries is broken: {error}"
     if trusted is None:
         return
     if stub.key_id not in trusted:
-        walk.wrong(0, f"the stub of {stub.size} retired entries is signed by key {stub.key_id}, which is not known")
+        yield f"the stub of {stub.size} retired entries is signed by key {stub.key_id}, which is not known"
     elif not signature_holds(trusted[stub.key_id], stub.signature, stub.message()):
-        walk.wrong(0, f"the stub of {stub.size} retired entries was changed: its signature does not hold")
+        yield f"the stub of {stub.size} retired entries was changed: its signature does not hold"
 
 
 def _claims(

@@ -27,12 +27,22 @@ from liftos_pipelines.spine.checkpoints import (
 from liftos_pipelines.spine.connection import SpineError
 from liftos_pipelines.spine.keys import public_pem
 from liftos_pipelines.spine.ledger import GENESIS, LedgerEntry, entry_hash, leaf_of
-from liftos_pipelines.spine.ledger_audit import LedgerAudit, audit
+from liftos_pipelines.spine.ledger_audit import LedgerAudit, audit, stub_problems
 from liftos_pipelines.spine.merkle import Tree, consistent, included
+from liftos_pipelines.text import no_field_twice
 
 FORMAT = 1
 _FIELDS = tuple(field.name for field in fields(LedgerEntry))
 _WHOLE_NUMBERS = ("position", "hash_version")
+_KNOWN = {
+    "ledger": {"type", "format", "client", "exported_at", "partial", "chosen"},
+    "key": {"type", "key_id", "public_key", "pem"},
+    "stub": {"type", *(field.name for field in fields(Stub))},
+    "entry": {"type", "proof", *_FIELDS},
+    "checkpoint": {"type", *(field.name for field in fields(Checkpoint))},
+    "consistency": {"type", "earlier", "size", "proof"},
+    "end": {"type", "lines"},
+}
 
 
 class ExportBroken(SpineError):
@@ -193,7 +203,9 @@ def read_export(file: Path, client: str) -> Exported:
         if number == 1:
             if kind != "ledger" or said.get("format") != FORMAT:
                 raise ExportBroken(f"{file}: is no export of a ledger in format {FORMAT}; line 1 says {str(said)[:80]}")
-            client_of, partial = str(said.get("client")), bool(said.get("partial"))
+            client_of, partial = str(said.get("client")), said.get("partial") is True
+            if not isinstance(said.get("partial"), bool):
+                raise Unreadable(f"{where}: field partial is {said.get('partial')!r}")
             if client_of != client:
                 raise ExportBroken(f"{file}: is the ledger of {client_of}, not of {client}")
         elif ended:
@@ -202,6 +214,8 @@ def read_export(file: Path, client: str) -> Exported:
             raw = _hex(said.get("public_key"), where)
             if key_id_of(raw) != said.get("key_id"):
                 raise ExportBroken(f"{where}: the key is not the one that it is named after")
+            if said.get("pem") != public_pem(raw).decode():
+                raise ExportBroken(f"{where}: field pem is another key than field public_key")
             keys[key_id_of(raw)] = raw
         elif kind == "stub":
             stub = read_statement(Stub, said, where)
@@ -209,7 +223,7 @@ def read_export(file: Path, client: str) -> Exported:
             checkpoints.append(read_statement(Checkpoint, said, where))
         elif kind == "entry":
             entries.append(_entry(said, where))
-            proofs.append(tuple(str(each) for each in said.get("proof", ())))
+            proofs.append(_proof(said, where))
         elif kind == "consistency":
             consistency.append(said)
         elif kind == "end":
@@ -239,11 +253,15 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         with file.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, start=1):
                 try:
-                    said = json.loads(line)
-                except ValueError:
+                    said = json.loads(line, object_pairs_hook=no_field_twice)
+                except (ValueError, RecursionError):
                     said = None
                 if not isinstance(said, dict):
                     raise ExportBroken(f"{file}, line {number}: is half-written or changed: {line[:60].strip()!r}")
+                # What nothing proves must not stand beside what is proven, where a reader would take it for that.
+                added = said.keys() - _KNOWN.get(str(said.get("type")), said.keys())
+                if added:
+                    raise ExportBroken(f"{file}, line {number}: field {min(added)} does not belong there: it was added")
                 yield number, said
     except (OSError, UnicodeDecodeError) as error:
         raise ExportBroken(f"{file}: not readable: {error}") from error
@@ -255,6 +273,13 @@ def _entry(said: Mapping[str, Any], where: str) -> LedgerEntry:
         if not isinstance(said.get(name), wanted) or isinstance(said.get(name), bool):
             raise Unreadable(f"{where}: field {name} of an entry is {said.get(name)!r}")
     return LedgerEntry(**{name: said[name] for name in _FIELDS})
+
+
+def _proof(said: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    path = said.get("proof", [])
+    if not isinstance(path, list) or not all(isinstance(each, str) for each in path):
+        raise Unreadable(f"{where}: field proof of an entry is {str(path)[:40]}")
+    return tuple(path)
 
 
 def _hex(value: Any, where: str) -> bytes:
@@ -299,6 +324,8 @@ def _audit_part(held: Exported, known: Mapping[str, bytes], witnessed: Sequence[
     elif not signature_holds(known.get(against.key_id), against.signature, against.message()):
         why = "its signature does not hold" if against.key_id in known else f"key {against.key_id} is not known"
         problems.append((None, f"the checkpoint of {against.size} entries: {why}"))
+    if held.stub is not None:
+        problems += [(None, problem) for problem in stub_problems(held.client, held.stub, known)]
     before = -1
     for entry, proof in zip(held.entries, held.proofs, strict=True):
         if entry.client != held.client:

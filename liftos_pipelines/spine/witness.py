@@ -65,7 +65,7 @@ def read_lines(file: Path, client: str) -> list[Checkpoint]:
         where = f"{file}, line {number}"
         try:
             said = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             if number == len(lines) - 1 or not line:
                 continue
             said = None
@@ -129,7 +129,7 @@ def read_objects(uri: str, client: str) -> list[Checkpoint]:
     for name, content in contents.items():
         try:
             said = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict) or said.get("client") != client:
             raise Unreadable(f"{name}: is no checkpoint of {client}")

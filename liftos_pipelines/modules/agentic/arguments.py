@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from liftos_pipelines.modules.agentic.comparing import is_number, moment_of, same
 from liftos_pipelines.modules.agentic.facts import ArgumentSpec, ToolSpec
+from liftos_pipelines.text import no_field_twice
 
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -35,7 +36,9 @@ def read_arguments(arguments: str | Mapping[str, Any] | None) -> Mapping[str, An
     read: Any = arguments
     if isinstance(arguments, str):
         try:
-            read = json.loads(arguments, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_twice)
+            read = json.loads(
+                arguments, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=no_field_twice
+            )
         except RecursionError:
             return "its arguments are not JSON: nested too deeply"
         except ValueError as error:
@@ -125,11 +128,3 @@ def _finite(text: str) -> float:
 
 def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
-
-
-def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    read = dict(pairs)
-    if len(read) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f'"{next(name for name in names if names.count(name) > 1)}" is given twice')
-    return read

@@ -29,7 +29,8 @@ def endless(pattern: str) -> str | None:
 
     Found is a group repeated without limit that holds an unlimited repeat or alternatives, with nothing beside them in
     the group that ends each round: `(a+)+`, `(\w+|\d)*`. Source: Davis et al. (2018), The impact of regular
-    expression denial of service in practice. Costs that grow with a power of the length are bounded by the texts' length instead.
+    expression denial of service in practice. Costs that grow with a power of a text's length are bounded by
+    that length instead.
 
     Raises
     ------
