@@ -256,13 +256,17 @@ def _collect(report: RunReport, logs: Sequence[EventLogEntry]) -> None:
             )
 
 
+WRAPPERS = ("Dagster", "RetryRequested")
+
+
 def _message(failure: dg.StepFailureData | object) -> str:
     user = getattr(failure, "user_failure_data", None)
     if user is not None and user.description:
         return str(user.description)
     error = getattr(failure, "error", None)
-    # Dagster's wrappers say only that a step failed; what was raised on purpose says more than what it was raised from.
-    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
+    # Dagster's wrappers say only that a step failed, or was tried again in vain; what was raised on purpose says more
+    # than what it was raised from.
+    while error is not None and error.cause is not None and (error.cls_name or "").startswith(WRAPPERS):
         error = error.cause
     return str(error.message).strip() if error is not None else "no message"
 

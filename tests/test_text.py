@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from liftos_pipelines.text import Name, NameFinder, fold
+from liftos_pipelines.text import Name, NameFinder, fold, read_json
 
 
 def found(text: str, *names: Name) -> list[str]:
@@ -64,3 +64,10 @@ def test_folding_ascii_equals_folding_by_the_long_way() -> None:
 
     text = 'Hello WORLD\'s "A-Z" 0-9 ~`'
     assert fold(text) == unicodedata.normalize("NFKD", text).casefold()
+
+
+def test_half_a_character_in_json_becomes_one_that_can_be_written() -> None:
+    told = read_json(r'{"a": "\ud83d", "b": ["\ud83d\ude00", "\\ud83d", 1.5, null], "\udc00": {}}')
+    assert told == {"a": "\ufffd", "b": ["\U0001f600", "\\ud83d", 1.5, None], "\ufffd": {}}
+    with pytest.raises(ValueError, match="Expecting"):
+        read_json("{")

@@ -124,6 +124,8 @@ def _precedents(
     now: Mapping[str, tuple[str, str, str]], items: pl.DataFrame, memory: MemoryStore
 ) -> Iterable[Precedent]:
     """What memory measured in use cases like each one, without what it measured in that one."""
+    if "metric" not in items.columns:  # nothing was ever remembered
+        return
     usable = items.filter(
         pl.col("metric").is_in([metric.name for metric in METRICS]),
         pl.col("effect").is_finite(),

@@ -30,6 +30,7 @@ from liftos_pipelines.resources.file_formats import (
     parser,
 )
 from liftos_pipelines.tables import table
+from liftos_pipelines.text import read_json
 
 FIELD = "sources.llm_calls.path"
 JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
@@ -119,7 +120,7 @@ def _parse(where: str, name: str, content: bytes) -> tuple[_Objects | None, Name
     if not _whole(first) or (ending == ".json" and first.startswith("[")):
         # A document over several lines, or a list of objects, rather than an object a line.
         try:
-            document = json.loads(text)
+            document = read_json(text)
         except (json.JSONDecodeError, RecursionError) as error:
             if ending == ".json":
                 raise ClientFileError(f"{where}: {name} is not readable as JSON: {error}") from error

@@ -17,6 +17,7 @@ import polars as pl
 import yaml
 
 from liftos_pipelines.modules.sources.rows import FILE, ROW
+from liftos_pipelines.text import read_json
 
 FORMATS = ".csv, .tsv, .jsonl, .ndjson, .parquet, .yaml (each but Parquet also with .gz) or a Delta table's folder"
 
@@ -96,7 +97,7 @@ def json_lines(name: str, text: str) -> tuple[list[dict[str, Any]], list[int], l
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = read_json(line)
         except (json.JSONDecodeError, RecursionError) as error:
             unreadable.append(bad(name, number, "", f"not JSON: {error}", line))
             continue

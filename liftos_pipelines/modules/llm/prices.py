@@ -143,6 +143,8 @@ def price_table(content: Any, *, file: str, client_currency: str, base: PriceTab
     rate = content.get("rate", 1.0 if currency == client_currency else None)
     if rate is not None:
         rate = _number(rate, f"{file}: rate")
+        if rate == 0:
+            raise PriceError(f"{file}: rate: expected a number above 0, found 0: it would make every call free")
     models = content.get("models") or {}
     if not isinstance(models, dict):
         raise PriceError(f"{file}: models: expected a mapping of model to prices")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import polars as pl
@@ -228,3 +229,27 @@ def test_rates_have_intervals_that_repeated_questions_widen() -> None:
         for row in (content_performance(each, scores).row(0, named=True) for each in (calls, alone))
     ]
     assert widths[0] > 3 * widths[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Headline" + " " * 20_000 + "x",
+        " " * 20_000 + "x",
+        "# a" + " " * 20_000 + "b",
+        "*" * 20_000 + "x",
+        "Headline: x\n" + "more words\n" * 60_000,
+        '{"a":' * 100_000,
+    ],
+    ids=["gap", "indent", "heading", "stars", "lines", "nested"],
+)
+def test_a_text_made_to_be_slow_is_taken_apart_at_once(text: str) -> None:
+    began = process_time()
+    assert take_apart(text).text.strip()
+    assert process_time() - began < 2
+
+
+def test_a_code_line_is_no_heading_and_a_closing_mark_is_none_of_it() -> None:
+    found = take_apart("# Shoes ##\n\n    # comment\n\n## C#\n\nPrice: 3")
+    assert found.headings == ("Shoes", "C#")
+    assert found.of("title") == ("Shoes",)

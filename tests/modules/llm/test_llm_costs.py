@@ -95,8 +95,9 @@ def test_a_clients_table_may_price_cached_tokens_and_nothing_unknown() -> None:
     models["own"]["cached"] = 1
     with pytest.raises(PriceError, match=r"models\.own: give input_per_million"):
         price_table({"models": models}, file="prices.yaml", client_currency="EUR")
-    with pytest.raises(PriceError, match="rate"):
-        price_table({"rate": float("inf")}, file="prices.yaml", client_currency="EUR")
+    for rate in (float("inf"), 0, -1):
+        with pytest.raises(PriceError, match="rate"):
+            price_table({"rate": rate}, file="prices.yaml", client_currency="EUR")
 
 
 def test_nothing_known_sums_to_unknown_and_not_to_zero() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from liftos_pipelines.text import fold, sentences, words
+from liftos_pipelines.text import fold, read_json, sentences, words
 
 _NAMES: Mapping[str, str] = {
     "headline": "headline",
@@ -31,11 +30,13 @@ _NAMES: Mapping[str, str] = {
     "keywords": "keywords",
     "keyword": "keywords",
 }
+# Matched on lines whose white space is single: runs of it between optional parts would be tried in every division.
 _LABELLED = re.compile(
-    r"^\s*(?:[-*#>]+\s*|\d+[.)]\s*)?\**\s*(?P<name>[A-Za-z][A-Za-z \-]{1,24}?)\s*(?:\d+)?\s*\**\s*:"
-    r"\s*\**\s*(?P<text>.*)$"
+    r"(?:[-*#>]{1,6} ?|\d{1,3}[.)] ?)?\*{0,3} ?(?P<name>[A-Za-z][A-Za-z \-]{1,24}?) ?\d{0,3} ?\*{0,3} ?:"
 )
-_HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.+?)\s*#*\s*$")
+_HEADING = re.compile(r"(#{1,6}) (.+)")
+_CLOSING = re.compile(r" #+$")
+_BULLET = re.compile(r"\s*(?:[-*]|\d{1,3}[.)])\s+")
 
 
 @dataclass(frozen=True)
@@ -65,43 +66,56 @@ class Parts:
 def take_apart(output: str) -> Parts:
     """The parts of an output: a JSON object's fields, or lines such as `Subject: ...`; Markdown headings are kept."""
     told = _json_object(output)
-    if told is not None:
-        named: dict[str, list[str]] = {}
-        for key, value in told.items():
-            name = _NAMES.get(key.lower().replace("_", " "), "body")
-            texts = value if isinstance(value, list) else [value]
-            named.setdefault(name, []).extend(str(text) for text in texts if text not in (None, ""))
-        everything = "\n".join(text for texts in named.values() for text in texts)
-        return Parts(everything, {name: tuple(texts) for name, texts in named.items()}, ())
-    named, headings, rest, current = {}, [], [], "body"
+    return _of_lines(output) if told is None else _of_fields(told)
+
+
+def _of_fields(told: Mapping[str, object]) -> Parts:
+    named: dict[str, list[str]] = {}
+    for key, value in told.items():
+        name = _NAMES.get(key.lower().replace("_", " "), "body")
+        texts = value if isinstance(value, list) else [value]
+        named.setdefault(name, []).extend(str(text) for text in texts if text not in (None, ""))
+    everything = "\n".join(text for texts in named.values() for text in texts)
+    return Parts(everything, {name: tuple(texts) for name, texts in named.items()}, ())
+
+
+def _of_lines(output: str) -> Parts:
+    named: dict[str, list[list[str]]] = {}
+    headings: list[str] = []
+    rest: list[str] = []
+    current = "body"
     for line in output.splitlines():
-        heading = _HEADING.match(line)
+        flat = " ".join(line.split())
+        heading = _HEADING.match(flat) if len(line) - len(line.lstrip()) < 4 else None
         if heading:
-            headings.append(heading[2])
+            title = _CLOSING.sub("", heading[2])
+            headings.append(title)
             if heading[1] == "#" and "title" not in named:
-                named["title"] = [heading[2]]
+                named["title"] = [[title]]
             current = "body"
-            rest.append(heading[2])
+            rest.append(title)
             continue
-        labelled = _LABELLED.match(line)
+        labelled = _LABELLED.match(flat)
         part = _NAMES.get(labelled["name"].strip().lower().replace("-", " ")) if labelled else None
-        if labelled and part:
+        if part:
             current = part
-            line = labelled["text"].strip(" *\"'")
-            rest.append(line)
-            if line:
-                named.setdefault(part, []).append(line)
+            text = line.split(":", 1)[1].strip(" *\"'")
+            rest.append(text)
+            if text:
+                named.setdefault(part, []).append([text])
             continue
         rest.append(line)
-        bare = re.sub(r"^\s*(?:[-*]|\d+[.)])\s+", "", line).strip(" *\"'")
+        bullet = _BULLET.match(line)
+        bare = line[bullet.end() if bullet else 0 :].strip(" *\"'")
         if not bare:
             # A blank line ends a short part; the body goes on.
             current = current if current == "body" or current not in named else "body"
         elif current in ("headline", "description") or current not in named:
-            named.setdefault(current, []).append(bare)
+            named.setdefault(current, []).append([bare])
         else:
-            named[current][-1] += f" {bare}"
-    return Parts("\n".join(rest).strip(), {name: tuple(texts) for name, texts in named.items()}, tuple(headings))
+            named[current][-1].append(bare)
+    texts = {name: tuple(" ".join(lines) for lines in found) for name, found in named.items()}
+    return Parts("\n".join(rest).strip(), texts, tuple(headings))
 
 
 def _json_object(output: str) -> dict[str, object] | None:
@@ -112,7 +126,7 @@ def _json_object(output: str) -> dict[str, object] | None:
     if not text.startswith("{"):
         return None
     try:
-        read = json.loads(text)
-    except ValueError:
+        read = read_json(text)
+    except (ValueError, RecursionError):
         return None
     return read if isinstance(read, dict) else None

@@ -27,6 +27,8 @@ ALIGNED = 0.6
 """Share of a sentence's weight one context sentence must hold for the two to be compared word by word."""
 DROPPED = 5
 """Tokens of the context within which a name counts as still in its place, what stood between having been dropped."""
+REACH = 30
+"""Numbers after one, in its sentence, that it is combined with: a pasted table is one sentence of thousands."""
 _PARTING = frozenset("()[]:;\n\u2014\u2013|*")
 _CLAUSE_WORDS = frozenset(("and", "but", "while", "whereas", "although", "und", "aber"))
 
@@ -97,7 +99,7 @@ def _derivable(claim: Number, evidence: Evidence) -> bool:
         derived_from(claim, first, second)
         for sentence in evidence.doc.numbers
         for i, first in enumerate(sentence)
-        for second in sentence[i + 1 :]
+        for second in sentence[i + 1 : i + 1 + REACH]
     )
 
 

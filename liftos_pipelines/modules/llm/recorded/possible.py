@@ -1,4 +1,4 @@
-"""Values of calls that cannot be (negative tokens, a probability of 3) become unknown, each named; the call stays."""
+"""Values of calls that cannot be (tokens below 0, a probability of 3, a rating of 7) become unknown; the call stays."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ AT_LEAST_ZERO = (
     "cache_write_tokens",
     "cost",
 )
+VERDICTS = (-1, 0, 1)
 SCHEMA = {"file": pl.String, "row": pl.Int64, "column": pl.String, "reason": pl.String, "raw": pl.String}
 
 
@@ -30,6 +31,7 @@ def only_possible(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         ~((pl.col("propensity") > 0) & (pl.col("propensity") <= 1)),
         "is {}, not a probability above 0 and up to 1",
     )
+    wrong["user_feedback"] = (~pl.col("user_feedback").is_in(VERDICTS), "is {}, not one of -1, 0, 1")
     notes = []
     for column, (condition, reason) in wrong.items():
         bad = rows.filter(condition.fill_null(False))

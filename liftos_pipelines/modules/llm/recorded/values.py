@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from liftos_pipelines.text import read_json
+
 GOOD = frozenset(
     {"positive", "thumbs_up", "thumbs-up", "thumbsup", "up", "good", "like", "yes", "true", "correct", "👍"}
 )
@@ -31,7 +33,7 @@ def as_json(value: Any) -> Any:
     if not isinstance(value, str) or value.strip()[:1] not in '{["0123456789-tfn':
         return value
     try:
-        return json.loads(value)
+        return read_json(value)
     except (ValueError, RecursionError):
         return value
 
@@ -115,9 +117,9 @@ def moment(value: Any) -> datetime | None:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return EPOCH + timedelta(milliseconds=value)
         found = datetime.fromisoformat(str(value).strip())
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         raise Unreadable(f"says {shown(value, 80)}, which is not an ISO 8601 time") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def verdict(value: Any, *, two_valued: bool = False) -> int:
