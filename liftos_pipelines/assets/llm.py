@@ -32,11 +32,12 @@ def call_scores(context: dg.AssetExecutionContext, llm_calls: pl.DataFrame) -> d
     )
 
 
-@lift_asset("llm/performance", ins=inputs("sources/llm_calls", "llm/call_scores"), kinds={"polars"}, code_version="1")
+@lift_asset("llm/performance", ins=inputs("sources/llm_calls", "llm/call_scores"), kinds={"polars"}, code_version="2")
 def performance(
     context: dg.AssetExecutionContext, llm_calls: pl.DataFrame, call_scores: pl.DataFrame
 ) -> dg.MaterializeResult[pl.DataFrame]:
-    """Calls, error rate, latency, cost and groundedness a week, model, prompt and version, with 90 % intervals."""
+    """Calls, error rate, latency, cost and groundedness a week, model, prompt, version and use case, with 90 %
+    intervals."""
     if llm_calls.is_empty():
         return skipped("llm/performance", "llm_calls")
     weekly = performance_of(llm_calls, call_scores)

@@ -39,12 +39,13 @@ TABLES = [
     ),
     lake_table(
         "llm/performance",
-        "period model prompt_name prompt_version",
+        "period model prompt_name prompt_version use_case",
         {
             "period": TEXT,
             "model": TEXT,
             "prompt_name": TEXT,
             "prompt_version": TEXT,
+            "use_case": TEXT,
             "calls": INT,
             "error_rate": FLOAT,
             "latency_p50": FLOAT,

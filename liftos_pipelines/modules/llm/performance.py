@@ -1,4 +1,4 @@
-"""Calls, errors, latency, cost and groundedness per ISO week, model, prompt and version, with 90 % intervals."""
+"""Calls, errors, latency, cost and groundedness per ISO week, model, prompt, version and use case, with intervals."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from liftos_pipelines.modules.llm.experiments import asked_same, errors_recorded
 from liftos_pipelines.stats import FloatArray, wilson_interval
 from liftos_pipelines.tables import table
 
-GROUP = ("period", "model", "prompt_name", "prompt_version")
+GROUP = ("period", "model", "prompt_name", "prompt_version", "use_case")
 
 
 def performance(calls: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    """The `llm/performance` table. Periods are ISO weeks (`2025-W07`).
+    """The `llm/performance` table. Periods are ISO weeks (`2025-W07`); `use_case` is null for calls that name none.
 
+    `latency_*` is in milliseconds, `cost` in the client's currency, intervals are 90 %.
     `cost` is the sum over calls whose cost is known (null when none is; `priced_calls` says how many are);
     `error_rate` is null where the log records no errors at all. Extra columns: `_low`, `_high` of error_rate,
     latency_p50, latency_p95 and groundedness, `tokens`, `grounded_calls`.

@@ -101,6 +101,12 @@ def test_weekly_performance_counts_what_is_there() -> None:
     assert (second["latency_p50"], second["cost"]) == (None, None)
 
 
+def test_performance_tells_use_cases_apart_and_leaves_those_that_are_not_named_unknown() -> None:
+    frame = calls([{"use_case": "chat"}, {"use_case": "chat"}, {"use_case": "ads"}, {}])
+    weekly = performance(frame, score_calls(frame, NO_PRICES))
+    assert dict(weekly.select("use_case", "calls").iter_rows()) == {"chat": 2, "ads": 1, None: 1}
+
+
 def test_the_error_rate_is_unknown_when_the_log_records_none() -> None:
     frame = calls([{}] * 5)
     assert performance(frame, score_calls(frame, NO_PRICES))["error_rate"].to_list() == [None]

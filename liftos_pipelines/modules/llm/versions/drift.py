@@ -39,6 +39,8 @@ QUANTITIES = {
 }
 TEXTS = ("input", "output")
 FOLDS = 4
+ROUNDING = 1e-9
+"""Of the largest value."""
 
 
 def drift(calls: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -111,10 +113,15 @@ def _welch(new: FloatArray, old: FloatArray) -> tuple[float | None, float | None
     if new.size < LEAST_RECENT_DAYS or old.size < LEAST_REFERENCE_DAYS:
         return (None, None)
     spread, difference = float(old.std(ddof=1)), float(new.mean() - old.mean())
-    if spread == 0 and new.std() == 0:
-        return (0.0, 1.0) if difference == 0 else (float("inf") * np.sign(difference), 0.0)
-    shift = difference / spread if spread > 0 else float("inf") * np.sign(difference)
-    return (float(shift), float(stats.ttest_ind(new, old, equal_var=False).pvalue))
+    # Means of equal values differ by rounding: what is below it is no spread and no difference.
+    rounding = ROUNDING * float(np.abs(np.concatenate([new, old])).max())
+    if spread <= rounding and new.std() <= rounding:
+        return (0.0, 1.0) if abs(difference) <= rounding else (float("inf") * np.sign(difference), 0.0)
+    shift = difference / spread if spread > rounding else float("inf") * np.sign(difference)
+    found = stats.ttest_ind_from_stats(
+        new.mean(), new.std(ddof=1), new.size, old.mean(), old.std(ddof=1), old.size, equal_var=False
+    )
+    return (float(shift), float(found.pvalue))
 
 
 def _wording(group: pl.DataFrame, text: str, seed: int) -> tuple[float, pl.DataFrame] | None:

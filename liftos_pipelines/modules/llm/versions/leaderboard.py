@@ -52,12 +52,15 @@ def leaderboard(calls: pl.DataFrame, seed: int) -> pl.DataFrame:
     return contract.conform(pl.DataFrame(rows, schema=contract.columns)).sort("use_case", "metric", "rank", *ARM)
 
 
-def rank_intervals(values: FloatArray, errors: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def rank_intervals(
+    values: FloatArray, errors: FloatArray, df: FloatArray, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
     """Lowest and highest rank (1 is the largest value) that each of k arms may have, with 90 % confidence for each.
 
     Parameters
     ----------
     values, errors : (k,), estimates and their standard errors, independent between arms
+    df : (k,), degrees of freedom of the standard errors; few make the set wider
     """
     k = values.size
     if k == 1:
@@ -66,9 +69,14 @@ def rank_intervals(values: FloatArray, errors: FloatArray, rng: np.random.Genera
     np.fill_diagonal(pair, np.inf)
     pair = np.where(pair > 0, pair, np.finfo(float).tiny)
     noise = rng.standard_normal((DRAWS, k)) * errors
-    # For one arm's set only the pairs that it is in count, in both directions.
-    widest = np.max(np.abs(noise[:, :, None] - noise[:, None, :]) / pair, axis=2)
-    critical = np.quantile(widest, LEVEL, axis=0)
+    # A standard error from few clusters is itself uncertain, in every draw anew.
+    variance = errors**2 * rng.chisquare(df, (DRAWS, k)) / df
+    critical = np.empty(k)
+    for arm in range(k):
+        # For one arm's set only the pairs that it is in count, in both directions.
+        gap, spread = np.abs(noise - noise[:, [arm]]), np.sqrt(variance + variance[:, [arm]])
+        widest = np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0).max(axis=1)
+        critical[arm] = np.quantile(widest, LEVEL)
     difference = (values[None, :] - values[:, None]) / pair
     np.fill_diagonal(difference, 0.0)
     low = 1 + np.sum(difference > critical[:, None], axis=1)
@@ -81,14 +89,12 @@ def _ranked(
 ) -> list[dict[str, object]]:
     able = [keys for keys, mean in means.items() if mean.n >= LEAST_CALLS and mean.df + 1 >= LEAST_CLUSTERS]
     values = np.array([metric.sign * means[keys].value for keys in able])
-    # A standard error from few clusters is itself uncertain: widened to the t quantile that it deserves.
-    errors = np.array(
-        [means[keys].std_error * stats.t.ppf(0.95, means[keys].df) / stats.norm.ppf(0.95) for keys in able]
-    )
+    errors = np.array([means[keys].std_error for keys in able])
+    df = np.array([means[keys].df for keys in able], dtype=float)
     order, low, high, best = {}, {}, {}, {}
     if able:
-        lows, highs = rank_intervals(values, errors, rng)
-        wins = np.argmax(values + rng.standard_normal((DRAWS, len(able))) * errors, axis=1)
+        lows, highs = rank_intervals(values, errors, df, rng)
+        wins = np.argmax(values + rng.standard_t(df, (DRAWS, len(able))) * errors, axis=1)
         for position, place in enumerate(np.argsort(-values, kind="stable")):
             keys = able[place]
             order[keys], low[keys], high[keys] = position + 1, int(lows[place]), int(highs[place])
