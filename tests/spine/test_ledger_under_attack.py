@@ -35,7 +35,7 @@ FORGED = Stub(
 @pytest.fixture
 def sealed(spine: Spine, tmp_path: Path) -> Spine:
     spine.seal = Seal(KeyRing(tmp_path / "keys"), (str(tmp_path / "witness"),))
-    for number in range(5):
+    for number in range(3):
         kind = ("agent_decision", "agent_action")[number % 2]
         spine.append_ledger("acme", kind, "x", {"number": number}, idempotency_key=str(number))
     return spine
@@ -78,7 +78,7 @@ def test_no_line_of_another_form_makes_the_verification_raise_anything_but_its_o
     sealed: Spine, tmp_path: Path
 ) -> None:
     file = tmp_path / "x.jsonl"
-    others: list[Any] = [None, "x", -1, 10**30, [None], {}]
+    others: list[Any] = [None, "changed", -1, [None]]
     for chosen in (None, Chosen(kinds=("agent_decision",))):
         lines = exported(sealed, file, chosen)
         for place, line in enumerate(lines):
@@ -110,7 +110,7 @@ def test_a_stub_that_nobody_signed_is_found_in_a_whole_export_and_in_a_part(
 def test_a_hand_over_that_is_none_is_told_and_does_not_end_the_walk(sealed: Spine, body: str) -> None:
     entries = sealed.ledger("acme")
     last = replace(
-        entries[-1], position=5, kind=KEY_ENDORSED, body=body, previous_hash=entries[-1].entry_hash, entry_hash=""
+        entries[-1], position=3, kind=KEY_ENDORSED, body=body, previous_hash=entries[-1].entry_hash, entry_hash=""
     )
     entries.append(replace(last, entry_hash=entry_hash(last)))
     ring = sealed.required_seal().ring
@@ -150,5 +150,5 @@ def test_a_body_that_no_reader_follows_is_refused_and_nothing_is_written(sealed:
     for body in (deep, {"a": "\ud800"}, {"a": float("nan")}):
         with pytest.raises(ValueError):
             sealed.append_ledger("acme", "agent_decision", "x", body, idempotency_key="bad")
-    assert len(sealed.ledger("acme")) == 5
+    assert len(sealed.ledger("acme")) == 3
     assert canonical_json({"a": 10**400}) == '{"a":"1' + "0" * 400 + '"}'
