@@ -22,7 +22,7 @@ Action = Annotated[str, typer.Argument(help="Action id, or as much of its beginn
 def list_actions(
     client: Client,
     status: Annotated[
-        str | None, typer.Option(help="Only these: executed, awaiting_approval, denied, failed, taken_back")
+        str | None, typer.Option(help="Only these: executed, awaiting_approval, waiting, denied, failed, taken_back")
     ] = None,
 ) -> None:
     """Every action, newest first: where it stands, who proposed it, by which rule."""
@@ -61,10 +61,13 @@ def undo(
     by: Annotated[str, typer.Option("--by", help="Who decides; it stands in the ledger")],
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger")],
 ) -> None:
-    """Take back an executed action, where it can be taken back; what was done stands in the ledger."""
+    """Take back an executed action, where it can be taken back and nobody acts on its targets just now. Its money goes
+    back to the budgets; what was done stands in the ledger."""
     from liftos_pipelines.assets.agentic_ledger import state_of
+    from liftos_pipelines.authority.undoing import hold_for_undo, let_go_of_undo, write_undone
     from liftos_pipelines.modules.agentic.ledger_state import ACTION, TAKEN_BACK
     from liftos_pipelines.resources.actions import ActionFailed, take_back
+    from liftos_pipelines.spine.database import LedgerNote
 
     spine, order, means = _found(client, action)
     status = state_of(spine, client).status_of(order.action_id)
@@ -74,9 +77,15 @@ def undo(
     if status != "executed":
         _say(f"{order.action_id} is {status}: there is nothing to take back")
         raise typer.Exit(1)
+    now = datetime.now(UTC)
+    busy = hold_for_undo(spine, order, by=by, now=now)
+    if busy is not None:
+        _say(f"not taken back: {busy}; try again when it has ended")
+        raise typer.Exit(1)
     try:
         outcome = take_back(order, means)
     except ActionFailed as error:
+        let_go_of_undo(spine, order, now=now)
         _say(f"not taken back: {error}")
         raise typer.Exit(1) from error
     means.outbox.sync()
@@ -87,9 +96,10 @@ def undo(
         "outcome": outcome,
         "by": by,
         "reason": reason,
-        "at": datetime.now(UTC).isoformat(),
+        "at": now.isoformat(),
     }
-    spine.append_ledger(client, ACTION, by, body, idempotency_key=f"{order.action_id}:{TAKEN_BACK}")
+    note = LedgerNote(ACTION, by, body, f"{order.action_id}:{TAKEN_BACK}")
+    write_undone(spine, order, note, now=datetime.now(UTC))
     _say(f"taken back: {outcome}")
 
 

@@ -1,5 +1,6 @@
 """Lift Agentic's responses to what happened: proposed, judged, carried out or queued, all in the ledger first."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -21,7 +22,9 @@ from liftos_pipelines.resources.lake import Lake, LakeResource
 from liftos_pipelines.resources.memory_store import MemoryStoreResource
 from liftos_pipelines.resources.mlflow import MlflowResource
 from liftos_pipelines.resources.spine import SpineResource
+from liftos_pipelines.spine.accountability import explain_newest
 from liftos_pipelines.spine.database import Spine
+from liftos_pipelines.spine.explanation import explanation_markdown
 from liftos_pipelines.spine.outbox import outbox
 
 PROPOSED_FROM = ("sources/agents", "sources/campaigns", "causal/budget_plan")
@@ -31,7 +34,7 @@ PROPOSED_FROM = ("sources/agents", "sources/campaigns", "causal/budget_plan")
     "agentic/proposals",
     deps=[name.split("/") for name in (*PROPOSED_FROM, "causal/impact", "agentic/stops")],
     kinds={"polars"},
-    code_version="2",
+    code_version="3",
 )
 def proposals(
     context: dg.AssetExecutionContext,
@@ -61,9 +64,12 @@ def proposals(
     )
     answered = responder.answer()
     count = dict(answered["status"].value_counts().iter_rows())
-    names = ("executed", "awaiting_approval", "denied", "failed")
+    names = ("executed", "awaiting_approval", "waiting", "denied", "failed")
+    newest = state_of(log, client.client).newest
+    why = None if newest is None else explain_newest(log, client.client, newest)
     return result(
         answered,
+        newest=dg.MetadataValue.md(explanation_markdown(why)) if why else "none",
         proposals=answered.height,
         unanswered="; ".join(responder.unanswered[:5]) or "none",
         **{name: count.get(name, 0) for name in names},
@@ -80,15 +86,16 @@ def _situation(client: ClientConfig, store: Lake, log: Spine) -> Situation:
     mark = (place, client.currency, moved, *(store.version(client.client, name) for name in PROPOSED_FROM))
     kept = _situations.get(client.client)
     if kept is None or kept[0] != mark:
+        own = store.read(client.client, "sources/agents")
         read = Situation.of(
-            agents=registered.with_responder(
-                with_stages(store.read(client.client, "sources/agents"), moves), package_version()
-            ),
+            agents=registered.with_responder(with_stages(own, moves), package_version()),
             campaigns=store.read(client.client, "sources/campaigns"),
             plan=store.read(client.client, "causal/budget_plan"),
             currency=client.currency,
         )
-        kept = _situations[client.client] = (mark, read)
+        ranks = {row["agent_id"]: int(row.get("rank") or 0) for row in own.iter_rows(named=True)}
+        known = {name: (version, owner, ranks.get(name, 0)) for name, (version, owner, _) in read.registered.items()}
+        kept = _situations[client.client] = (mark, replace(read, registered=known))
     return kept[1]
 
 

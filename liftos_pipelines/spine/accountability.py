@@ -38,12 +38,16 @@ from liftos_pipelines.spine.decisions import (
     accountable,
     read_decisions,
 )
+from liftos_pipelines.spine.explanation import Explanation, explain
 from liftos_pipelines.spine.ledger import LedgerEntry
 from liftos_pipelines.spine.schema import ApprovalRow, EventRow, HandledRow, LedgerRow
 
 CONCERNING = 20
 """Earlier decisions shown for a broken promise, the newest."""
 SHORTEST_PREFIX = 8
+LONGEST_WAY = 16
+"""Events from an action back to its first cause, in what must be quick."""
+TOLD_OF_ACTIONS = ("approval_vote", "approval_refused", "lease_ordered", "lease_refused")
 EVENTS: Any = EventRow.__table__
 HANDLED: Any = HandledRow.__table__
 LEDGER: Any = LedgerRow.__table__
@@ -146,6 +150,38 @@ def read_action(spine: Spine, client: str, decision: Decision) -> Records:
         entries=entries,
         approvals=[_approval(row) for row in asked],
     )
+
+
+def explain_newest(spine: Spine, client: str, position: int) -> Explanation | None:
+    """Why the action at a position of the ledger, its newest decision, was taken, from the spine alone.
+
+    For what must be quick: it reads what stands behind that position and verifies nothing, so that proof and outcome
+    are unknown here; `liftos explain` reads everything.
+    """
+    entries = spine.ledger(client, after=position - 1, kinds=(*TOLD_OF_ACTIONS, DECISION, ACTION))
+    if not entries or entries[0].position != position:
+        return None
+    mine = [each for each in entries if each.content.get("action_id") == entries[0].content.get("action_id")]
+    decision = read_decisions(mine)[0]
+    with spine.engine.connect() as connection:
+        events: list[EventNote] = []
+        wanted = decision.event_id
+        while wanted and len(events) < LONGEST_WAY and all(wanted != each.event_id for each in events):
+            events += _events_where(connection, EVENTS.c.event_id == wanted)[:1]
+            wanted = events[-1].causation_id if events and events[-1].event_id == wanted else None
+        asked = connection.execute(
+            select(APPROVALS_ASKED).where(
+                APPROVALS_ASKED.c.client == client, APPROVALS_ASKED.c.action_id == decision.action_id
+            )
+        ).all()
+    records = Records(
+        client=client,
+        correlation_id=decision.correlation_id or "",
+        events=events,
+        entries=mine,
+        approvals=[_approval(row) for row in asked],
+    )
+    return explain(decision, records)
 
 
 def decision_of(spine: Spine, client: str, wanted: str) -> Decision:

@@ -1,5 +1,6 @@
-"""Why an action was taken: event, evidence, memory, decision, policy, approval, execution, outcome, proof. Pure.
+"""Why an action was taken: event, evidence, memory, decision, policy, approval, holding, execution, outcome, proof.
 
+Pure.
 Every stage is there, whatever is known: what was not recorded, or has not come yet, is said in its place.
 """
 
@@ -24,6 +25,8 @@ from liftos_pipelines.spine.ledger_audit import LedgerAudit
 
 VOTE, NOTHING = "approval_vote", "none"
 STATUSES = ("ok", "waiting", "denied", "failed", "unknown", "none")
+ENDS = ("settled", "released", "refunded", "overrun")
+TURNS = {"lease_ordered": "waited for", "lease_refused": "was refused", "approval_refused": "consent was refused"}
 SHOWN = 12
 """Fields of an event that a decision rests on, as they are shown."""
 
@@ -96,6 +99,7 @@ def explain(
         _decision(decision),
         _policy(decision),
         _approval(decision, records),
+        _holding(decision, records),
         execution,
         outcome,
         _proof(decision, records, audit),
@@ -201,7 +205,14 @@ def _decision(decision: Decision) -> Stage:
 
 def _policy(decision: Decision) -> Stage:
     verdict = decision.verdict or "unknown"
-    status = {"allow": "ok", "needs_approval": "waiting", "deny": "denied", "given": "ok", "denied": "denied"}
+    status = {
+        "allow": "ok",
+        "needs_approval": "waiting",
+        "deny": "denied",
+        "given": "ok",
+        "denied": "denied",
+        "wait": "ok",
+    }
     version = f"version {decision.policy_version[:12]}" if decision.policy_version else "version unknown"
     lines = (
         f"verdict: {verdict}",
@@ -209,7 +220,7 @@ def _policy(decision: Decision) -> Stage:
         f"why: {decision.policy_reason or 'unknown'}",
     )
     judged = status.get(verdict, "unknown")
-    # A verdict that asks for a person is complete in itself; whether the person has answered is the next stage.
+    # A verdict that asks for a person, or for a turn, is complete in itself; what came of it is in the next stages.
     return _stage(
         "policy", "What policy said", "ok" if judged == "waiting" else judged, verdict.replace("_", " "), lines
     )
@@ -222,6 +233,8 @@ def _approval(decision: Decision, records: Records) -> Stage:
             return _stage("approval", "Approval", "unknown", "no request found", ("unknown: no request is recorded",))
         return _stage("approval", "Approval", "none", "not needed", ("none was asked for",))
     lines, status, short = _votes(decision, records), "unknown", "unknown"
+    if any(each.status in ("given", "used", "consumed") for each in asked):
+        asked = [each for each in asked if each.status != "expired"]  # those lapsed for another that was given
     for each in asked:
         if each.status == "open":
             status, short = "waiting", f"open until {each.expires_at:%Y-%m-%d}"
@@ -235,6 +248,45 @@ def _approval(decision: Decision, records: Records) -> Stage:
             when = f" {each.decided_at:%Y-%m-%d %H:%M}" if each.decided_at else ""
             lines.append(f"{short}{when}: {each.reason or 'no reason given'}")
     return _stage("approval", "Approval", status, short, tuple(lines), asked[-1].decided_at)
+
+
+def _holding(decision: Decision, records: Records) -> Stage:
+    """Money and targets: what was promised with the decision or right before the act, and what became of it."""
+    mine = [entry for entry in records.entries if entry.content.get("action_id") == decision.action_id]
+    done = [entry.content for entry in mine if entry.kind in DONE]
+    reserved, leases = dict[str, int](), dict[str, int]()
+    for body in (decision.details, *done):
+        reserved |= _numbers(body.get("reserved"))
+        leases |= _numbers(body.get("leases"))
+    lines = [f"promised {_money(amount)} of {pot}" for pot, amount in reserved.items()]
+    lines += [f"held {target} (turn {token})" for target, token in leases.items()]
+    for body in done:
+        lines += [f"{name} {_money(body[name])}" for name in ENDS if isinstance(body.get(name), int)]
+        if isinstance(body.get("cost"), str):
+            lines.append(f"cost {body['cost']}")
+    for entry in mine:
+        if entry.kind in TURNS:
+            on = ", ".join(str(each) for each in entry.content.get("targets") or ())
+            lines.append(f"{TURNS[entry.kind]} {on}: {entry.content.get('reason')}")
+    refused = decision.verdict == "deny" and str(decision.policy).startswith(("lease_", "budget_"))
+    waits = decision.verdict == "wait" and not done
+    status = "denied" if refused else "waiting" if waits else "ok" if lines else "none"
+    money = f"{_money(max(reserved.values()))} promised" if reserved else "no money"
+    held = f"{money}, {len(leases)} target(s)" if lines else "nothing was needed"
+    short = str(decision.policy).replace("_", " ") if refused else "waits for its turn" if waits else held
+    if refused:
+        lines.append(f"refused: {decision.policy_reason or 'unknown'}")
+    return _stage("holding", "What it held", status, short, tuple(lines) or ("neither money nor targets",))
+
+
+def _numbers(value: Any) -> dict[str, int]:
+    known = value.items() if isinstance(value, Mapping) else ()
+    return {str(name): each for name, each in known if isinstance(each, int) and not isinstance(each, bool)}
+
+
+def _money(micro: int) -> str:
+    """Whole millionths in words."""
+    return f"{micro / 1_000_000:,.2f}"
 
 
 def _votes(decision: Decision, records: Records) -> list[str]:

@@ -19,7 +19,7 @@ from liftos_pipelines.spine.explanation_page import explanation_page
 from liftos_pipelines.spine.payloads import SentimentDropDetected
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-STAGES = ["event", "evidence", "memory", "decision", "policy", "approval", "execution", "outcome", "proof"]
+STAGES = ["event", "evidence", "memory", "decision", "policy", "approval", "holding", "execution", "outcome", "proof"]
 
 
 def drop(spine: Spine) -> Event:
@@ -71,7 +71,7 @@ def test_a_whole_chain_is_told_stage_by_stage_and_an_outcome_that_is_not_due_yet
     assert [stage.name for stage in found.stages] == STAGES
     assert status(found) == {
         "event": "ok", "evidence": "ok", "memory": "ok", "decision": "ok", "policy": "ok", "approval": "none",
-        "execution": "ok", "outcome": "waiting", "proof": "unknown",
+        "holding": "none", "execution": "ok", "outcome": "waiting", "proof": "unknown",
     }  # fmt: skip
     words = "\n".join(line for stage in found.stages for line in stage.lines)
     for said in (
@@ -88,9 +88,9 @@ def test_a_whole_chain_is_told_stage_by_stage_and_an_outcome_that_is_not_due_yet
     nothing = Expected(what="open_ticket", due_at=None, status="none", detail="it changes nothing")
     assert status(why(spine, "action-0001", expected=[nothing]))["outcome"] == "none"
     never = Expected(what="effect", due_at=NOW, status="unknown", detail="no data came")
-    assert "no data came" in why(spine, "action-0001", expected=[never]).stages[7].lines[0]
+    assert "no data came" in why(spine, "action-0001", expected=[never]).stages[8].lines[0]
     late = Expected(what="effect", due_at=NOW, status="overdue")
-    assert "overdue" in why(spine, "action-0001", expected=[late]).stages[7].lines[0]
+    assert "overdue" in why(spine, "action-0001", expected=[late]).stages[8].lines[0]
 
 
 def test_what_was_not_recorded_is_unknown_in_its_place(spine: Spine) -> None:
@@ -98,7 +98,7 @@ def test_what_was_not_recorded_is_unknown_in_its_place(spine: Spine) -> None:
     found = why(spine, "action-0002")
     assert status(found) == {
         "event": "unknown", "evidence": "unknown", "memory": "unknown", "decision": "unknown", "policy": "ok",
-        "approval": "none", "execution": "waiting", "outcome": "unknown", "proof": "unknown",
+        "approval": "none", "holding": "none", "execution": "waiting", "outcome": "unknown", "proof": "unknown",
     }  # fmt: skip
 
 

@@ -45,6 +45,8 @@ class LedgerState:
     position: int = -1
     recorded_at: datetime | None = None
     """Of the newest entry."""
+    newest: int | None = None
+    """Position of the newest decision."""
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     executed_at: dict[str, datetime] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class LedgerState:
         """Take in the next entry; kinds that say nothing of actions or stops only move the position."""
         self.position, self.recorded_at = position, recorded_at
         if kind == DECISION:
+            self.newest = position
             self._decision(body)
         elif kind == ACTION:
             self.status[body["action_id"]] = body["status"]

@@ -98,8 +98,7 @@ class Situation:
             currency=currency,
             stopped=stopped or {},
             registered={
-                row["agent_id"]: (str(row["version"]), row["owner"], int(row.get("rank") or 0))
-                for row in agents.iter_rows(named=True)
+                row["agent_id"]: (str(row["version"]), row["owner"], 0) for row in agents.iter_rows(named=True)
             },
         )
 
