@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,3 +92,33 @@ def test_what_was_not_done_cannot_be_taken_back(home: Path) -> None:
 def test_an_id_that_names_no_action_or_several_is_refused() -> None:
     for action in ("zz", ""):
         assert isinstance(liftos("dry-run", CLIENT, action).exception, ValueError)
+
+
+def test_a_slip_of_the_hand_or_a_nameless_person_takes_nothing_back(home: Path) -> None:
+    for words in (("a",), ("",), (SHIFT, "--by", " "), (SHIFT, "--reason", "")):
+        told = liftos("undo", CLIENT, words[0], "--by", "eve", "--reason", "r", *words[1:])
+        assert isinstance(told.exception, ValueError), words
+    assert plans(home) == []
+
+
+def test_a_dry_run_of_a_denied_action_says_that_it_will_not_be_carried_out(home: Path) -> None:
+    closed = {"action_id": ASK, "action": "shift_budget", "status": "denied", "outcome": "approval denied"}
+    open_spine().append_ledger(CLIENT, "agent_action", "pacer", closed, idempotency_key="closed")
+    assert "is denied: it will not be carried out" in liftos("dry-run", CLIENT, ASK).output
+    assert plans(home) == []
+
+
+def test_several_who_take_one_action_back_at_once_do_it_once(home: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "liftos_pipelines.cli", "actions", "undo", CLIENT, SHIFT]
+    both = [
+        subprocess.Popen(
+            [*command, "--by", name, "--reason", "twice"], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for name in ("ann", "ben")
+    ]
+    told = sorted(each.communicate(timeout=120)[0] for each in both)
+    assert [each.returncode for each in both] == [0, 0]
+    assert "was taken back before" in told[0]
+    assert told[1].startswith("taken back:")
+    assert sum(entry.content.get("status") == "taken_back" for entry in open_spine().ledger(CLIENT)) == 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -239,3 +241,53 @@ def test_a_refused_message_is_sent_again_with_the_same_key_and_an_accepted_one_i
     for _ in range(2):
         execute(order("notify"), means)
     assert keys == ["a1", "a1"]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a/b", "..", ".hidden", "", "a\0b", "x" * 300, "a\n"])
+def test_an_id_that_is_a_path_names_no_file(name: str, tmp_path: Path) -> None:
+    home = tmp_path / "deep" / "folder"
+    asked = replace(order("shift_budget"), action_id=name)
+    for do in (execute, foresee, take_back):
+        with pytest.raises(ActionFailed, match="is no action id"):
+            do(asked, means_of(home))
+    assert files(tmp_path) == {}
+
+
+def test_no_argument_says_whose_order_it_is(tmp_path: Path) -> None:
+    execute(order("shift_budget", client="other", action_id="a2", agent_id="boss"), means_of(tmp_path))
+    (content,) = files(tmp_path).values()
+    said = json.loads(content)
+    assert (said["client"], said["action_id"], said["agent_id"]) == ("acme", "a1", "desk")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("s3://key:secret@store"), OSError("disk full"), KeyError("x")])
+def test_a_store_in_trouble_fails_this_action_alone_and_tells_no_secret(error: Exception, tmp_path: Path) -> None:
+    class Broken(Aliases):
+        def move(self, name: str, to_version: str, *, by: str, reason: str) -> str:
+            raise error
+
+    with pytest.raises(ActionFailed) as failed:
+        execute(order("promote"), means_of(tmp_path, movers={"prompt": Broken(answer="1")}))
+    assert "secret" not in str(failed.value)
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "http://", "http://127.0.0.1:1/s3cret", "http://a b/s3cret"])
+def test_an_address_that_is_none_fails_without_being_told(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ActionFailed) as failed:
+        execute(order("notify"), means_of(tmp_path, webhook=address))
+    assert "s3cret" not in str(failed.value)
+    assert files(tmp_path) == {}
+
+
+def test_a_server_that_speaks_no_http_fails_the_message(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def babble() -> None:
+            talk, _ = server.accept()
+            with talk:
+                talk.recv(65536)
+                talk.sendall(b"hello there\r\n\r\n")
+
+        threading.Thread(target=babble, daemon=True).start()
+        with pytest.raises(ActionFailed, match="cannot be reached"):
+            execute(order("notify"), means_of(tmp_path, webhook=f"http://127.0.0.1:{server.getsockname()[1]}/"))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import re
+from typing import Literal
+
 from pydantic import ValidationError
 
 from liftos_pipelines.resources.actions.arguments import Arguments
@@ -9,6 +13,8 @@ from liftos_pipelines.resources.actions.handlers import HANDLERS, Handler
 from liftos_pipelines.resources.actions.order import ActionFailed, Means, Mover, Order, Stages, webhook_address
 from liftos_pipelines.resources.actions.outbox import Outbox
 
+_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,199}", re.ASCII)
+log = logging.getLogger(__name__)
 __all__ = [
     "HANDLERS",
     "ActionFailed",
@@ -32,8 +38,7 @@ def execute(order: Order, means: Means) -> str:
     ------
     ActionFailed : there is no handler, its arguments are not what it must be told, or it did not succeed
     """
-    handler, told = _handler(order)
-    return handler.run(order, told, means)
+    return _done(order, "run", means)
 
 
 def foresee(order: Order, means: Means) -> str:
@@ -43,8 +48,7 @@ def foresee(order: Order, means: Means) -> str:
     ------
     ActionFailed : there is no handler, or its arguments are not what it must be told
     """
-    handler, told = _handler(order)
-    return handler.foresee(order, told, means)
+    return _done(order, "foresee", means)
 
 
 def take_back(order: Order, means: Means) -> str:
@@ -54,12 +58,25 @@ def take_back(order: Order, means: Means) -> str:
     ------
     ActionFailed : it cannot be taken back, or that did not succeed
     """
+    return _done(order, "undo", means)
+
+
+def _done(order: Order, what: Literal["run", "foresee", "undo"], means: Means) -> str:
     handler, told = _handler(order)
-    return handler.undo(order, told, means)
+    try:
+        return str(getattr(handler, what)(order, told, means))
+    except ActionFailed:
+        raise
+    except Exception as error:  # a full disk or a registry in trouble: this action failed, and no other with it
+        log.warning("%s %s of %s failed", order.action, order.action_id, order.client, exc_info=True)
+        # By its kind alone: what a store says of itself may hold addresses and secrets.
+        raise ActionFailed(f"{order.action}: {type(error).__name__}; the log says more") from error
 
 
 def _handler(order: Order) -> tuple[Handler[Arguments], Arguments]:
     handler = HANDLERS.get(order.action)
+    if not _ID.fullmatch(order.action_id):  # it names files
+        raise ActionFailed(f"{order.action_id[:40]!r} is no action id: letters, digits, and -, _ or . within")
     if handler is None:
         raise ActionFailed(f"there is no handler for {order.action}; handlers: {', '.join(HANDLERS)}")
     try:

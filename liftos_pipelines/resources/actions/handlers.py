@@ -243,13 +243,14 @@ def written(order: Order, means: Means, folder: str, *, suffix: str = "", **chan
     """An order as a file of its own; the same order twice is the same file."""
     file = means.folder / folder / f"{order.action_id}{suffix}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
+    # Arguments first: none of them may say whose order it is.
     content = {
+        **dict(order.arguments),
+        **changed,
         "action_id": f"{order.action_id}{suffix}",
         "client": order.client,
         "agent_id": order.agent_id,
         "action": order.action,
-        **dict(order.arguments),
-        **changed,
     }
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -36,3 +37,5 @@ def post(address: str, content: Mapping[str, Any]) -> None:
         raise ActionFailed(f"the webhook answered {error.code}") from error
     except (urllib.error.URLError, OSError) as error:
         raise ActionFailed(f"the webhook cannot be reached: {getattr(error, 'reason', error)}") from error
+    except (http.client.HTTPException, ValueError) as error:  # their messages hold the address
+        raise ActionFailed(f"the webhook cannot be reached: {type(error).__name__}") from None
