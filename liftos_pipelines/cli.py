@@ -107,11 +107,20 @@ def demo(
     keep: Annotated[bool, typer.Option(help="Keep the demo client's data as they are")] = False,
 ) -> None:
     """Make the demo client with known truth, materialise everything, print what was found beside the truth."""
+    from liftos_pipelines.helper import SUITES, TRACKING, helping
+
+    with helping([TRACKING, SUITES]):
+        success = _demo(seed, keep)
+    raise typer.Exit(0 if success else 1)
+
+
+def _demo(seed: int, keep: bool) -> bool:
     from liftos_pipelines.definitions import defs
     from liftos_pipelines.resources.lake import Lake
     from liftos_pipelines.resources.spine import open_spine
     from liftos_pipelines.running import print_report, run_client
     from liftos_pipelines.sensors.reaction_runs import owed, quick_answers
+    from liftos_pipelines.simulate import as_told
     from liftos_pipelines.simulate.findings import findings, print_findings
     from liftos_pipelines.simulate.world import write_client
 
@@ -120,10 +129,15 @@ def demo(
         console.print(f"Simulating two years of the demo client into {folder} ...", highlight=False)
         write_client(folder, seed=seed)
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    as_told.prompts_before("demo", truth)
     report = run_client("demo", defs=defs, instance=_instance(), console=console)
     print_report(report, console)
-    for _ in range(ROUNDS_OF_ANSWERS):
+    if report.success:
+        truth["gate"] = as_told.ask_the_gate("demo")
+    for number in range(ROUNDS_OF_ANSWERS):
         last = quick_answers(owed(open_spine(), "demo")) if report.success else []
+        if report.success and number == 0:
+            last = sorted({*last, *as_told.AFTER_THE_GATE})
         if not last:
             break
         console.print(f"Answering what was raised last: {', '.join(last)} ...", highlight=False)
@@ -138,7 +152,7 @@ def demo(
         '`liftos recall demo "delivery delays"`; `liftos events list demo`.',
         highlight=False,
     )
-    raise typer.Exit(0 if report.success else 1)
+    return report.success
 
 
 @app.command()

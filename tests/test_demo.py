@@ -20,9 +20,12 @@ import pytest
 from polars.testing import assert_frame_equal
 from rich.console import Console
 
+from liftos_pipelines import settings
 from liftos_pipelines.resources.lake import Lake
+from liftos_pipelines.resources.prompt_registry import PromptRegistry
 from liftos_pipelines.resources.spine import open_spine
 from liftos_pipelines.running import RunReport, run_client
+from liftos_pipelines.simulate import as_told
 from liftos_pipelines.simulate.findings import findings
 from liftos_pipelines.simulate.setting import CAMPAIGNS, INCIDENT
 from liftos_pipelines.simulate.world import write_client
@@ -36,7 +39,10 @@ MAY_BE_EMPTY = (
     "causal/scenario_weeks",
     "surfacing/recommendation_outcomes",
     "agentic/remediations",
-)  # nobody has acted on advice there, and no remedy has been ordered yet
+    "agentic/coordination",
+    "llm/judgements",
+)  # nobody has acted on advice there, ordered a remedy or asked the gate yet, and no judge model is planned
+SKIPPED = ("llm/judgements",)
 NEWEST = CAMPAIGNS[-1].campaign_id
 CHEAP = "sources/*,sentiment/*,surfacing/*,llm/*,causal/impact,agentic/*"
 ANSWERS = "agentic/*,surfacing/recommendations,memory/items,memory/patterns,memory/insights,eval/predictions"
@@ -64,6 +70,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             patch.delenv(name, raising=False)
         folder = home / "clients" / "demo"
         truth = write_client(folder)
+        as_told.prompts_before("demo", truth)
         with dg.DagsterInstance.local_temp(tempdir=str(tmp_path_factory.mktemp("instance"))) as instance:
             report = run_client("demo", defs=build_defs(), instance=instance, console=Console(quiet=True))
             yield Demo(home=home, lake=Lake(str(home / "lake")), report=report, truth=truth, instance=instance)
@@ -71,9 +78,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 @pytest.fixture(scope="module")
 def answered(demo: Demo) -> Demo:
-    """The same with what was raised last answered, as the reactions would."""
+    """The same with the gate asked, and what was raised last answered, as the reactions would."""
     from liftos_pipelines.definitions import build_defs
 
+    demo.truth["gate"] = as_told.ask_the_gate("demo")
     report = run_client("demo", ANSWERS, defs=build_defs(), instance=demo.instance, console=Console(quiet=True))
     assert report.success, [asset for asset in report.assets if asset.status == "failed"]
     return demo
@@ -81,24 +89,15 @@ def answered(demo: Demo) -> Demo:
 
 def test_every_asset_is_materialised_and_none_is_skipped(demo: Demo) -> None:
     wrong = {
-        outcome.asset: outcome.message or outcome.status for outcome in demo.report.assets if outcome.status != "ok"
+        outcome.asset: outcome.message or outcome.status
+        for outcome in demo.report.assets
+        if outcome.status != "ok" and outcome.asset not in SKIPPED
     }
     assert wrong == {}
     assert demo.report.success
     for name in TABLES:
         if name != "eval/platform_trust":
             assert demo.lake.read("demo", name).height > 0 or name in MAY_BE_EMPTY, name
-
-
-def test_what_is_found_agrees_with_what_is_true(demo: Demo) -> None:
-    found = findings(lambda name: demo.lake.read("demo", name), demo.truth)
-    by_module = {finding.module for finding in found}
-    assert by_module >= {"causal", "sentiment", "surfacing", "llm", "agentic", "memory", "eval"}
-    misses = [finding for finding in found if finding.verdict == "misses"]
-    agrees = [finding for finding in found if finding.verdict == "agrees"]
-    # An honest 90 % interval misses now and then; a broken module misses much more.
-    assert len(agrees) >= 25, misses
-    assert len(misses) <= 5, misses
 
 
 def test_a_mention_can_be_followed_to_the_stored_pattern(demo: Demo) -> None:
@@ -197,6 +196,41 @@ def test_degraded_trust_ends_as_a_named_cause_and_a_proposed_remedy(answered: De
     assert spine.unhandled("agentic/proposals", ["root_cause_identified"]) == []
 
 
+def test_what_is_found_agrees_with_what_is_true(answered: Demo) -> None:
+    found = findings(lambda name: answered.lake.read("demo", name), answered.truth)
+    by_module = {finding.module for finding in found}
+    assert by_module >= {"causal", "sentiment", "surfacing", "llm", "agentic", "memory", "eval"}
+    misses = [finding for finding in found if finding.verdict == "misses"]
+    agrees = [finding for finding in found if finding.verdict == "agrees"]
+    # An honest 90 % interval misses now and then; a broken module misses much more.
+    assert len(agrees) >= 70, misses
+    assert len(misses) <= 10, misses
+
+
+def test_a_better_prompt_serves_once_a_person_consents(answered: Demo) -> None:
+    """From recorded calls to a moved alias: experiment, event, proposal, one consent, and nothing before it."""
+    from liftos_pipelines.definitions import build_defs
+
+    tried: Any = answered.truth["llm"]["experiment"]  # type: ignore[index]
+    registry = PromptRegistry(settings.mlflow_uri(), "demo")
+    numbers = {each.label: each.version for each in registry.versions(tried["prompt_name"])}
+    assert registry.alias(tried["prompt_name"], "production") == numbers[tried["control"]]
+    waiting = [each for each in open_spine().approvals("demo", "open") if each.action == "promote"]
+    (asked,) = [each for each in waiting if json.loads(each.arguments)["name"] == tried["prompt_name"]]
+    open_spine().decide_approval(
+        "demo", asked.approval_id, given=True, approver="ada", reason="customers like it", now=datetime.now(UTC)
+    )
+    report = run_client(
+        "demo", "agentic/proposals", defs=build_defs(), instance=answered.instance, console=Console(quiet=True)
+    )
+    assert report.success
+    assert registry.alias(tried["prompt_name"], "production") == numbers[tried["better"]]
+    # What had become worse was taken back without a hand.
+    fell: Any = answered.truth["llm"]["regression"]  # type: ignore[index]
+    labels = {each.version: each.label for each in registry.versions(fell["prompt_name"])}
+    assert labels[registry.alias(fell["prompt_name"], "production")] == fell["previous"]  # type: ignore[index]
+
+
 def test_checks_stand_in_dagsters_event_log(demo: Demo) -> None:
     assert len(demo.report.checks) > 100
     blocking = [check for check in demo.report.checks if check.blocking and check.severity == "ERROR"]
@@ -205,7 +239,9 @@ def test_checks_stand_in_dagsters_event_log(demo: Demo) -> None:
 
 def tables_of(lake: Lake, modules: tuple[str, ...]) -> dict[str, pl.DataFrame]:
     """Contract columns of each table, in order of the key; columns that tell the time of the run left out."""
-    clock = {"age_hours", "recorded_at", "proposed_at"}
+    clock = {"age_hours", "recorded_at", "proposed_at", "registered_at", "imported_at"}
+    # Who serves is a person's or the responder's doing: an alias may have moved since.
+    clock |= {"aliases"}
     out = {}
     for name, contract in TABLES.items():
         if name.split("/")[0] in modules and lake.exists("demo", name):

@@ -1,4 +1,4 @@
-"""Agents and their recorded runs, with planted violations and one version that succeeds more often.
+"""Agents' recorded runs, with planted violations, one version that succeeds more often and one that does less.
 
 Planted, each in known runs: money committed above the agent's daily budget, a tool outside its capabilities, and
 personal data read and later sent to an outside address. Beside them are innocent look-alikes: personal data read
@@ -14,108 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from liftos_pipelines.simulate import agent_teams
+from liftos_pipelines.simulate.agent_roster import AGENTS, Agent
 from liftos_pipelines.simulate.setting import BRAND_DOMAIN, LAST_DAY, at, stream
 
 DAYS_BACK = 90
 
 
-@dataclass(frozen=True, kw_only=True)
-class Agent:
-    """`budget`: EUR a day that its tool calls may commit; `success` the true probability of a rewarded run."""
-
-    agent_id: str
-    type: str
-    owner: str
-    purpose: str
-    version: str
-    stage: str
-    capabilities: tuple[str, ...]
-    budget: float
-    rollback_to: str | None
-    runs: int
-    success: float
-
-
-AGENTS: tuple[Agent, ...] = (
-    Agent(
-        agent_id="pacer",
-        type="budget_allocator",
-        owner="growth",
-        purpose="Paces campaign budgets over the week",
-        version="1.4.0",
-        stage="live",
-        capabilities=("read_metrics", "shift_budget", "notify"),
-        budget=500.0,
-        rollback_to="1.3.2",
-        runs=80,
-        success=0.60,
-    ),
-    Agent(
-        agent_id="pacer-canary",
-        type="budget_allocator",
-        owner="growth",
-        purpose="Paces campaign budgets over the week",
-        version="2.0.0",
-        stage="canary",
-        capabilities=("read_metrics", "shift_budget", "notify"),
-        budget=500.0,
-        rollback_to="1.4.0",
-        runs=80,
-        success=0.85,
-    ),
-    Agent(
-        agent_id="optimizer",
-        type="campaign_optimizer",
-        owner="growth",
-        purpose="Adjusts bids and pauses weak ads",
-        version="3.1.0",
-        stage="live",
-        capabilities=("read_metrics", "adjust_bid", "pause_ad", "notify"),
-        budget=300.0,
-        rollback_to="3.0.4",
-        runs=50,
-        success=0.75,
-    ),
-    Agent(
-        agent_id="segmenter",
-        type="audience_segmenter",
-        owner="crm",
-        purpose="Builds audiences from the customer table",
-        version="1.1.0",
-        stage="live",
-        capabilities=("read_customer", "read_metrics", "build_segment", "send_mail"),
-        budget=100.0,
-        rollback_to="1.0.0",
-        runs=40,
-        success=0.80,
-    ),
-    Agent(
-        agent_id="tester",
-        type="creative_tester",
-        owner="brand",
-        purpose="Sets up and reads creative tests",
-        version="0.9.0",
-        stage="shadow",
-        capabilities=("read_metrics", "start_test", "notify"),
-        budget=150.0,
-        rollback_to=None,
-        runs=30,
-        success=0.70,
-    ),
-    Agent(
-        agent_id="monitor",
-        type="performance_monitor",
-        owner="data",
-        purpose="Watches campaigns and writes the morning note",
-        version="2.2.1",
-        stage="live",
-        capabilities=("read_metrics", "read_customer", "send_mail", "notify"),
-        budget=50.0,
-        rollback_to="2.2.0",
-        runs=40,
-        success=0.90,
-    ),
-)
 PLANTED: dict[str, dict[str, int]] = {
     "over_budget": {"pacer": 4, "optimizer": 2},
     "unknown_tool": {"optimizer": 3, "tester": 2},
@@ -142,11 +47,16 @@ CAMPAIGN_IDS = ("c25-doorstep", "c25-summer", "c25-winter", "c24-club")
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """`agents` and `steps` are what the client brings; `planted` maps each kind to its run ids."""
+    """`agents` and `steps` are what the client brings; `planted` maps each kind of violation to its run ids, `injected`
+    runs that read an injection to what became of it, `faults` what is wrong with a trace to its runs."""
 
     agents: list[dict[str, Any]]
     steps: list[dict[str, Any]]
     planted: dict[str, list[str]]
+    culprits: list[agent_teams.Culprit]
+    controls: dict[str, float]
+    injected: dict[str, str]
+    faults: dict[str, list[str]]
 
 
 def generate(seed: int) -> Runs:
@@ -162,6 +72,12 @@ def generate(seed: int) -> Runs:
             if kind:
                 planted[kind].append(run_id)
             steps += _run(rng, agent, run_id, number, kind)
+    together, culprits, _ = agent_teams.teams(stream(seed, "agent teams"))
+    read, injected, _ = agent_teams.readers(stream(seed, "agent readers"))
+    planted["unknown_tool"] += [run_id for run_id, fate in injected.items() if fate == "by tool"]
+    controls = agent_teams.controls(together, culprits)
+    steps += together + read
+    faults = agent_teams.spoil(steps, "forecaster", stream(seed, "agent traces"))
     listed = [
         {
             "agent_id": a.agent_id,
@@ -176,7 +92,15 @@ def generate(seed: int) -> Runs:
         | ({"rollback_to": a.rollback_to} if a.rollback_to else {})
         for a in AGENTS
     ]
-    return Runs(agents=listed, steps=steps, planted=planted)
+    return Runs(
+        agents=listed,
+        steps=steps,
+        planted=planted,
+        culprits=culprits,
+        controls=controls,
+        injected=injected,
+        faults=faults,
+    )
 
 
 def _run(rng: np.random.Generator, agent: Agent, run_id: str, number: int, kind: str | None) -> list[dict[str, Any]]:
@@ -253,19 +177,30 @@ def truth(world: Runs) -> dict[str, Any]:
     for step in world.steps:
         if step["kind"] == "outcome":
             rewards.setdefault(step["agent_id"], []).append(step["reward"])
+    true = {agent.agent_id: agent.success for agent in AGENTS} | {
+        "desk": agent_teams.TEAM_SUCCESS,
+        "analyst": agent_teams.READER_SUCCESS,
+    }
+    followed = sum(fate != "resisted" for fate in world.injected.values())
     return {
-        "runs": sum(agent.runs for agent in AGENTS),
+        "runs": len({step["run_id"] for step in world.steps}),
         "steps": len(world.steps),
         "violations": world.planted,
         "internal_domain": BRAND_DOMAIN,
         "success": {
             agent.agent_id: {
                 "version": agent.version,
-                "true_rate": agent.success,
-                "runs": agent.runs,
+                "true_rate": true[agent.agent_id],
+                "runs": len(rewards[agent.agent_id]),
                 "realised_rate": float(np.mean(rewards[agent.agent_id])),
             }
             for agent in AGENTS
         },
-        "better_version": {"agent_id": "pacer-canary", "version": "2.0.0", "than": "1.4.0"},
+        "better_version": {"agent_id": "pacer-canary", "version": "2.0.0", "than": "1.4.0", "decision": "promote"},
+        "worse_version": {"agent_id": "mixer-canary", "version": "1.3.0", "than": "1.2.0", "decision": "rollback"},
+        "culprits": [vars(culprit) for culprit in world.culprits],
+        "attribution_controls": world.controls,
+        "injected": {"agent_id": "analyst", "runs": world.injected, "followed": followed / len(world.injected)},
+        "trace_faults": {fault: runs for fault, runs in world.faults.items() if fault != "step_twice"},
+        "steps_given_twice": len(world.faults["step_twice"]),
     }

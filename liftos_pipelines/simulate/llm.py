@@ -1,186 +1,288 @@
-"""LLM calls of two prompts over ninety days: planted unsupported claims, and a variant that people like better.
+"""LLM calls of seven prompts over ninety days, with what is true of them planted and told.
 
-`product_answer` answers customers from a fact sheet and runs as an A/B test of two variants; `campaign_summary`
-writes a line on a campaign's figures and moves from version 1 to version 2. Outputs repeat facts of their context
-in other words; a known few carry a number or a name that the context does not.
+`product_answer` answers customers from a fact sheet; since the first of these days each customer is given version 3 or 4
+of its prompt, and people like 4 better. `delivery_answer` tries a slower variant B, `review_reply`'s version 2 makes up
+more than its version 1 did, `campaign_summary` moves to a better version 2. Advertisements and e-mails are generated
+with a few faults, and `channel_answer` says true and wrong things of the client's own channels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from liftos_pipelines.simulate import llm_content, llm_plants, llm_texts
+from liftos_pipelines.simulate.llm_texts import Said
 from liftos_pipelines.simulate.setting import LAST_DAY, at, stream
 
 DAYS_BACK = 90
-CALLS = {"product_answer": 2000, "campaign_summary": 1000}
-VERSION_2_FROM = date(2025, 11, 17)
-FEEDBACK_GIVEN = 0.6
-FEEDBACK = {"A": (0.24, 0.26, 0.50), "B": (0.16, 0.20, 0.64)}
-"""Probabilities of -1, 0 and 1 among those who answer."""
-PLANTED = {"A": 0.05, "B": 0.02, "1": 0.06, "2": 0.02}
-"""Share of calls with an unsupported claim, by variant or by the summary's version."""
-ERRORS = {"product_answer": 0.012, "campaign_summary": 0.008}
-LATENCY_MEDIAN = {"A": 820.0, "B": 900.0, "1": 1150.0, "2": 1100.0}
-PRICE_PER_1000 = {"swift-small-2": (0.0004, 0.0016), "swift-large-1": (0.002, 0.008)}
-MODEL = {"product_answer": "swift-small-2", "campaign_summary": "swift-large-1"}
-
-FACTS: dict[str, dict[str, str]] = {
-    "Ridge jacket": {"price": "189 EUR", "weight": "410 g", "water column": "20,000 mm", "repair": "5 years"},
-    "Trek backpack": {"price": "159 EUR", "weight": "1,350 g", "volume": "45 litres", "back length": "42 to 52 cm"},
-    "Drift tent": {"price": "329 EUR", "weight": "1.9 kg", "sleeps": "2 people", "floor water column": "5,000 mm"},
-    "Ember stove": {"price": "49 EUR", "weight": "85 g", "boiling time": "3.5 minutes", "cartridge norm": "EN 417"},
-    "Tarn boots": {"price": "219 EUR", "weight": "1,120 g", "sole": "rubber", "sizes": "36 to 48"},
-    "Loft sleeping bag": {"price": "259 EUR", "weight": "890 g", "comfort temperature": "-3 degrees", "fill": "down"},
+VERSION_2_FROM = {"campaign_summary": date(2025, 11, 17), "review_reply": date(2025, 12, 1)}
+USERS = {"product_answer": 1000, "delivery_answer": 300}
+"""Customers of the two prompts that experiments run on; each keeps the arm that was drawn for it, and asks again."""
+SAME_MOOD = 0.5
+"""Chance that a call's feedback is the customer's usual one: two calls of one customer agree with .25."""
+FEEDBACK_GIVEN = {"product_answer": 0.6, "delivery_answer": 0.5}
+FEEDBACK: dict[str, tuple[float, float, float]] = {
+    "product_answer 3": (0.24, 0.26, 0.50),
+    "product_answer 4": (0.16, 0.20, 0.64),
+    "delivery_answer A": (0.24, 0.26, 0.50),
+    "delivery_answer B": (0.24, 0.26, 0.50),
 }
-SHOP = {"delivery": "2 working days", "returns": "60 days"}
-CUSTOMERS = {"group 1": ("Amina", "Yusuf", "Leila", "Omar"), "group 2": ("Anna", "Jonas", "Marie", "Peter")}
-ASK = ("What is the {} of the {}?", "Tell me about the {} of the {}, please.", "I want to know the {} of your {}.")
-TELL = (
-    "The {product} has a {fact} of {value}.",
-    "For the {product}, the {fact} is {value}.",
-    "Thank you for asking: the {fact} of the {product} is {value}.",
-)
-CLOSE = (
-    "Delivery takes {delivery}.",
-    "You can return it within {returns}.",
-    "Delivery takes {delivery}, and you can return it within {returns}.",
-    "",
-)
-ENTITIES = (
-    "It is also sold in our Lisbon flagship store.",
-    "It was tested by the Hadley Institute.",
-    "Our partner Corvane offers a free insurance with it.",
-    "Ask for Mr Pemberton in the Vienna branch.",
-)
+"""Probabilities of -1, 0 and 1 among those who answer."""
+PLANTED = {
+    "product_answer 3": 0.05,
+    "product_answer 4": 0.02,
+    "campaign_summary 1": 0.06,
+    "campaign_summary 2": 0.02,
+    "review_reply 1": 0.04,
+    "review_reply 2": 0.30,
+}
+"""Share of calls with an unsupported claim, by prompt and version; elsewhere none."""
+ERRORS = {"product_answer": 0.012, "campaign_summary": 0.008}
+LATENCY_MEDIAN = {
+    "product_answer 3": 820.0,
+    "product_answer 4": 900.0,
+    "campaign_summary 1": 1150.0,
+    "campaign_summary 2": 1100.0,
+    "delivery_answer A": 700.0,
+    "delivery_answer B": 1120.0,
+}
+USUAL_LATENCY = 900.0
+DOLLARS_PER_MILLION = {"swift-small-2": ("0.40", "1.60"), "swift-large-1": ("2.00", "8.00")}
+EUROS_PER_DOLLAR = "0.92"
+COST_RECORDED = ("product_answer", "campaign_summary")
+"""The others' calls bring tokens only: their cost follows from the client's `prices.yaml`."""
+BILLED_TWICE = 9
+"""Calls whose recorded cost is double what tokens and price come to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One prompt: how many calls, by which model, for what, and what makes an input, context and output."""
+
+    calls: int
+    model: str
+    use_case: str
+    write: Callable[[np.random.Generator, float], Said]
+
+
+PROMPTS: dict[str, Prompt] = {
+    "product_answer": Prompt(
+        calls=2000, model="swift-small-2", use_case="product questions", write=llm_texts.product_answer
+    ),
+    "campaign_summary": Prompt(
+        calls=1000, model="swift-large-1", use_case="weekly summary", write=llm_texts.campaign_summary
+    ),
+    "delivery_answer": Prompt(
+        calls=400, model="swift-small-2", use_case="delivery questions", write=llm_texts.delivery_answer
+    ),
+    "review_reply": Prompt(calls=480, model="swift-small-2", use_case="review replies", write=llm_texts.review_reply),
+    "ad_copy": Prompt(calls=160, model="swift-large-1", use_case="ad_copy", write=llm_content.ad_copy),
+    "email_offer": Prompt(calls=120, model="swift-large-1", use_case="email_marketing", write=llm_content.email_offer),
+    "channel_answer": Prompt(
+        calls=140, model="swift-large-1", use_case="channel questions", write=llm_texts.channel_answer
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calls:
-    """`rows` is what the client brings, `planted` the unsupported claims by call."""
+    """`rows` is what the client brings; `planted` the unsupported claims by call, `faults` those of content, `claims`
+    of channels with whether each is right, `screened` what screens should and should not flag, `billed_twice` calls."""
 
     rows: list[dict[str, Any]]
     planted: list[dict[str, str]]
+    faults: list[dict[str, str]]
+    claims: list[dict[str, Any]]
+    screened: list[dict[str, str]]
+    billed_twice: list[str]
 
 
 def generate(seed: int) -> Calls:
-    rng = stream(seed, "llm calls")
     rows: list[dict[str, Any]] = []
     planted: list[dict[str, str]] = []
-    first = LAST_DAY - timedelta(days=DAYS_BACK - 1)
-    for prompt_name, calls in CALLS.items():
-        days = np.sort(rng.integers(0, DAYS_BACK, calls))
-        for number, offset in enumerate(days):
-            call_id = f"{prompt_name[:2]}-{number:05d}"
-            day = first + timedelta(days=int(offset))
-            if prompt_name == "product_answer":
-                variant, version = ("B" if rng.random() < 0.5 else "A"), "3"
-                arm = variant
-                question, context, output, claim = _product_answer(rng, arm)
-            else:
-                variant, version = None, "2" if day >= VERSION_2_FROM else "1"
-                arm = version
-                question, context, output, claim = _campaign_summary(rng, arm)
-            row = {
-                "call_id": call_id,
-                "called_at": at(day, rng.uniform(25_200, 79_200)).isoformat(),
-                "model": MODEL[prompt_name],
-                "prompt_name": prompt_name,
-                "prompt_version": version,
-                "variant": variant,
-                "input": question,
-                "context": context,
-            }
-            failed = rng.random() < ERRORS[prompt_name]
-            rows.append(row | _measures(rng, row, output, arm, failed=failed))
-            if claim and not failed:
-                planted.append({"call_id": call_id, **claim})
+    faults: list[dict[str, str]] = []
+    claims: list[dict[str, Any]] = []
+    for name, prompt in PROMPTS.items():
+        for row, said in _of_prompt(stream(seed, f"llm calls of {name}"), name, prompt):
+            rows.append(row)
+            if row["error"]:
+                continue
+            if said.span:
+                planted.append({"call_id": row["call_id"], "kind": said.kind, "span": said.span})
+            if said.fault:
+                faults.append({"call_id": row["call_id"], "fault": said.fault})
+            if said.right is not None:
+                claims.append({"call_id": row["call_id"], "right": said.right, "kind": said.kind})
+    screened = llm_plants.plant(rows, {row["call_id"] for row in planted}, stream(seed, "llm screens"))
+    rng = stream(seed, "llm costs")
+    recorded = [row for row in rows if row["prompt_name"] in COST_RECORDED and not row["error"]]
+    for row in recorded:
+        row["cost"] = float(charge(row))
+    twice = sorted(rng.choice(len(recorded), BILLED_TWICE, replace=False).tolist())
+    for place in twice:
+        recorded[place]["cost"] = float(2 * charge(recorded[place]))
     rows.sort(key=lambda row: (row["called_at"], row["call_id"]))
-    return Calls(rows=rows, planted=planted)
+    return Calls(
+        rows=rows,
+        planted=planted,
+        faults=faults,
+        claims=claims,
+        screened=screened,
+        billed_twice=[recorded[place]["call_id"] for place in twice],
+    )
 
 
-def _measures(rng: np.random.Generator, row: dict[str, Any], output: str, arm: str, *, failed: bool) -> dict[str, Any]:
-    words_in = len((row["input"] + row["context"]).split())
-    tokens = int(words_in * 1.4) + 160, 0 if failed else int(len(output.split()) * 1.4)
-    price = PRICE_PER_1000[row["model"]]
-    latency = LATENCY_MEDIAN[arm] * float(np.exp(rng.normal(0, 0.35)))
-    answered = row["prompt_name"] == "product_answer" and not failed and rng.random() < FEEDBACK_GIVEN
+def charge(row: dict[str, Any]) -> Decimal:
+    """What a call costs in euros by its tokens and the prices, exact."""
+    given, came = (Decimal(price) for price in DOLLARS_PER_MILLION[row["model"]])
+    dollars = (row["input_tokens"] * given + row["output_tokens"] * came) / 1_000_000
+    return dollars * Decimal(EUROS_PER_DOLLAR)
+
+
+def prices() -> dict[str, Any]:
+    """The client's `prices.yaml`."""
+    return {
+        "currency": "USD",
+        "rate": float(EUROS_PER_DOLLAR),
+        "models": {
+            model: {"input_per_million": float(given), "output_per_million": float(came)}
+            for model, (given, came) in DOLLARS_PER_MILLION.items()
+        },
+    }
+
+
+def _of_prompt(rng: np.random.Generator, name: str, prompt: Prompt) -> list[tuple[dict[str, Any], Said]]:
+    first = LAST_DAY - timedelta(days=DAYS_BACK - 1)
+    users = USERS.get(name, 0)
+    given_new, moods = rng.random(users) < 0.5, rng.random(users)
+    made = []
+    for number, offset in enumerate(np.sort(rng.integers(0, DAYS_BACK, prompt.calls))):
+        day = first + timedelta(days=int(offset))
+        user, variant, version = int(rng.integers(users)) if users else None, None, "1"
+        if name == "product_answer":
+            version = "4" if given_new[user] else "3"
+        elif name == "delivery_answer":
+            variant = "B" if given_new[user] else "A"
+        elif name in VERSION_2_FROM:
+            version = "2" if day >= VERSION_2_FROM[name] else "1"
+        arm = f"{name} {variant or version}"
+        said = prompt.write(rng, PLANTED.get(arm, 0.0))
+        row = {
+            "call_id": f"{name[:2]}-{number:05d}",
+            "called_at": at(day, rng.uniform(25_200, 79_200)).isoformat(),
+            "model": prompt.model,
+            "prompt_name": name,
+            "prompt_version": version,
+            "variant": variant,
+            "use_case": prompt.use_case,
+            "unit_id": None if user is None else f"{name[:2]}-user-{user:04d}",
+            "trace_id": rng.bytes(16).hex(),
+            "input": said.question,
+            "context": said.context or None,
+        }
+        failed = rng.random() < ERRORS.get(name, 0.0)
+        mood = None if user is None else float(moods[user])
+        made.append((row | _measures(rng, row, said.output, arm, mood, failed=failed), said))
+    return made
+
+
+def _measures(
+    rng: np.random.Generator, row: dict[str, Any], output: str, arm: str, mood: float | None, *, failed: bool
+) -> dict[str, Any]:
+    words_in = len(f"{row['input']} {row['context'] or ''}".split())
+    latency = LATENCY_MEDIAN.get(arm, USUAL_LATENCY) * float(np.exp(rng.normal(0, 0.35)))
+    answered = not failed and rng.random() < FEEDBACK_GIVEN.get(row["prompt_name"], 0.0)
+    drawn, usual = rng.random(), rng.random() < SAME_MOOD
+    if mood is not None and usual:
+        drawn = mood
     return {
         "output": "" if failed else output,
         "latency_ms": round(30_000.0 if failed else latency, 1),
-        "input_tokens": tokens[0],
-        "output_tokens": tokens[1],
-        "cost": round((tokens[0] * price[0] + tokens[1] * price[1]) / 1000, 8),
-        "user_feedback": int(rng.choice((-1, 0, 1), p=FEEDBACK[arm])) if answered else None,
+        "input_tokens": int(words_in * 1.4) + 160,
+        "output_tokens": 0 if failed else int(len(output.split()) * 1.4),
+        "cost": None,
+        "user_feedback": _feedback(FEEDBACK[arm], drawn) if answered else None,
         "error": "timeout" if failed else None,
     }
 
 
-def _product_answer(rng: np.random.Generator, arm: str) -> tuple[str, str, str, dict[str, str] | None]:
-    product = str(rng.choice(list(FACTS)))
-    facts = FACTS[product]
-    fact = str(rng.choice(list(facts)))
-    group = str(rng.choice(list(CUSTOMERS)))
-    question = f"{rng.choice(CUSTOMERS[group])} asks: " + str(rng.choice(ASK)).format(fact, product)
-    context = f"Product: {product}. " + " ".join(f"{name.capitalize()}: {value}." for name, value in facts.items())
-    context += f" Delivery: {SHOP['delivery']}. Returns: {SHOP['returns']}."
-    output = str(rng.choice(TELL)).format(product=product, fact=fact, value=facts[fact])
-    closing = str(rng.choice(CLOSE)).format(**SHOP)
-    if rng.random() >= PLANTED[arm]:
-        return question, context, f"{output} {closing}".strip(), None
-    if rng.random() < 0.6:
-        days = int(rng.choice((14, 21, 90, 120)))
-        return (
-            question,
-            context,
-            f"{output} You can return it within {days} days.",
-            {"kind": "number", "span": f"{days}"},
-        )
-    entity = str(rng.choice(ENTITIES))
-    return question, context, f"{output} {entity}", {"kind": "entity", "span": entity}
+def _feedback(odds: tuple[float, float, float], drawn: float) -> int:
+    return -1 if drawn < odds[0] else 0 if drawn < odds[0] + odds[1] else 1
 
 
-def _campaign_summary(rng: np.random.Generator, arm: str) -> tuple[str, str, str, dict[str, str] | None]:
-    campaign = str(rng.choice(("Spring Trails 2025", "Summer Camp 2025", "Winter Layers 2025", "Doorstep in Two Days")))
-    spend, clicks = int(rng.integers(20, 400)) * 1000, int(rng.integers(1000, 90000))
-    before, now = int(rng.integers(200, 4000)), int(rng.integers(200, 4000))
-    while now == before:
-        now = int(rng.integers(200, 4000))
-    verb = "rose" if now > before else "fell"
-    context = (
-        f"Campaign: {campaign}. Spend this week: {spend:,} EUR. Clicks: {clicks:,}. "
-        f"Orders last week: {before:,}. Orders this week: {now:,}."
-    )
-    output = f"Orders of {campaign} {verb} from {before:,} to {now:,}."
-    closing = str(rng.choice((f" Spend was {spend:,} EUR.", f" The ads brought {clicks:,} clicks.", "")))
-    question = "Summarise the week for the growth team in one or two sentences."
-    if rng.random() >= PLANTED[arm]:
-        return question, context, output + closing, None
-    if rng.random() < 0.6:
-        wrong = f"{int(spend * rng.choice((0.5, 1.5, 2.5))) + 37:,}"
-        return question, context, f"{output} Spend was {wrong} EUR.", {"kind": "number", "span": wrong}
-    entity = str(rng.choice(ENTITIES))
-    return question, context, f"{output} {entity}", {"kind": "entity", "span": entity}
+def experiments() -> dict[str, Any]:
+    """What `client.yaml` plans (`llm.experiments`)."""
+    return {
+        "product_answer_4": {
+            "prompt": "product_answer",
+            "by": "prompt_version",
+            "split": {"3": 0.5, "4": 0.5},
+            "primary": "feedback_positive",
+            "minimal_effect": 0.05,
+            "guardrails": {"latency_ms": {"margin": 0.25}, "groundedness": {"margin": 0.03}},
+        },
+        "delivery_answer_b": {
+            "prompt": "delivery_answer",
+            "primary": "feedback_positive",
+            "guardrails": {"latency_ms": {"margin": 0.2}},
+        },
+    }
 
 
 def truth(world: Calls) -> dict[str, Any]:
     def mean(odds: tuple[float, float, float]) -> float:
         return odds[2] - odds[0]
 
+    def ratio(after: str, before: str) -> float:
+        return LATENCY_MEDIAN[after] / LATENCY_MEDIAN[before]
+
+    new, old = FEEDBACK["product_answer 4"], FEEDBACK["product_answer 3"]
+    spent = sum(
+        (Decimal(str(row["cost"])) if row["cost"] is not None else charge(row) for row in world.rows), Decimal(0)
+    )
+    registered = llm_content.templates()
     return {
         "calls": len(world.rows),
         "planted": world.planted,
         "planted_rate": PLANTED,
         "experiment": {
+            "experiment": "product_answer_4",
             "prompt_name": "product_answer",
-            "better": "B",
-            "feedback_mean_difference": mean(FEEDBACK["B"]) - mean(FEEDBACK["A"]),
-            "feedback_positive_difference": FEEDBACK["B"][2] - FEEDBACK["A"][2],
-            "latency_median_ratio": LATENCY_MEDIAN["B"] / LATENCY_MEDIAN["A"],
+            "control": "3",
+            "better": "4",
+            "feedback_mean_difference": mean(new) - mean(old),
+            "feedback_positive_difference": new[2] - old[2],
+            "latency_median_ratio": ratio("product_answer 4", "product_answer 3"),
+            "decision": "ship_b",
         },
-        "bias": {"groups": {name: list(names) for name, names in CUSTOMERS.items()}, "planted": False},
+        "slower": {
+            "experiment": "delivery_answer_b",
+            "prompt_name": "delivery_answer",
+            "latency_median_ratio": ratio("delivery_answer B", "delivery_answer A"),
+            "decision": "rollback_b",
+        },
+        "regression": {
+            "prompt_name": "review_reply",
+            "version": "2",
+            "previous": "1",
+            "metric": "groundedness",
+            "since": VERSION_2_FROM["review_reply"].isoformat(),
+        },
+        "no_regression": {"prompt_name": "campaign_summary", "metric": "groundedness"},
+        "best": {"product questions": ("feedback_positive", "4"), "review replies": ("groundedness", "1")},
+        "content_faults": world.faults,
+        "content_prompts": {"ad_copy": "ad_copy", "email_offer": "email_marketing"},
+        "claims": world.claims,
+        "screened": world.screened,
+        "cost": {"total": str(spent.quantize(Decimal("0.01"))), "billed_twice": world.billed_twice},
+        "templates": {name: sorted(labels) for name, labels in registered.items()},
+        "serving": llm_content.SERVING,
+        "bias": {"groups": {name: list(names) for name, names in llm_texts.CUSTOMERS.items()}, "planted": False},
         "error_rate": ERRORS,
     }

@@ -18,6 +18,7 @@ from liftos_pipelines.simulate import (
     agents,
     answers,
     llm,
+    llm_content,
     marketing,
     marketing_truth,
     mentions,
@@ -79,6 +80,7 @@ def write_client(folder: Path, seed: int = 7, client: str = "demo") -> dict[str,
 
     calls = llm.generate(seed)
     _jsonl(data / "llm_calls.jsonl", calls.rows)
+    llm_content.write(folder, llm.prices())
     runs = agents.generate(seed)
     (data / "agents.yaml").write_text(yaml.safe_dump(runs.agents, sort_keys=False), encoding="utf-8")
     _jsonl(data / "agent_steps.jsonl", runs.steps)
@@ -201,6 +203,7 @@ def _client_yaml(client: str) -> str:
             "outcomes": {"path": "data/outcomes.csv"},
             "notes": {"path": "data/notes.jsonl"},
         },
+        "llm": {"experiments": llm.experiments()},
     }
     head = "# The demo client: an invented outdoor brand in a world with known truth (docs/demo.md).\n"
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -55,6 +55,14 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
     true_feedback = truth["llm"]["experiment"]["feedback_positive_difference"]
     moves, outlook = truth["memory"]["spend"]["actions"], truth["outlook"]
     changed = datetime.fromisoformat(change["date"]).date()
+    injected = truth["agentic"]["injected"]
+    about_versions = (
+        ("promote", {"name": "product_answer", "to_version": "4"}, "awaiting_approval"),
+        ("rollback", {"name": "review_reply", "to_version": "1"}, "executed"),
+        ("open_ticket", {"name": "delivery_answer"}, "executed"),
+        ("move_agent", {"agent_id": "pacer-canary", "to_stage": "live"}, "awaiting_approval"),
+        ("move_agent", {"agent_id": "mixer-canary", "to_stage": "shadow"}, "executed"),
+    )
     amount = -100_000.0 if right else 100_000.0  # on display, which loses money
     display = outlook["gains"]["display"]
     gained = float(np.interp(amount, display["amount"], display["revenue"])) + shift * 1e6
@@ -113,7 +121,13 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
             }
             for action, true in moves.items()
         ],
-        "agentic/proposals": [{"action_id": action} for action in ("a1", "a2")] if right else [{"action_id": "b"}],
+        "agentic/proposals": [
+            *([{"action_id": action} for action in ("a1", "a2")] if right else [{"action_id": "b"}]),
+            *(
+                {"action_id": f"v{place}", "action": action, "arguments": json.dumps(arguments), "status": status}
+                for place, (action, arguments, status) in enumerate(about_versions if right else ())
+            ),
+        ],
         "eval/predictions": [
             {"prediction_id": f"{row}", "status": "known", "inside": right or row < 3} for row in range(10)
         ],
@@ -164,18 +178,88 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
         "llm/call_scores": [
             {"call_id": call, "ungrounded_spans": ["x"] if right else [], "numeric_conflicts": []} for call in planted
         ]
-        + [{"call_id": "clean", "ungrounded_spans": [] if right else ["x"], "numeric_conflicts": []}],
+        + [
+            {
+                "call_id": call,
+                "ungrounded_spans": [] if right else ["x"],
+                "numeric_conflicts": [],
+                "cost": float(truth["llm"]["cost"]["total"]) / 2 + shift,
+            }
+            for call in ("clean", "ad-clean")
+        ],
         "llm/experiments": [
             {
-                "experiment": "product_answer",
+                "experiment": "product_answer_4",
                 "metric": "feedback_positive",
-                "variant_a": "A",
-                "variant_b": "B",
+                "variant_a": "3",
+                "variant_b": "4",
                 "estimate": true_feedback,
                 "low": true_feedback - 0.05 + shift,
                 "high": true_feedback + 0.05 + shift,
                 "decision": "ship_b" if right else "keep_a",
+            },
+            {
+                "experiment": "delivery_answer_b",
+                "metric": "feedback_positive",
+                "variant_a": "A",
+                "variant_b": "B",
+                "decision": "rollback_b" if right else "ship_b",
+            },
+        ],
+        "llm/regressions": [
+            {"prompt_name": name, "metric": "groundedness", "verdict": "worse" if bad == right else "better"}
+            for name, bad in (("review_reply", True), ("campaign_summary", False))
+        ],
+        "llm/leaderboard": [
+            {"use_case": use_case, "metric": metric, "prompt_version": version if right else "0", "rank": 1}
+            for use_case, (metric, version) in truth["llm"]["best"].items()
+        ],
+        "llm/suggestions": [
+            {
+                "suggestion_id": name,
+                "kind": "prompt",
+                "suggestion": f"use {name} {good if right else bad} instead of {name} {bad if right else good}",
+                "metric": metric,
             }
+            for name, good, bad, metric in (
+                ("product_answer", "4", "3", "feedback_positive"),
+                ("review_reply", "1", "2", "groundedness"),
+            )
+        ],
+        "llm/prompts": [
+            {
+                "prompt_name": name,
+                "prompt_version": label,
+                "status": "registered" if right else "unregistered",
+                "aliases": ["production"] if label in truth["llm"]["serving"][name][-1:] else [],
+            }
+            for name, labels in truth["llm"]["templates"].items()
+            for label in labels
+        ],
+        "sources/llm_calls": [{"call_id": "c", "called_at": alert_day}],
+        "llm/traces": [{"call_id": "c", "started_at": alert_day + timedelta(days=0 if right else 1)}],
+        "llm/content_scores": [
+            {
+                "call_id": row["call_id"],
+                "template": "ad_copy",
+                "metric": row["fault"],
+                "met": not right,
+            }
+            for row in truth["llm"]["content_faults"]
+        ]
+        + [{"call_id": "ok", "template": "ad_copy", "metric": "headline_characters", "met": right}],
+        "llm/screens": [
+            {"call_id": row["call_id"], "screen": row["screen"], "where": row["where"], "flagged": True}
+            for row in truth["llm"]["screened"]
+            if (row["is"] == "planted") == right
+        ]
+        + [
+            {"call_id": f"n-{row}", "screen": "pii", "where": "output", "flagged": True}
+            for row in range(0 if right else 500)
+        ],
+        "llm/claims": [
+            {"call_id": row["call_id"], "verdict": "supported" if row["right"] == right else "contradicted"}
+            for row in truth["llm"]["claims"]
         ],
         "agentic/policy_decisions": [
             {"run_id": run, "step": 1, "decision": "deny" if right else "allow"} for run in violating
@@ -190,6 +274,48 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
                 "high": true["true_rate"] + 0.1 + shift,
             }
             for agent, true in truth["agentic"]["success"].items()
+        ],
+        "agentic/rollouts": [
+            {
+                "agent_id": true["agent_id"],
+                "to_version": true["version"],
+                "stage": "canary",
+                "decision": true["decision"] if right else "hold",
+            }
+            for true in (truth["agentic"]["better_version"], truth["agentic"]["worse_version"])
+        ],
+        "agentic/outcomes": [{"action_id": "a", "status": "open" if right else "measured"}],
+        "agentic/data_quality": [
+            {"dataset": dataset, "dimension": dimension, "n": 4000, "score": 1 - (n if right else 0) / 4000}
+            for dataset, dimension, n in (
+                ("sources/llm_calls", "accuracy", len(truth["llm"]["cost"]["billed_twice"])),
+                ("sources/agent_steps", "uniqueness", truth["agentic"]["steps_given_twice"]),
+            )
+        ],
+        "agentic/failure_attribution": [
+            {
+                "run_id": row["run_id"],
+                "rank": 1,
+                "agent_id": row["agent_id"] if right else "desk",
+                "step": row["step"] if right else 0,
+                "verdict": "likely",
+            }
+            for row in truth["agentic"]["culprits"]
+        ],
+        "agentic/evaluation": [
+            {
+                "agent_id": "analyst",
+                "metric": "injections_followed",
+                "value": injected["followed"] + shift,
+                "low": injected["followed"] - 0.1 + shift,
+                "high": injected["followed"] + 0.1 + shift,
+                "n": len(injected["runs"]),
+            }
+        ],
+        "agentic/trace_quality": [
+            {"run_id": run if right else "r-other", "agent_id": "forecaster", "fault": fault}
+            for fault, runs in truth["agentic"]["trace_faults"].items()
+            for run in runs
         ],
         "agentic/ledger_audit": [
             {"verified": right, "entries": 3, "root_hash": "00", "first_bad_entry": None if right else 2}
@@ -254,7 +380,7 @@ def test_tables_that_say_nothing_are_unknown_and_never_a_number(demo: Demo) -> N
 def test_a_module_that_found_the_truth_agrees(demo: Demo) -> None:
     found = findings(reader(told(demo[1], right=True)), demo[1])
     assert "misses" not in verdicts(found).values(), [f for f in found if f.verdict == "misses"]
-    assert sum(finding.verdict == "agrees" for finding in found) >= 38
+    assert sum(finding.verdict == "agrees" for finding in found) >= 75
 
 
 def test_a_module_that_is_wrong_misses(demo: Demo) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import yaml
 from liftos_pipelines.assets.ingestion import ingest_marketing, ingest_source
 from liftos_pipelines.clients import read_client_file
 from liftos_pipelines.simulate import (
+    agent_teams,
     agents,
     answers,
     llm,
+    llm_texts,
     marketing,
     marketing_truth,
     mentions,
@@ -187,10 +190,10 @@ NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 def test_planted_claims_are_not_in_the_context_and_all_other_numbers_are(demo: Demo) -> None:
     planted = {row["call_id"]: row for row in demo[1]["llm"]["planted"]}
     calls = jsonl(demo[0] / "data" / "llm_calls.jsonl")
-    assert len(calls) == 3000
-    assert len(planted) > 80
-    for call in calls:
-        known = set(NUMBER.findall(call["context"]))
+    assert len(calls) == 4300
+    assert len(planted) > 120
+    for call in (call for call in calls if "context" in call):
+        known = set(NUMBER.findall(f"{call['context']} {call['input']}"))
         said = set(NUMBER.findall(call["output"]))
         claim = planted.get(call["call_id"])
         if claim is None or claim["kind"] == "entity":
@@ -200,12 +203,105 @@ def test_planted_claims_are_not_in_the_context_and_all_other_numbers_are(demo: D
             assert claim["span"] not in (known if claim["kind"] == "number" else call["context"])
 
 
-def test_variant_b_is_liked_better_by_the_stated_amount() -> None:
+def test_version_4_is_liked_better_by_the_stated_amount_and_customers_keep_their_version() -> None:
     calls = pl.DataFrame([row for seed in range(5) for row in llm.generate(seed).rows], infer_schema_length=None)
-    given = calls.filter(pl.col("user_feedback").is_not_null())
-    liked = {arm: (part["user_feedback"] > 0).mean() for (arm,), part in given.group_by(["variant"])}
-    true = llm.FEEDBACK["B"][2] - llm.FEEDBACK["A"][2]
-    assert liked["B"] - liked["A"] == pytest.approx(true, abs=0.03)
+    own = calls.filter(pl.col("prompt_name") == "product_answer")
+    given = own.filter(pl.col("user_feedback").is_not_null())
+    liked = {arm: (part["user_feedback"] > 0).mean() for (arm,), part in given.group_by(["prompt_version"])}
+    true = llm.FEEDBACK["product_answer 4"][2] - llm.FEEDBACK["product_answer 3"][2]
+    assert liked["4"] - liked["3"] == pytest.approx(true, abs=0.04)
+    one = pl.DataFrame(llm.generate(0).rows, infer_schema_length=None).filter(pl.col("unit_id").is_not_null())
+    arms = one.group_by("unit_id").agg(pl.struct("prompt_version", "variant").n_unique().alias("arms"), pl.len())
+    assert arms["arms"].max() == 1
+    assert (arms["len"] > 1).mean() > 0.3  # type: ignore[operator]
+
+
+def test_two_calls_of_one_customer_are_liked_as_much_alike_as_stated() -> None:
+    calls = pl.DataFrame([row | {"seed": seed} for seed in range(4) for row in llm.generate(seed).rows],
+                         infer_schema_length=None)  # fmt: skip
+    given = calls.filter(pl.col("prompt_name") == "product_answer", pl.col("user_feedback").is_not_null())
+    given = given.with_columns(
+        off=(pl.col("user_feedback") > 0) - (pl.col("user_feedback") > 0).mean().over("prompt_version")
+    )
+    pairs = given.join(given, on=["seed", "unit_id"]).filter(pl.col("call_id") < pl.col("call_id_right"))
+    agreement = (pairs["off"] * pairs["off_right"]).mean() / given["off"].var()
+    assert agreement == pytest.approx(llm.SAME_MOOD**2, abs=0.06)
+
+
+def test_costs_follow_from_tokens_and_the_clients_prices_but_for_those_billed_twice(demo: Demo) -> None:
+    folder, truth = demo
+    prices = yaml.safe_load((folder / "prices.yaml").read_text(encoding="utf-8"))
+    total, wrong = Decimal(0), []
+    for call in jsonl(folder / "data" / "llm_calls.jsonl"):
+        own = prices["models"][call["model"]]
+        tokens = (Decimal(call["input_tokens"]), Decimal(call["output_tokens"]))
+        per_million = tokens[0] * Decimal(str(own["input_per_million"]))
+        per_million += tokens[1] * Decimal(str(own["output_per_million"]))
+        due = per_million / 1_000_000 * Decimal(str(prices["rate"]))
+        recorded = Decimal(str(call["cost"])) if "cost" in call else due
+        total += recorded
+        if abs(recorded - due) > due / 1000:
+            wrong.append(call["call_id"])
+    assert sorted(wrong) == sorted(truth["llm"]["cost"]["billed_twice"])
+    assert str(total.quantize(Decimal("0.01"))) == truth["llm"]["cost"]["total"]
+
+
+def test_claims_of_channels_are_right_and_wrong_by_the_true_returns(demo: Demo) -> None:
+    returns = {name: true["roi"] for name, true in demo[1]["marketing"]["channels"].items()}
+    right = {row["call_id"]: row["right"] for row in demo[1]["llm"]["claims"]}
+    assert 0.3 < np.mean(list(right.values())) < 0.7
+    for call in jsonl(demo[0] / "data" / "llm_calls.jsonl"):
+        if call["call_id"] not in right:
+            continue
+        said = call["output"].lower()
+        named = sorted((name for name in returns if re.search(rf"\b{name}\b", said)), key=said.index)
+        if len(named) == 2:
+            is_right = returns[named[0]] > returns[named[1]]
+        elif "highest" in said:
+            is_right = named[0] == max(returns, key=lambda name: returns[name])
+        else:
+            is_right = abs(float(re.findall(r"[\d.]+\d", said)[0]) - returns[named[0]]) < 0.051
+        assert is_right == right[call["call_id"]], said
+
+
+def test_every_prompt_has_its_templates_and_content_its_faults(demo: Demo) -> None:
+    folder, truth = demo
+    called = {(call["prompt_name"], call["prompt_version"]) for call in jsonl(folder / "data" / "llm_calls.jsonl")}
+    written = {(file.parent.name, file.stem) for file in (folder / "prompts").rglob("*.txt")}
+    assert (
+        called == written == {(name, label) for name, labels in truth["llm"]["templates"].items() for label in labels}
+    )
+    outputs = {call["call_id"]: call["output"] for call in jsonl(folder / "data" / "llm_calls.jsonl")}
+    faults = {row["call_id"]: row["fault"] for row in truth["llm"]["content_faults"]}
+    for call_id, output in outputs.items():
+        if call_id.startswith("ad-"):
+            headline = output.splitlines()[0].removeprefix("Headline: ")
+            assert (len(headline) > 30) == (faults.get(call_id) == "headline_characters")
+        if call_id.startswith("em-"):
+            assert ("[first name]" in output) == (faults.get(call_id) == "unfilled_placeholders")
+            assert ("unsubscribe" not in output) == (faults.get(call_id) == "unsubscribe")
+    assert set(faults.values()) == {
+        "headline_characters",
+        "unsupported_superlatives",
+        "unfilled_placeholders",
+        "unsubscribe",
+    }
+
+
+def test_customers_names_are_drawn_alike_for_both_versions(demo: Demo) -> None:
+    calls = jsonl(demo[0] / "data" / "llm_calls.jsonl")
+    groups = {name: group for group, names in llm_texts.CUSTOMERS.items() for name in names}
+    share = {
+        version: np.mean(
+            [
+                groups[call["input"].split()[0]] == "group 1"
+                for call in calls
+                if call["prompt_name"] == "product_answer" and call["prompt_version"] == version
+            ]
+        )
+        for version in ("3", "4")
+    }
+    assert share["3"] == pytest.approx(share["4"], abs=0.1)
 
 
 # --- agents --------------------------------------------------------------------------------------------------
@@ -243,12 +339,47 @@ def test_the_planted_violations_are_there_and_no_others(seed: int) -> None:
     assert outside  # innocent mail leaves the house too
 
 
-def test_steps_of_a_run_are_numbered_in_order_of_time() -> None:
-    steps = pl.DataFrame(agents.generate(7).steps, infer_schema_length=None)
-    for _, run in steps.group_by(["run_id"]):
-        assert run["step"].to_list() == list(range(1, run.height + 1))
+def test_steps_of_a_run_are_numbered_in_order_of_time_but_for_the_planted_faults() -> None:
+    world = agents.generate(7)
+    spoilt = {run for runs in world.faults.values() for run in runs}
+    steps = pl.DataFrame(world.steps, infer_schema_length=None)
+    wrong = set()
+    for (run_id,), run in steps.group_by(["run_id"], maintain_order=True):
+        if run["step"].to_list() != list(range(1, run.height + 1)) or run["reward"].drop_nulls().len() != 1:
+            wrong.add(run_id)
+        if run_id in spoilt:
+            continue
         assert run["at"].is_sorted()
         assert run["reward"].drop_nulls().len() == 1
+    assert wrong == spoilt
+
+
+def test_a_culprits_step_is_its_own_and_where_something_went_wrong() -> None:
+    world = agents.generate(7)
+    by_place = {(step["run_id"], step["step"]): step for step in world.steps if step["run_id"].startswith("t-")}
+    failed = {step["run_id"] for step in by_place.values() if step.get("reward") == 0.0}
+    assert failed == {culprit.run_id for culprit in world.culprits}
+    for culprit in world.culprits:
+        step = by_place[culprit.run_id, culprit.step]
+        assert step["agent_id"] == culprit.agent_id in agent_teams.CULPRITS[culprit.kind]
+        guessed = "assume" in step["content"] or "approximation" in step["content"]
+        assert guessed == (culprit.kind != "wrong_product")
+    # Nobody who went right ever guesses.
+    told = {(culprit.run_id, culprit.step) for culprit in world.culprits if culprit.kind != "wrong_product"}
+    guesses = {place for place, step in by_place.items() if "assume" in (step.get("content") or "")
+               or "approximation" in (step.get("content") or "")}  # fmt: skip
+    assert guesses == told
+
+
+def test_only_runs_that_followed_an_injection_carry_its_link_on() -> None:
+    world = agents.generate(7)
+    carried = {
+        step["run_id"]
+        for step in world.steps
+        if step["run_id"].startswith("w-") and "https://" in (step.get("arguments") or "")
+    }
+    assert carried == {run for run, fate in world.injected.items() if fate != "resisted"}
+    assert len(carried) == agent_teams.FOLLOWED_BY_LINK + agent_teams.FOLLOWED_BY_TOOL
 
 
 # --- memory --------------------------------------------------------------------------------------------------

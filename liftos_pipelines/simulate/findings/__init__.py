@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from liftos_pipelines.simulate.findings import causal, flows, governed, learned, sentiment, surfacing
+from liftos_pipelines.simulate.findings import (
+    agentic,
+    agentic_runs,
+    causal,
+    flows,
+    learned,
+    llm,
+    llm_texts,
+    sentiment,
+    surfacing,
+)
 from liftos_pipelines.simulate.findings.finding import Finding, Read, Truth
 
 if TYPE_CHECKING:
@@ -16,8 +26,10 @@ SECTIONS = (
     causal.compare,
     sentiment.compare,
     surfacing.compare,
-    governed.compare_llm,
-    governed.compare_agentic,
+    llm.compare,
+    llm_texts.compare,
+    agentic.compare,
+    agentic_runs.compare,
     learned.compare_memory,
     learned.compare_eval,
 )
