@@ -66,7 +66,8 @@ def undo(
     by: Annotated[str, typer.Option("--by", help="Who decides; it stands in the ledger")],
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger")],
 ) -> None:
-    """Take back an executed action, where it can be taken back; what was done stands in the ledger."""
+    """Take back an executed action, where it can be taken back and nobody acts on its targets just now. Its money goes
+    back to the budgets; what was done stands in the ledger."""
     from liftos_pipelines.assets.agentic_reaction import ANSWERING
     from liftos_pipelines.resources.actions import ActionFailed
     from liftos_pipelines.resources.table_locks import table_lock
@@ -87,15 +88,25 @@ def undo(
 
 def _taken_back(spine: Spine, client: str, action: str, by: str, reason: str) -> tuple[bool, str]:
     """Whether an action is taken back now, and how in words."""
+    from liftos_pipelines.authority.undoing import hold_for_undo, let_go_of_undo, write_undone
     from liftos_pipelines.modules.agentic.ledger_state import ACTION, TAKEN_BACK
     from liftos_pipelines.resources.actions import take_back
+    from liftos_pipelines.spine.database import LedgerNote
 
     status, order, means = _found(spine, client, action)
     if status == TAKEN_BACK:
         return True, f"{order.action_id} was taken back before"
     if status != "executed":
         return False, f"{order.action_id} is {status}: there is nothing to take back"
-    outcome = take_back(order, means)
+    now = datetime.now(UTC)
+    busy = hold_for_undo(spine, order, by=by, now=now)
+    if busy is not None:
+        return False, f"not taken back: {busy}; try again when it has ended"
+    try:
+        outcome = take_back(order, means)
+    except BaseException:
+        let_go_of_undo(spine, order, now=now)
+        raise
     means.outbox.sync()
     body = {
         "action_id": order.action_id,
@@ -104,9 +115,10 @@ def _taken_back(spine: Spine, client: str, action: str, by: str, reason: str) ->
         "outcome": outcome,
         "by": by,
         "reason": reason,
-        "at": datetime.now(UTC).isoformat(),
+        "at": now.isoformat(),
     }
-    spine.append_ledger(client, ACTION, by, body, idempotency_key=f"{order.action_id}:{TAKEN_BACK}")
+    note = LedgerNote(ACTION, by, body, f"{order.action_id}:{TAKEN_BACK}")
+    write_undone(spine, order, note, now=datetime.now(UTC))
     return True, f"taken back: {outcome}"
 
 

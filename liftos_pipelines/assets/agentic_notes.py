@@ -95,10 +95,9 @@ def decision_notes(
         body |= {"reserved": dict(held.reserved), "leases": dict(held.tokens)}
     if held.approval_id is not None:
         body["approval_id"] = held.approval_id
-    key = f"{proposal.action_id}:decision"
-    notes = [LedgerNote(DECISION, agent_id, body, key)]
+    notes = [LedgerNote(DECISION, agent_id, body, f"{proposal.action_id}:decision")]
     if held.lease is not None and not held.lease.granted:
-        notes.append(lease_note(proposal.action_id, agent_id, cause.correlation_id, held.lease, f"{key}:lease"))
+        notes.append(turn_note(body, held.lease))
     return notes
 
 
