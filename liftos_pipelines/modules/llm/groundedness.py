@@ -4,7 +4,7 @@ The score is plainly defined: the mean support of the output's sentences, weight
 support is the mean of its word, word-pair and best-passage containment in the context (agreeing numbers and dates
 counting as words found); a sentence with a typed conflict (number, date, name, direction) counts nothing. The
 probability comes from more features by a calibration (`grounding.calibration`). Paraphrase without shared words is the
-limit of every lexical method; how far this one goes stands in `docs/modules/llm.md`.
+limit of every lexical method; how far this one goes stands in `docs/modules/llm-groundedness.md`.
 
 Sources: Lin (2004), ROUGE; Grusky et al. (2018), Newsroom (extractive fragments); Laban et al. (2022), SummaC
 (sentence-level aggregation).
