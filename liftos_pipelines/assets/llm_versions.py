@@ -30,7 +30,7 @@ BEFORE_AND_AFTER = (
 )
 
 
-@lift_asset("llm/regressions", ins=CALLS, kinds={"polars"}, code_version="1")
+@lift_asset("llm/regressions", ins=CALLS, kinds={"polars"}, code_version="2")
 def regressions(
     context: dg.AssetExecutionContext, llm_calls: pl.DataFrame, call_scores: pl.DataFrame, spine: SpineResource
 ) -> dg.MaterializeResult[pl.DataFrame]:
@@ -54,7 +54,7 @@ def regressions(
     )
 
 
-@lift_asset("llm/leaderboard", ins=CALLS, kinds={"polars"}, code_version="1")
+@lift_asset("llm/leaderboard", ins=CALLS, kinds={"polars"}, code_version="2")
 def leaderboard(
     context: dg.AssetExecutionContext, llm_calls: pl.DataFrame, call_scores: pl.DataFrame
 ) -> dg.MaterializeResult[pl.DataFrame]:
@@ -71,7 +71,7 @@ def leaderboard(
     )
 
 
-@lift_asset("llm/drift", ins=CALLS, kinds={"polars", "scikitlearn"}, code_version="1")
+@lift_asset("llm/drift", ins=CALLS, kinds={"polars", "scikitlearn"}, code_version="2")
 def drift(
     context: dg.AssetExecutionContext, llm_calls: pl.DataFrame, call_scores: pl.DataFrame
 ) -> dg.MaterializeResult[pl.DataFrame]:

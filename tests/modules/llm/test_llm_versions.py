@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parent))
 import version_worlds as world
 
-from liftos_pipelines.modules.llm.versions.drift import drift
+from liftos_pipelines.modules.llm.versions.arms import DAY, mean_of
+from liftos_pipelines.modules.llm.versions.drift import _welch, drift
 from liftos_pipelines.modules.llm.versions.leaderboard import leaderboard, rank_intervals
 from liftos_pipelines.modules.llm.versions.regression import TOO_FEW, regressions, switches
 from liftos_pipelines.modules.llm.versions.suggestions import Precedent, serving, suggestions
@@ -59,6 +61,34 @@ def test_a_relative_change_is_told_as_one_with_an_interval_that_holds_it() -> No
     row = regressions(switched(4, latency=1000.0)).filter(pl.col("metric") == "latency_ms").row(0, named=True)
     assert row["low"] < 0.25 < row["high"]
     assert row["before"] == pytest.approx(800, rel=0.1)
+
+
+def coverage(lasting: float, worlds: int) -> tuple[float, float]:
+    """How often a 90 % interval of a mean holds the truth where days last: as it is, and with days taken as new each."""
+    rng = np.random.default_rng(41)
+    held = alone = 0
+    for _ in range(worlds):
+        frame = world.latencies(rng, days=28, per_day=10, lasting=lasting)
+        for taken, known in ((None, True), (0.0, False)):
+            mean = mean_of(frame, "latency_ms", taken)
+            assert mean is not None
+            inside = abs(mean.value) <= stats.t.ppf(0.95, mean.df) * mean.std_error
+            held, alone = held + (inside and known), alone + (inside and not known)
+    return held / worlds, alone / worlds
+
+
+def test_an_interval_holds_the_truth_though_a_bad_day_is_seldom_alone() -> None:
+    held, alone = coverage(lasting=0.5, worlds=80)
+    assert held >= 0.8
+    assert alone < 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("lasting", "least"), [(0.0, 0.88), (0.3, 0.86), (0.5, 0.84), (0.7, 0.76)])
+def test_intervals_cover_about_as_often_as_stated_however_long_days_last(lasting: float, least: float) -> None:
+    held, alone = coverage(lasting, worlds=400)
+    assert least <= held <= 0.96
+    assert lasting == 0 or alone < held
 
 
 def test_few_calls_decide_nothing_and_say_so() -> None:
@@ -210,6 +240,32 @@ def test_without_drift_few_tests_alarm_though_days_differ() -> None:
     assert tests >= 12 * 8
     assert alarms <= 0.03 * tests
     assert naive >= 3, "calls taken as independent alarm because days differ"
+
+
+def alarms_without_drift(lasting: float, worlds: int) -> tuple[float, float]:
+    """Share of worlds whose latency is said to have drifted at .05, and that by days taken as new each (Welch)."""
+    rng, found, naive = np.random.default_rng(43), 0, 0
+    for _ in range(worlds):
+        effect = world.lasting_days(rng, 35, lasting, 1.0)
+        daily = pl.DataFrame({DAY: pl.Series(range(35)).cast(pl.Int32).cast(pl.Date), "value": effect})
+        p_value = _welch(daily[28:], daily[:28])[1]
+        assert p_value is not None
+        found += p_value < 0.05
+        naive += stats.ttest_ind(effect[28:], effect[:28], equal_var=False).pvalue < 0.05
+    return found / worlds, naive / worlds
+
+
+@pytest.mark.parametrize("lasting", [0.0, 0.5])
+def test_days_that_last_are_no_drift(lasting: float) -> None:
+    found, naive = alarms_without_drift(lasting, worlds=300)
+    assert found <= 0.08
+    assert lasting == 0 or naive >= 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lasting", [0.0, 0.3, 0.5, 0.7])
+def test_drift_without_drift_is_as_rare_as_stated(lasting: float) -> None:
+    assert alarms_without_drift(lasting, worlds=3000)[0] <= 0.06
 
 
 def test_too_few_days_are_unknown() -> None:

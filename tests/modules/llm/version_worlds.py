@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from liftos_pipelines.modules.llm.experiments.measured import with_metrics
-from liftos_pipelines.modules.llm.versions.arms import prepared
+from liftos_pipelines.modules.llm.experiments.measured import UNIT, with_metrics
+from liftos_pipelines.modules.llm.versions.arms import DAY, prepared
 from liftos_pipelines.tables import table
 
 START = datetime(2025, 3, 3, 8, tzinfo=UTC)
@@ -79,3 +79,25 @@ def measured(frame: pl.DataFrame) -> pl.DataFrame:
     typed = table("sources/llm_calls").conform(frame.drop("_grounded"))
     scores = frame.select("call_id", pl.col("_grounded").alias("groundedness"), pl.lit(None, pl.Float64).alias("cost"))
     return prepared(with_metrics(typed, scores))
+
+
+def lasting_days(rng: np.random.Generator, n: int, lasting: float, spread: float) -> np.ndarray:
+    """Effects of n days with this standard deviation, each correlated with the next."""
+    effect = rng.normal(0, spread, n)
+    for day in range(1, n):
+        effect[day] = lasting * effect[day - 1] + np.sqrt(1 - lasting**2) * effect[day]
+    return effect
+
+
+def latencies(rng: np.random.Generator, *, days: int, per_day: int, lasting: float) -> pl.DataFrame:
+    """The log of latency with its day and its asker; the truth is 0."""
+    day = np.repeat(np.arange(days), per_day)
+    unit = rng.integers(0, 300, day.size)
+    slow, slower = lasting_days(rng, days, lasting, 0.2), rng.normal(0, 0.1, 300)
+    return pl.DataFrame(
+        {
+            "latency_ms": slow[day] + slower[unit] + rng.normal(0, 0.3, day.size),
+            DAY: pl.Series(day).cast(pl.Int32).cast(pl.Date),
+            UNIT: pl.Series(unit).cast(pl.String),
+        }
+    )

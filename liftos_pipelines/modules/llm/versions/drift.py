@@ -1,9 +1,9 @@
 """Whether what goes into a prompt, and what comes out, is still what it was: the newest week against the four before.
 
-Calls of one day resemble one another, so days are what is counted: a quantity drifted when the means of the newest days
-differ from those before (Welch, 1947), wording when a classifier that never saw a day tells which side it is from
-(Lopez-Paz and Oquab, 2017, Revisiting classifier two-sample tests, with whole days held out). Benjamini-Hochberg over
-all tests of a run.
+Calls of one day resemble one another, and days in a row do, so days are what is counted, for fewer where they last: a
+quantity drifted when the means of the newest days differ from those before (Welch, 1947), wording when a classifier
+that never saw a day tells which side it is from (Lopez-Paz and Oquab, 2017, Revisiting classifier two-sample tests,
+with whole days held out). Benjamini-Hochberg over all tests of a run.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from liftos_pipelines.modules.llm.versions.arms import DAY
-from liftos_pipelines.stats import FloatArray, benjamini_hochberg
+from liftos_pipelines.modules.llm.versions.arms import DAY, day_worth, persistence
+from liftos_pipelines.stats import benjamini_hochberg
 from liftos_pipelines.tables import table
 
 RECENT, REFERENCE = timedelta(days=7), timedelta(days=28)
@@ -97,31 +97,40 @@ def _tests(group: pl.DataFrame, seed: int) -> Iterator[tuple[str, float | None, 
             .group_by("_new", DAY)
             .agg(pl.col("value").mean())
         )
-        new, old = (daily.filter(pl.col("_new") == side)["value"].to_numpy() for side in (True, False))
-        if new.size + old.size:
-            yield (quantity, *_welch(new, old), LEAST_SHIFT, (new.size, old.size))
+        new, old = _sides(daily)
+        if new.height + old.height:
+            yield (quantity, *_welch(new, old), LEAST_SHIFT, (new.height, old.height))
     for text in TEXTS:
         found = _wording(group.filter(pl.col(text).fill_null("").str.len_chars() > 0), text, seed)
         if found is not None:
             auc, scores = found
-            new, old = (scores.filter(pl.col("_new") == side)["score"].to_numpy() for side in (True, False))
-            yield (f"{text} wording", auc, _welch(new, old)[1], LEAST_AUC, (new.size, old.size))
+            new, old = _sides(scores)
+            yield (f"{text} wording", auc, _welch(new, old)[1], LEAST_AUC, (new.height, old.height))
 
 
-def _welch(new: FloatArray, old: FloatArray) -> tuple[float | None, float | None]:
-    """Shift of the mean of days in standard deviations of the reference days, and Welch's two-sided p-value."""
-    if new.size < LEAST_RECENT_DAYS or old.size < LEAST_REFERENCE_DAYS:
+def _sides(daily: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The newest days and those before, each with its `value`."""
+    return daily.filter("_new"), daily.filter(~pl.col("_new"))
+
+
+def _welch(newest: pl.DataFrame, reference: pl.DataFrame) -> tuple[float | None, float | None]:
+    """Shift of the mean of days in standard deviations of the reference days, and Welch's two-sided p-value, in which
+    days that resemble the days before count for fewer."""
+    if newest.height < LEAST_RECENT_DAYS or reference.height < LEAST_REFERENCE_DAYS:
         return (None, None)
+    new, old = newest["value"].to_numpy(), reference["value"].to_numpy()
     spread, difference = float(old.std(ddof=1)), float(new.mean() - old.mean())
     # Means of equal values differ by rounding: what is below it is no spread and no difference.
     rounding = ROUNDING * float(np.abs(np.concatenate([new, old])).max())
     if spread <= rounding and new.std() <= rounding:
         return (0.0, 1.0) if abs(difference) <= rounding else (float("inf") * np.sign(difference), 0.0)
-    shift = difference / spread if spread > rounding else float("inf") * np.sign(difference)
-    found = stats.ttest_ind_from_stats(
-        new.mean(), new.std(ddof=1), new.size, old.mean(), old.std(ddof=1), old.size, equal_var=False
+    worth = day_worth(persistence([newest, reference]))
+    parts = [side.var(ddof=1) / (side.size * worth) for side in (new, old)]
+    df = sum(parts) ** 2 / sum(
+        part**2 / max(1.0, side.size * worth - 1) for part, side in zip(parts, (new, old), strict=True)
     )
-    return (float(shift), float(found.pvalue))
+    shift = difference / spread if spread > rounding else float("inf") * np.sign(difference)
+    return (float(shift), float(2 * stats.t.sf(abs(difference) / np.sqrt(sum(parts)), df)))
 
 
 def _wording(group: pl.DataFrame, text: str, seed: int) -> tuple[float, pl.DataFrame] | None:
@@ -154,6 +163,6 @@ def _wording(group: pl.DataFrame, text: str, seed: int) -> tuple[float, pl.DataF
         sampled.select(DAY, "_new")
         .with_columns(pl.Series("score", score))
         .group_by(DAY, "_new")
-        .agg(pl.col("score").mean())
+        .agg(pl.col("score").mean().alias("value"))
     )
     return float(roc_auc_score(label, score)), days

@@ -87,10 +87,10 @@ def rank_intervals(
 def _ranked(
     use_case: str, metric: Metric, means: dict[tuple[object, ...], Mean], rng: np.random.Generator
 ) -> list[dict[str, object]]:
-    able = [keys for keys, mean in means.items() if mean.n >= LEAST_CALLS and mean.df + 1 >= LEAST_CLUSTERS]
+    able = [keys for keys, mean in means.items() if mean.n >= LEAST_CALLS and mean.clusters >= LEAST_CLUSTERS]
     values = np.array([metric.sign * means[keys].value for keys in able])
     errors = np.array([means[keys].std_error for keys in able])
-    df = np.array([means[keys].df for keys in able], dtype=float)
+    df = np.array([means[keys].df for keys in able])
     order, low, high, best = {}, {}, {}, {}
     if able:
         lows, highs = rank_intervals(values, errors, df, rng)

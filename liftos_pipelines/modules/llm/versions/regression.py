@@ -15,7 +15,7 @@ import polars as pl
 from scipy import stats
 
 from liftos_pipelines.modules.llm.experiments.measured import Metric
-from liftos_pipelines.modules.llm.versions.arms import COMPARED, LOGGED, Mean, mean_of
+from liftos_pipelines.modules.llm.versions.arms import COMPARED, LOGGED, Mean, day_persistence, mean_of
 from liftos_pipelines.stats import always_valid_p, holm
 from liftos_pipelines.tables import table
 
@@ -88,11 +88,7 @@ def regressions(calls: pl.DataFrame) -> pl.DataFrame:
             pl.col("called_at").is_between(switch.at - SPAN, switch.at, closed="left")
         )
         after = _of(own, switch.after).filter(pl.col("called_at") <= switch.at + SPAN)
-        compared = [
-            (metric, mean_of(before, metric.name), mean_of(after, metric.name))
-            for metric in COMPARED
-            if own[metric.name].count()
-        ]
+        compared = [(metric, *_means(before, after, metric.name)) for metric in COMPARED if own[metric.name].count()]
         p_values = holm(np.array([_p_value(old, new) for _, old, new in compared]))
         for (metric, old, new), p_value in zip(compared, p_values, strict=True):
             rows.append(_row(switch, metric, old, new, float(p_value)))
@@ -126,7 +122,7 @@ def change_of(calls: pl.DataFrame, prompt_name: str, before: str, after: str, at
     old_calls = own.filter(version == before, called.is_between(at - SPAN, at, closed="left"))
     new_calls = own.filter(version == after, called.is_between(at, at + SPAN))
     for metric in COMPARED:
-        old, new = mean_of(old_calls, metric.name), mean_of(new_calls, metric.name)
+        old, new = _means(old_calls, new_calls, metric.name)
         if old is None or new is None or not (_enough(old) and _enough(new)):
             continue
         error = float(np.hypot(old.std_error, new.std_error))
@@ -140,12 +136,18 @@ def change_of(calls: pl.DataFrame, prompt_name: str, before: str, after: str, at
     return f"{old_calls.height} calls of version {before} before and {new_calls.height} of {after} after: too few"
 
 
+def _means(before: pl.DataFrame, after: pl.DataFrame, metric: str) -> tuple[Mean | None, Mean | None]:
+    """Both sides' means; how long a bad day lasts is told from both together."""
+    lasting = day_persistence([before, after], metric)
+    return mean_of(before, metric, lasting), mean_of(after, metric, lasting)
+
+
 def _of(calls: pl.DataFrame, deployment: tuple[str, str]) -> pl.DataFrame:
     return calls.filter((pl.col("model") == deployment[0]) & (pl.col("prompt_version") == deployment[1]))
 
 
 def _enough(mean: Mean | None) -> bool:
-    return mean is not None and mean.n >= LEAST_CALLS and mean.df + 1 >= LEAST_CLUSTERS
+    return mean is not None and mean.n >= LEAST_CALLS and mean.clusters >= LEAST_CLUSTERS
 
 
 def _p_value(old: Mean | None, new: Mean | None) -> float:
