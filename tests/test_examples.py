@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import runpy
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,36 @@ def test_the_public_client_is_assembled_the_same_twice_and_every_source_loads(
     assert lake.status("public", "sources/experiments").startswith("skipped: no source")
     for name in ("mentions", "answers", "pages", "llm_calls", "agent_steps"):
         assert lake.quarantine("public", name).is_empty()
+
+
+def test_the_guarded_agent_is_let_do_what_its_policy_allows_and_publishes_once_after_a_persons_yes(
+    home: Path, instance: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from liftos_pipelines.authority.opening import open_gate
+    from liftos_pipelines.resources.spine import open_spine
+
+    shutil.copytree(EXAMPLES / "guarded_agent", home / "clients" / "guarded_agent")
+    assert world.run(instance, client="guarded_agent", select='key:"sources/agents"').success
+    script = EXAMPLES / "guarded_agent" / "agent.py"
+
+    def say(run: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", [str(script), run])
+        capsys.readouterr()
+        runpy.run_path(str(script), run_name="__main__")
+        return [line for line in capsys.readouterr().out.splitlines() if line and not line.startswith(" ")][:6]
+
+    def answers(lines: list[str]) -> list[str]:
+        return [line[17:].split(":")[0] for line in lines]
+
+    first = answers(say("run-1"))
+    denied = ["deny by budget_exhausted", "deny by look_before_you_bid", "deny by unknown_tool"]
+    assert first == ["ran", "ran", "needs_approval by a_person_sees_every_ad", *denied]
+
+    spine = open_spine()
+    (asked,) = spine.approvals("guarded_agent")
+    now = datetime.now(UTC)
+    spine.decide_approval("guarded_agent", asked.approval_id, given=True, approver="anna", reason="fine", now=now)
+    assert answers(say("run-2")) == ["ran", "ran", "ran", *denied]
+    assert answers(say("run-3"))[2].endswith("a_person_sees_every_ad"), "consent was for once"
+    assert open_gate("guarded_agent").stopped() == {}
+    assert spine.verify_ledger("guarded_agent").verified
