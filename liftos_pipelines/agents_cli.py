@@ -34,24 +34,27 @@ def list_agents(client: Client) -> None:
     """Every agent and version: stage, readiness, success with its 90 % interval, cost, violations, whether stopped."""
     from rich.table import Table
 
-    # Wide enough for a pipe, where nothing folds lines.
+    # Wide enough for a pipe, where nothing folds lines; in a narrow terminal ids stay whole, and `show` tells the rest.
     wide = console if console.is_terminal else Console(width=160)
-    table = Table(header_style="bold", box=None)
-    columns = ("agent", "version", "stage", "readiness", "success", "runs", "cost a run", "violations", "stopped")
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    columns = ["agent", "version", "stage", "readiness", "success", "runs"]
+    if wide.width >= 100:
+        columns += ["cost a run", "violations"]
     for name in columns:
-        table.add_column(name, justify="right" if name in ("readiness", "runs", "cost a run", "violations") else "left")
+        right = name in ("readiness", "runs", "cost a run", "violations")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name == "agent", overflow="fold")
     for row in _registry(client).iter_rows(named=True):
-        table.add_row(
+        told = [
             row["agent_id"],
             row["version"],
-            _stage(row),
+            (row["stage"] or "unknown") + (", stopped" if row["stopped"] else ""),
             _number(row["readiness"]),
             _interval(row),
             str(row["runs"]),
             _number(row["cost_per_run"], 4),
             _number(row["violating_runs"], 0),
-            "stopped" if row["stopped"] else "no",
-        )
+        ]
+        table.add_row(*told[: len(columns)])
     wide.print(table)
 
 
@@ -140,7 +143,10 @@ def stops(client: Client) -> None:
     from liftos_pipelines.resources.spine import open_spine
 
     load_client(client)
-    for row in stops_table(state_of(open_spine(), client), datetime.now(UTC)).iter_rows(named=True):
+    rows = stops_table(state_of(open_spine(), client), datetime.now(UTC)).to_dicts()
+    if not rows:
+        _say(f"no agent of {client} was ever stopped")
+    for row in rows:
         until = f"until {row['until']:%Y-%m-%d %H:%M}" if row["until"] else "until a person resumes it"
         ended = f" (by {row['resumed_by']})" if row["resumed_by"] else ""
         since = f"{row['stopped_at']:%Y-%m-%d %H:%M}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 approvals_app = typer.Typer(no_args_is_help=True, help="Actions that wait for a person.")
 console = Console(width=None if sys.stdout.isatty() else 160)
+RESPONDER = "liftos.responder"
 Client = Annotated[str, typer.Argument(help="Client id, the name of its folder")]
 ApprovalId = Annotated[str, typer.Argument(help="Id of the request, as listed; its first characters are enough")]
 By = Annotated[str, typer.Option("--by", help="Who decides; it stands in the ledger")]
@@ -26,25 +28,37 @@ Roles = Annotated[
 ]
 
 
+class Status(StrEnum):
+    open = "open"
+    given = "given"
+    denied = "denied"
+    expired = "expired"
+    used = "used"
+
+
 @approvals_app.command("list")
 def approvals_list(
     client: Client,
-    status: Annotated[str | None, typer.Option(help="Only open, given, denied, expired or used ones")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only these")] = None,
 ) -> None:
-    """Requests for approval: open, given, denied, expired or used."""
+    """Requests for approval, oldest first: open, given, denied, expired or used."""
     from liftos_pipelines.resources.spine import open_spine
 
     load_client(client)
     spine = open_spine()
-    requests = spine.approvals(client, status)
+    requests = spine.approvals(client, status.value if status else None)
     for request in requests:
         voted = f" {len(spine.votes(request.approval_id))} of {request.quorum}" if request.quorum > 1 else ""
+        until = f" (until {request.expires_at:%Y-%m-%d %H:%M})" if request.status in ("open", "given") else ""
         _say(
-            f"{request.approval_id} {request.status:<8}{voted} {request.agent_id} {request.action} {request.arguments} "
-            f"(expires {request.expires_at:%Y-%m-%d %H:%M})"
+            f"{request.requested_at:%Y-%m-%d %H:%M} {request.approval_id[:12]} {request.status:<8}{voted} "
+            f"{request.action} by {request.agent_id} {request.arguments}{until}"
         )
     if not requests:
-        _say("none")
+        _say(f"{client} has no {f'{status.value} ' if status else ''}approval request")
+    waiting = next((each.approval_id[:12] for each in requests if each.status == "open"), None)
+    if waiting and console.is_terminal:
+        _say(f"Look at one: liftos approvals show {client} {waiting}; answer: give or deny, with --by YOU")
 
 
 @approvals_app.command("show")
@@ -100,6 +114,10 @@ def _decide(client: str, approval_id: str, by: str, reason: str, roles: list[str
         said = len(open_spine().votes(decided.approval_id))
         more = f": {said} of {decided.quorum} people have agreed"
     _say(f"approval request {decided.approval_id} is {decided.status}{more}")
+    if decided.status == "given":
+        once = f"{decided.agent_id} may do it once, when it asks the same again"
+        runs = f"`liftos run {client} --select agentic/proposals`, or `liftos up` where it runs, carries it out"
+        _say(runs if decided.agent_id == RESPONDER else once)
 
 
 def _find(client: str, approval_id: str) -> Approval:
@@ -110,8 +128,11 @@ def _find(client: str, approval_id: str) -> Approval:
     load_client(client)
     found = [each for each in open_spine().approvals(client) if each.approval_id.startswith(approval_id)]
     if len(found) != 1 or len(approval_id) < 6:
+        see = f"see `liftos approvals list {client}`"
+        if len(approval_id) < 6 and found:
+            raise ApprovalNotFound(f"{approval_id} is too short to be sure: give six characters or more; {see}")
         many = f"{len(found)} approval requests that begin with" if len(found) > 1 else "no approval request"
-        raise ApprovalNotFound(f"{client} has {many} {approval_id}; see `liftos approvals list {client}`")
+        raise ApprovalNotFound(f"{client} has {many} {approval_id}; {see}")
     return found[0]
 
 

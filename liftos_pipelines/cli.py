@@ -22,6 +22,7 @@ settings.ease_imports()
 from liftos_pipelines.actions_cli import actions_app  # noqa: E402
 from liftos_pipelines.agents_cli import agents_app  # noqa: E402
 from liftos_pipelines.approvals_cli import approvals_app  # noqa: E402
+from liftos_pipelines.cli_help import keep_argument_help  # noqa: E402
 from liftos_pipelines.clients import ClientError, list_clients, load_client  # noqa: E402
 from liftos_pipelines.events_cli import events_app  # noqa: E402
 from liftos_pipelines.experiment_cli import experiment_app  # noqa: E402
@@ -44,28 +45,27 @@ if TYPE_CHECKING:
     import polars as pl
 
 settings.set_defaults()
+keep_argument_help()
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Growth intelligence on Dagster.")
 client_app = typer.Typer(no_args_is_help=True, help="Clients: their folders and what is wrong with them.")
-app.add_typer(client_app, name="client")
-app.add_typer(sentiment_app, name="sentiment")
-app.add_typer(surfacing_app, name="surfacing")
-app.add_typer(train_app, name="train")
-app.add_typer(reactor_app, name="reactor")
-app.add_typer(memory_app, name="memory")
-app.add_typer(experiment_app, name="experiment")
-app.add_typer(llm_app, name="llm")
-app.command("plan")(plan)
-app.command("trace")(trace)
-app.command("explain")(explain)
-app.command("metrics")(metrics)
-app.add_typer(agents_app, name="agents")
-app.add_typer(actions_app, name="actions")
-app.add_typer(policy_app, name="policy")
-app.add_typer(prompt_app, name="prompt")
-app.add_typer(events_app, name="events")
-app.add_typer(approvals_app, name="approvals")
-app.add_typer(gate_app, name="gate")
-app.add_typer(ledger_app, name="ledger")
+START, MODULES, GOVERN, RUNNING = "Start", "Modules", "Language models and agents", "Running it"
+"""Panels of `liftos --help`."""
+app.add_typer(client_app, name="client", rich_help_panel=START)
+app.add_typer(sentiment_app, name="sentiment", rich_help_panel=MODULES)
+app.add_typer(surfacing_app, name="surfacing", rich_help_panel=MODULES)
+app.add_typer(experiment_app, name="experiment", rich_help_panel=MODULES)
+app.add_typer(memory_app, name="memory", rich_help_panel=MODULES)
+app.add_typer(llm_app, name="llm", rich_help_panel=GOVERN)
+app.add_typer(prompt_app, name="prompt", rich_help_panel=GOVERN)
+app.add_typer(agents_app, name="agents", rich_help_panel=GOVERN)
+app.add_typer(policy_app, name="policy", rich_help_panel=GOVERN)
+app.add_typer(gate_app, name="gate", rich_help_panel=GOVERN)
+app.add_typer(approvals_app, name="approvals", rich_help_panel=GOVERN)
+app.add_typer(actions_app, name="actions", rich_help_panel=GOVERN)
+app.add_typer(ledger_app, name="ledger", rich_help_panel=GOVERN)
+app.add_typer(events_app, name="events", rich_help_panel=RUNNING)
+app.add_typer(reactor_app, name="reactor", rich_help_panel=RUNNING)
+app.add_typer(train_app, name="train", rich_help_panel=RUNNING)
 ROUNDS_OF_ANSWERS = 3
 """A cause that eval found, the remedy for it, and its memory: no chain of the demo is longer."""
 # A pipe or a log has no width of its own; eighty columns would break every table.
@@ -101,7 +101,7 @@ def _instance() -> dg.DagsterInstance:
     return dg.DagsterInstance.get()
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulated world")] = 7,
     keep: Annotated[bool, typer.Option(help="Keep the demo client's data as they are")] = False,
@@ -149,13 +149,14 @@ def _demo(seed: int, keep: bool) -> bool:
     console.print(
         "\nLook next: `liftos up` for the asset graph, checks and plots; "
         f"the one-page summary at {pulse}; `liftos show demo causal/channel_results`; "
-        '`liftos recall demo "delivery delays"`; `liftos events list demo`.',
+        '`liftos recall demo "delivery delays"`; `liftos events list demo`; `liftos explain demo last`; what waits for '
+        "you: `liftos approvals list demo`.",
         highlight=False,
     )
     return report.success
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def run(
     client: Client,
     select: Annotated[
@@ -187,7 +188,7 @@ def _print_owed(client: str) -> None:
         console.print(said, highlight=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def show(
     client: Client,
     table: Annotated[str, typer.Argument(help="module/asset, for example causal/channel_results")],
@@ -218,7 +219,7 @@ def show(
             console.print(f"... {frame.height - limit:,} more rows (--limit, or --format csv)", highlight=False)
 
 
-@app.command()
+@app.command(rich_help_panel=MODULES)
 def recall(
     client: Client,
     text: Annotated[str | None, typer.Argument(help="What to look for")] = None,
@@ -263,7 +264,7 @@ def recall(
     answer(client, asked, k=k, encoder=encoder, as_json=as_json, console=console)
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Dagster web UI")] = 3000,
@@ -275,7 +276,7 @@ def up(
     raise typer.Exit(run_services(host, port, mlflow_port, console))
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def env() -> None:
     """Print the variables that plain Dagster commands need: eval "$(liftos env)"."""
     import os
@@ -292,7 +293,7 @@ def env() -> None:
         typer.echo(f'export {name}="{os.environ[name]}"')
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def doctor() -> None:
     """Say whether this installation can work: homes, stores, weights, clients."""
     from liftos_pipelines.doctor import examine
@@ -305,7 +306,7 @@ def doctor() -> None:
     raise typer.Exit(0 if healthy else 1)
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def bench(
     name: Annotated[str | None, typer.Argument(help="One benchmark; all when absent")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
@@ -430,6 +431,13 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     return _cut(" ".join(str(value).split()), WIDEST_CELL)
+
+
+# After this file's own commands: panels stand in the order of their first command.
+app.command("plan", rich_help_panel=MODULES)(plan)
+app.command("explain", rich_help_panel=GOVERN)(explain)
+app.command("trace", rich_help_panel=RUNNING)(trace)
+app.command("metrics", rich_help_panel=RUNNING)(metrics)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,11 @@ def events_list(
 
 
 @events_app.command("raise")
-def events_raise(client: Client, event_type: str, payload: Annotated[str, typer.Argument(help="JSON")]) -> None:
+def events_raise(
+    client: Client,
+    event_type: Annotated[str, typer.Argument(help="Type of the event, as in `liftos events list`")],
+    payload: Annotated[str, typer.Argument(help="JSON")],
+) -> None:
     """Append an event by hand."""
     from liftos_pipelines.resources.spine import open_spine
     from liftos_pipelines.spine.database import parse_payload

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from liftos_pipelines.spine.explanation import NOTHING, Expected, Explanation
@@ -37,7 +38,7 @@ def explain(
     if as_json:
         typer.echo(dumps(found))
         return
-    console.print(in_words(found), soft_wrap=True)
+    _print(console, in_words(found))
     if html is not None:
         console.print(f"Written to {html}", highlight=False)
 
@@ -109,6 +110,16 @@ def _expected(client: str, action_id: str | None) -> list[Expected]:
         for row in mine.iter_rows(named=True)
         if not found or row["predicted"] is not None
     ]
+
+
+def _print(console: Console, told: Text) -> None:
+    """Lines keep their indent where a terminal is too narrow for them; a pipe gets each whole."""
+    if not console.is_terminal:
+        console.print(told, soft_wrap=True)
+        return
+    for line in told.split("\n", allow_blank=True):
+        indent = len(line.plain) - len(line.plain.lstrip())
+        console.print(Padding(line[indent:], (0, 0, 0, indent), expand=False) if indent else line)
 
 
 def in_words(found: Explanation) -> Text:

@@ -67,6 +67,7 @@ def token_add(
         name, client, "person" if person else "agent", agents=tuple(agent or ["*"]), roles=tuple(role or ())
     )
     _say(token)
+    typer.echo("It is shown this once: give it to whoever it stands for, as `Authorization: Bearer TOKEN`.", err=True)
 
 
 @token_app.command("list")
@@ -81,7 +82,7 @@ def token_list() -> None:
         )
         _say(f"{each.client} {each.name} ({each.kind}, {about})")
     if not tokens.holders():
-        _say("none")
+        _say("nobody has a token; make one: liftos gate token add CLIENT NAME")
 
 
 @token_app.command("revoke")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -33,12 +34,47 @@ PublicKeys = Annotated[
 
 @ledger_app.command("list")
 @ledger_app.command("show", hidden=True)
-def show(client: Client, limit: int = 50, kinds: Kinds = None) -> None:
-    """The newest entries of a client's ledger."""
-    for entry in _spine(client).ledger(client, kinds=_several(kinds) or None)[-limit:]:
-        _say(
-            f"{entry.position:>5} {entry.recorded_at[:19]} {entry.kind} by {entry.actor} {entry.body} "
-            f"{entry.entry_hash[:12]}"
+def show(
+    client: Client,
+    limit: Annotated[int, typer.Option(help="How many")] = 50,
+    kinds: Kinds = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print entries whole, as JSON lines")] = False,
+) -> None:
+    """The newest entries of a client's ledger, a line each; `liftos explain` takes their hash."""
+    spine, wanted = _spine(client), _several(kinds)
+    _all_known("kind", wanted, (entry.kind for entry in spine.ledger(client)) if wanted else ())
+    entries = spine.ledger(client, kinds=wanted or None)
+    for entry in entries[-limit:] if limit > 0 else []:
+        if as_json:
+            names = ("position", "recorded_at", "kind", "actor", "entry_hash")
+            typer.echo(json.dumps({name: getattr(entry, name) for name in names} | {"body": entry.content}))
+        else:
+            when, gist = entry.recorded_at[:16].replace("T", " "), _gist(entry.content)
+            _say(f"{entry.position:>5} {when} {entry.entry_hash[:12]} {entry.kind} by {entry.actor}: {gist}")
+    if not entries:
+        _say(f"the ledger of {client} is empty")
+
+
+GIST = (
+    *("action", "decision", "status", "policy", "agent_id", "version", "from_stage", "to_stage", "outcome", "vote"),
+    *("experiment", "prompt_name", "alias", "to_version", "reason", "reasoning"),
+)
+"""What of an entry's body its line tells, in this order."""
+
+
+def _gist(body: dict[str, Any]) -> str:
+    told = [str(body[name]) for name in GIST if body.get(name) not in (None, "")]
+    text = " ".join(", ".join(dict.fromkeys(told)).split()) or json.dumps(body, sort_keys=True)
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+def _all_known(what: str, wanted: Sequence[str], there: Iterable[str]) -> None:
+    """A name that is nowhere in the ledger is a mistake, and not an empty answer."""
+    known = set(there) if wanted else set()
+    strange = [name for name in wanted if name not in known]
+    if strange:
+        raise ValueError(
+            f"no entry has the {what} {', '.join(strange)}; there are {', '.join(sorted(known)) or 'no entries'}"
         )
 
 
@@ -65,7 +101,9 @@ def verify(
         held = [each for place in witness for each in read_lines(place, client)]
     notes = []
     if file is not None:
-        export = read_export(file / "ledger.jsonl" if file.is_dir() else file, client)
+        whole = file / "ledger.jsonl" if file.is_dir() else file
+        _all_there([whole])
+        export = read_export(whole, client)
         audit = audit_export(export, trusted=trusted, witnessed=held)
         if trusted is None:
             notes.append("by the public keys in the file itself: compare their ids, or give --public-key")
@@ -96,7 +134,8 @@ def in_words(client: str, audit: LedgerAudit) -> str:
         good = f"entry {audit.last_good_position} by the checkpoint of {audit.last_good_at}"
     if not audit.verified:
         where = "" if audit.first_bad_entry is None else f" at entry {audit.first_bad_entry}"
-        return f"The ledger of {client} is broken{where}: {audit.reason}. Last known good: {good}"
+        why = (audit.reason or "unknown").removeprefix(f"entry {audit.first_bad_entry}: ")
+        return f"The ledger of {client} is broken{where}: {why}. Last known good: {good}"
     retired = f" ({audit.retired} of them retired)" if audit.retired else ""
     signed = f"signed to the last by key {audit.key_id}"
     if not audit.signed:
@@ -108,8 +147,9 @@ def in_words(client: str, audit: LedgerAudit) -> str:
         elif audit.last_good_position == audit.entries - 1:
             signed = "signatures unknown: no public key is here to verify them by (LIFTOS_KEYS, or --public-key)"
     witnessed = "" if audit.witnessed is None else f"; witnesses hold checkpoints up to {audit.witnessed} entries"
+    entries = "1 entry" if audit.entries == 1 else f"{audit.entries} entries"
     return (
-        f"The ledger of {client} holds: {audit.entries} entries{retired}, head {audit.root_hash}, {signed}, "
+        f"The ledger of {client} holds: {entries}{retired}, head {audit.root_hash}, {signed}, "
         f"{audit.checkpoints} checkpoint(s){witnessed}"
     )
 
@@ -149,6 +189,7 @@ def export(
     from liftos_pipelines.spine.ledger_export import Chosen
 
     chosen = Chosen(_moment(since), _moment(until), _several(kinds), _several(agents))
+    _all_known("kind", chosen.kinds, (entry.kind for entry in _spine(client).ledger(client)) if chosen.kinds else ())
     count = _export(client, to, chosen, csv=csv)
     _say(
         f"{count} entr{'y' if count == 1 else 'ies'} written to {to}; verify: liftos ledger verify {client} --file {to}"

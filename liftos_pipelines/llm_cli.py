@@ -95,6 +95,9 @@ def words(found: Any, looks: Any, shares: Any) -> list[str]:
         if last is not None and last["final_decision"]:
             lines.append(f"  decided   {last['final_decision']} on {last['final_at']:%Y-%m-%d %H:%M}")
         lines.append(f"  now says  {row['decision']}: {row['reason']}")
+        if row["estimate"] is None:
+            lines.append(f"  looks     {own.height}")
+            continue
         low, high = _number(row["cs_low"]), _number(row["cs_high"])
         lines.append(f"  estimate  {_number(row['estimate'])} ({low} to {high} at any look, {row['cs_method']})")
         better, loss = _number(row["p_b_better"]), _number(row["expected_loss_b"])

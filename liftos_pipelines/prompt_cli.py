@@ -34,18 +34,17 @@ Alias = Annotated[str, typer.Option("--alias", help="Which alias to move")]
 def prompt_list(client: Client) -> None:
     """Every version of every prompt, with its label and the aliases that name it."""
     registry = _registry(client)
-    table = Table(header_style="bold")
-    for column in ("prompt", "version", "label", "aliases", "registered", "template"):
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    columns = ["prompt", "version", "label", "aliases", "registered"] + (["template"] if console.width >= 100 else [])
+    for column in columns:
         table.add_column(column, justify="right" if column == "version" else "left", no_wrap=column != "template")
     names = registry.names()
     for name in names:
         for each in registry.versions(name):
             created = f"{each.created:%Y-%m-%d %H:%M}" if each.created else "unknown"
             text = " ".join(each.template.split())
-            table.add_row(
-                name, str(each.version), each.label or "", ", ".join(each.aliases), created,
-                text if len(text) <= 60 else text[:57] + "...",
-            )  # fmt: skip
+            told = [name, str(each.version), each.label or "", ", ".join(each.aliases), created]
+            table.add_row(*[*told, text if len(text) <= 60 else text[:57] + "..."][: len(columns)])
     if not names:
         _say(
             f"{client} has no prompt in the registry. Write one to clients/{client}/prompts/<name>/<label>.txt and "
@@ -56,7 +55,11 @@ def prompt_list(client: Client) -> None:
 
 
 @prompt_app.command("show")
-def prompt_show(client: Client, name: Name, version: Annotated[str | None, typer.Argument()] = None) -> None:
+def prompt_show(
+    client: Client,
+    name: Name,
+    version: Annotated[str | None, typer.Argument(help="Number, label or alias; by default production")] = None,
+) -> None:
     """A version's template as it is, and every move of the prompt's aliases; without a version what serves."""
     registry = _registry(client)
     with _told():

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,7 +88,9 @@ def to_selection(text: str) -> dg.AssetSelection:
             terms.append(f"{before}{term}{after}")
         text = " or ".join(f"({term})" for term in terms)
     try:
-        return dg.AssetSelection.from_string(text)
+        with warnings.catch_warnings():  # of Dagster's own use of what it calls beta
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            return dg.AssetSelection.from_string(text)
     except Exception as error:
         raise ValueError(
             f"cannot read the selection {text!r}: use module/asset, module/*, +module/asset (with everything "

@@ -84,7 +84,7 @@ def test_a_copy_of_the_database_where_no_key_is_leaves_signatures_unknown(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("verify", "acme", "--file", "nowhere.jsonl"), "not readable"),
+        (("verify", "acme", "--file", "nowhere.jsonl"), "no such file"),
         (("verify", "acme", "--witness", "nowhere.jsonl"), "no such file"),
         (("verify", "acme", "--public-key", "nowhere.pem"), "no public key"),
         (("export", "globex", "--to", "x.jsonl"), "empty"),
@@ -144,3 +144,21 @@ def test_the_audit_signs_tells_what_decisions_lack_and_says_why_it_could_not_sig
     assert found["ledger_verified"].passed
     assert not found["ledger_signed"].passed
     assert "Put it back from a backup" in str(found["ledger_signed"].metadata["why_not"].value)
+
+
+def test_an_entry_is_one_line_with_a_hash_to_explain_and_a_misspelt_kind_is_named(spine: Spine) -> None:
+    told = liftos("list", "acme")
+    lines = told.stdout.splitlines()
+    assert told.exit_code == 0
+    assert len(lines) == len(spine.ledger("acme"))
+    assert all(
+        entry.entry_hash[:12] in line and len(line) < 260
+        for entry, line in zip(spine.ledger("acme"), lines, strict=True)
+    )
+    whole = json.loads(liftos("list", "acme", "--json", "--limit", 1).stdout)
+    newest = spine.ledger("acme")[-1]
+    assert (whole["entry_hash"], whole["body"]) == (newest.entry_hash, newest.content)
+    for words in (("list", "acme"), ("export", "acme", "--to", "x.jsonl")):
+        assert "no entry has the kind agent_decison; there are " in str(
+            liftos(*words, "--kinds", "agent_decison").exception
+        )
