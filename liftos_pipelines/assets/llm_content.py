@@ -39,7 +39,7 @@ def content_scores(
 
 
 @lift_asset(
-    "llm/content_performance", ins=inputs("sources/llm_calls", "llm/content_scores"), kinds={"polars"}, code_version="1"
+    "llm/content_performance", ins=inputs("sources/llm_calls", "llm/content_scores"), kinds={"polars"}, code_version="2"
 )
 def content_performance(
     context: dg.AssetExecutionContext, llm_calls: pl.DataFrame, content_scores: pl.DataFrame

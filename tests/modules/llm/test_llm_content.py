@@ -13,8 +13,9 @@ import yaml
 
 from liftos_pipelines.modules.llm.content.measures import MEASURES, Written, reading_ease
 from liftos_pipelines.modules.llm.content.parts import take_apart
-from liftos_pipelines.modules.llm.content.score import content_performance, content_scores
+from liftos_pipelines.modules.llm.content.score import _interval, content_performance, content_scores
 from liftos_pipelines.modules.llm.content.templates import ContentError, content_templates, template_of
+from liftos_pipelines.stats import wilson_interval
 from liftos_pipelines.tables import table
 
 PACKAGED = Path(__file__).parents[3] / "liftos_pipelines" / "templates" / "content" / "default.yaml"
@@ -229,6 +230,25 @@ def test_rates_have_intervals_that_repeated_questions_widen() -> None:
         for row in (content_performance(each, scores).row(0, named=True) for each in (calls, alone))
     ]
     assert widths[0] > 3 * widths[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("questions", "repeats", "a", "b"), [(5, 20, 2, 2), (8, 20, 8, 2), (40, 5, 2, 2), (200, 1, 9, 1)]
+)
+def test_intervals_of_what_is_met_cover_as_often_as_stated_where_questions_repeat(
+    questions: int, repeats: int, a: float, b: float
+) -> None:
+    rng, held, alone, worlds = np.random.default_rng(7), 0, 0, 400
+    for _ in range(worlds):
+        met = rng.random((questions, repeats)) < rng.beta(a, b, questions)[:, None]
+        known = pl.DataFrame({"_asked": np.repeat(np.arange(questions), repeats), "met": met.ravel()})
+        for clustered in (True, False):
+            low, high = _interval(known) if clustered else wilson_interval(int(met.sum()), met.size)
+            inside = low <= a / (a + b) <= high
+            held, alone = held + (inside and clustered), alone + (inside and not clustered)
+    assert held >= 0.85 * worlds
+    assert repeats == 1 or alone < 0.85 * worlds
 
 
 @pytest.mark.parametrize(

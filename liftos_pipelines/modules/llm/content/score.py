@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from liftos_pipelines.modules.llm.content.measures import MEASURES, Written
 from liftos_pipelines.modules.llm.content.parts import take_apart
@@ -53,7 +54,8 @@ def content_performance(calls: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFra
     """The `llm/content_performance` table: how often each metric was met, by template, prompt, version and model.
 
     The 90 % interval of `met_rate` is Wilson's, widened where calls with one input and context were made several times
-    (design effect of these clusters); `value` is the median. A metric nobody could measure has nulls and `n` 0.
+    (design effect of these clusters, by Student's t); `value` is the median. A metric nobody could measure has nulls
+    and `n` 0.
     """
     contract = table("llm/content_performance")
     if scores.is_empty():
@@ -96,5 +98,7 @@ def _interval(known: pl.DataFrame) -> tuple[float, float]:
     effective = float(n)
     if 1 < sums.size < n and 0 < rate < 1:
         clustered = sums.size / (sums.size - 1) * float(np.sum(sums**2)) / n**2
-        effective = n / max(1.0, clustered / (rate * (1 - rate) / n))
+        # Few clusters say little of how much they vary: as Student's t is wider than the normal.
+        few = (stats.norm.ppf(0.95) / stats.t.ppf(0.95, sums.size - 1)) ** 2
+        effective = n / max(1.0, clustered / (rate * (1 - rate) / n)) * few
     return wilson_interval(rate * effective, effective)
