@@ -4,116 +4,43 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from response_house import (
+    CLIENT,
+    NOW,
+    gate_of,
+    give,
+    harm,
+    money_of,
+    outside,
+    plans,
+    respond,
+    shift_of,
+    status,
+    with_people,
+)
 
 from liftos_pipelines.assets.agentic_acting import Actor
 from liftos_pipelines.assets.agentic_ledger import resume_agent, state_of, stop_agent
-from liftos_pipelines.assets.agentic_reaction import REACTION, Responder
-from liftos_pipelines.authority.agents import RegisteredAgent
-from liftos_pipelines.authority.gate import Gate
-from liftos_pipelines.authority.requests import ActionRequest
+from liftos_pipelines.assets.agentic_reaction import REACTION
 from liftos_pipelines.authority.stops import EVERY_CLIENT
 from liftos_pipelines.authority.undoing import hold_for_undo, write_undone
-from liftos_pipelines.modules.agentic.conditions import AgentFacts
-from liftos_pipelines.modules.agentic.policy import Policy
-from liftos_pipelines.modules.agentic.proposals import Situation, action_id
-from liftos_pipelines.modules.agentic.registry import RESPONDER
 from liftos_pipelines.resources.actions import Order
-from liftos_pipelines.resources.policy_files import read_policy
 from liftos_pipelines.resources.spine import open_spine
-from liftos_pipelines.spine import outbox as staging
 from liftos_pipelines.spine.accountability import explain_newest
 from liftos_pipelines.spine.approvals import VoterRefused
-from liftos_pipelines.spine.database import Event, LedgerNote, Spine
+from liftos_pipelines.spine.database import LedgerNote, Spine
 from liftos_pipelines.spine.explanation import explanation_markdown
-from liftos_pipelines.spine.payloads import CausalImpactIdentified, RootCauseIdentified
-
-CLIENT = "acme"
-NOW = datetime(2025, 9, 20, tzinfo=UTC)
-CAN = frozenset({"shift_budget", "notify", "open_ticket", "reingest_source", "adjust_bid"})
-PEOPLE = {"name": "money", "decision": "needs_approval", "when": {"tool": "shift_budget"}}
+from liftos_pipelines.spine.payloads import RootCauseIdentified
 
 
 @pytest.fixture
 def spine(home: Path) -> Spine:
     return open_spine()
-
-
-def facts(name: str, budget: float | None = 1000.0) -> AgentFacts:
-    return AgentFacts(agent_id=name, stage="live", capabilities=CAN, registered=True, budget=budget)
-
-
-def situation(change: float = 300.0, budget: float | None = 1000.0) -> Situation:
-    return Situation(
-        agents=(facts("pacer", budget), facts(RESPONDER, None)),
-        channels={"c1": "video"},
-        changes={"video": -change, "search": change},
-        currency="EUR",
-        registered={"pacer": ("1", "Ann", 0), RESPONDER: ("1", "liftos", 0)},
-    )
-
-
-def with_people(home: Path, **more: Any) -> Policy:
-    file = home / "policies.yaml"
-    file.write_text(json.dumps({"extends": "default", "rules": [PEOPLE | more]}))
-    return read_policy(file)
-
-
-def respond(spine: Spine, home: Path, *, policy: Policy | None = None, told: Situation | None = None) -> Responder:
-    out = staging.Outbox(spine)
-    responder = Responder(
-        client=CLIENT, spine=spine, told=out, policy=policy or read_policy(None), situation=lambda: told or situation(),
-        folder=home, versions=dict, refittable=frozenset(), now=datetime.now(UTC), run_id="run",
-    )  # fmt: skip
-    responder.answer()
-    out.commit()
-    return responder
-
-
-def harm(spine: Spine, cause: str = "a") -> Event:
-    payload = CausalImpactIdentified(
-        trigger_event_id=cause, campaign_id="c1", window_start=date(2025, 9, 8), window_end=date(2025, 9, 19),
-        effect=-900.0, effect_low=-1400.0, effect_high=-400.0, revenue_at_risk=None, probability_harmful=0.97,
-    )  # fmt: skip
-    return spine.raise_event(CLIENT, payload, occurred_at=NOW)
-
-
-def shift_of(event: Event) -> str:
-    return action_id(event.event_id, "shift_budget")
-
-
-def money_of(spine: Spine, pot: str = "agent:pacer") -> list[tuple[int, int]]:
-    return [(each.reserved // 10**6, each.settled // 10**6) for each in spine.pots(CLIENT) if each.pot.startswith(pot)]
-
-
-def gate_of(spine: Spine) -> Gate:
-    known = {
-        name: RegisteredAgent(facts=facts(name), version="1", stages={"1": "live"}) for name in ("pacer", "outside")
-    }
-    return Gate(CLIENT, read_policy(None), spine, lambda: known)
-
-
-def outside(tool: str = "adjust_bid", **fields: Any) -> ActionRequest:
-    base = ActionRequest(run_id="r", agent_id="outside", tool=tool, arguments={"amount": 5, "campaign_id": "c1"})
-    return replace(base, **fields)
-
-
-def status(spine: Spine, key: str) -> str:
-    return state_of(spine, CLIENT).status_of(key)
-
-
-def plans(home: Path) -> list[str]:
-    return sorted(file.name for file in home.glob("plans/*.json"))
-
-
-def give(spine: Spine, policy_of: Any = None, by: str = "eve", given: bool = True) -> None:
-    (asked,) = spine.approvals(CLIENT, "open")
-    spine.decide_approval(CLIENT, asked.approval_id, given=given, approver=by, reason="", now=datetime.now(UTC))
 
 
 @pytest.mark.parametrize("cut", ["after the decision", "after the act, before it is written down"])
@@ -329,40 +256,6 @@ def test_a_stop_between_consent_and_act_holds(spine: Spine, home: Path) -> None:
     resume_agent(spine, CLIENT, "pacer", by="eve", reason="fine", now=datetime.now(UTC))
     respond(spine, home, policy=policy)
     assert status(spine, shift_of(event)) == "executed"
-
-
-def test_sixteen_who_answer_and_ask_at_once_never_spend_more_than_the_agents_budget(spine: Spine, home: Path) -> None:
-    for number in range(16):
-        harm(spine, str(number))
-    start, errors = threading.Barrier(16), list[BaseException]()
-
-    def works(number: int) -> None:
-        start.wait()
-        try:
-            if number % 2:
-                respond(spine, home)
-                return
-            gate = gate_of(spine)
-            for trial in range(4):
-                about = {"amount": 60, "campaign_id": f"{number}-{trial}"}
-                answer = gate.authorise(outside(agent_id="pacer", arguments=about))
-                if answer.decision == "allow":
-                    gate.settle(answer.decision_id)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=works, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    (pot,) = [each for each in spine.pots(CLIENT) if each.pot.startswith("agent:pacer")]
-    assert pot.settled + pot.reserved <= pot.limit == 1_000_000_000
-    assert pot.overrun == 0
-    state = state_of(spine, CLIENT)
-    assert all(state.status_of(key) in ("executed", "denied", "waiting") for key in state.decided)
-    assert spine.verify_ledger(CLIENT).verified
 
 
 def test_what_is_taken_back_gives_its_money_and_targets_back(spine: Spine, home: Path) -> None:
