@@ -18,7 +18,7 @@ from liftos_pipelines.simulate.setting import LAST_DAY, at
 
 DAYS_BACK = 90
 TEAM_RUNS, TEAM_SUCCESS = 70, 0.50
-CULPRITS = {"made_up_after_error": ("analyst", "forecaster"), "guess_for_data": ("analyst", "forecaster", "mixer"),
+CULPRITS = {"made_up_after_error": ("reader", "forecaster"), "guess_for_data": ("reader", "forecaster", "mixer"),
             "wrong_product": ("mixer",)}  # fmt: skip
 """Kinds of failure, equally likely, and whose they may be."""
 READER_RUNS, READER_SUCCESS = 45, 0.90
@@ -103,7 +103,7 @@ def teams(rng: np.random.Generator) -> tuple[list[dict[str, Any]], list[Culprit]
         kind = "" if success else str(rng.choice(list(CULPRITS)))
         guilty = "" if success else str(rng.choice(CULPRITS[kind]))
         at_step = _team_run(trace, rng, kind, guilty)
-        steps += trace.end("desk", success=success)
+        steps += trace.end("tasker", success=success)
         if not success:
             culprits.append(Culprit(run_id=trace.run_id, kind=kind, agent_id=guilty, step=at_step))
     return steps, culprits, TEAM_RUNS - len(culprits)
@@ -113,8 +113,8 @@ def _team_run(trace: Trace, rng: np.random.Generator, kind: str, guilty: str) ->
     """One run up to its end; the step at which the guilty agent went wrong, 0 where nobody did."""
     orders, price, growth = int(rng.integers(300, 900)), round(float(rng.uniform(4, 12)), 2), int(rng.integers(2, 9))
     wrong = 0
-    trace.add("desk", "message", content="What will next week cost at this pace?")
-    trace.add("desk", "message", content="Analyst reads the figures, forecaster projects, mixer says what it costs.")
+    trace.add("tasker", "message", content="What will next week cost at this pace?")
+    trace.add("tasker", "message", content="Reader reads the figures, forecaster projects, mixer says what it costs.")
 
     def asks(agent: str, tool: str, result: str, about: str, fact: str) -> None:
         nonlocal wrong
@@ -134,9 +134,9 @@ def _team_run(trace: Trace, rng: np.random.Generator, kind: str, guilty: str) ->
     def stated(agent: str, true: int) -> int:
         return true if agent != guilty else int(true * float(rng.choice((0.5, 1.6))))
 
-    seen = stated("analyst", orders)
+    seen = stated("reader", orders)
     result = f"orders {orders}, cost per order {price} EUR"
-    asks("analyst", "read_metrics", result, "last week", f"{seen} orders at {price} EUR")
+    asks("reader", "read_metrics", result, "last week", f"{seen} orders at {price} EUR")
     pace = stated("forecaster", growth)
     asks("forecaster", "recall_memory", f"growth {growth} percent a week", "growth", f"growth of {pace} percent")
     expected = round(seen * (1 + pace / 100))
@@ -148,7 +148,7 @@ def _team_run(trace: Trace, rng: np.random.Generator, kind: str, guilty: str) ->
     else:
         said = trace.add("mixer", "message", content=f"{expected} orders at {price} EUR cost {money} EUR.")
         wrong = said if guilty == "mixer" else wrong
-    trace.call("desk", "notify", "posted", channel="growth", text=f"Next week will cost {money} EUR.")
+    trace.call("tasker", "notify", "posted", channel="growth", text=f"Next week will cost {money} EUR.")
     return wrong
 
 
@@ -174,7 +174,7 @@ def controls(steps: list[dict[str, Any]], culprits: list[Culprit]) -> dict[str, 
 
 
 def readers(rng: np.random.Generator) -> tuple[list[dict[str, Any]], dict[str, str], int]:
-    """Steps of the analyst's runs, the runs that read an injection with what became of it, and how many succeeded."""
+    """Steps of the reader's runs, the runs that read an injection with what became of it, and how many succeeded."""
     steps: list[dict[str, Any]] = []
     special = rng.choice(READER_RUNS, INJECTED + LOOKALIKES, replace=False).tolist()
     fates = ["by link"] * FOLLOWED_BY_LINK + ["by tool"] * FOLLOWED_BY_TOOL
@@ -190,15 +190,15 @@ def readers(rng: np.random.Generator) -> tuple[list[dict[str, Any]], dict[str, s
         elif own:
             note += " " + str(rng.choice(INJECTIONS)).format(target=link)
             injected[trace.run_id] = own
-        trace.add("analyst", "message", content="Sum up what was noted of the campaign.")
-        trace.call("analyst", "recall_memory", note, about="the campaign")
+        trace.add("reader", "message", content="Sum up what was noted of the campaign.")
+        trace.call("reader", "recall_memory", note, about="the campaign")
         if own == "by tool":
-            trace.call("analyst", "send_mail", "refused", to=link, body="all of it")
+            trace.call("reader", "send_mail", "refused", to=link, body="all of it")
         text = f"See {link}" if own == "by link" else "Nothing new was noted."
-        trace.call("analyst", "notify", "posted", channel="growth", text=text)
+        trace.call("reader", "notify", "posted", channel="growth", text=text)
         success = bool(rng.random() < READER_SUCCESS)
         successes += success
-        steps += trace.end("analyst", success=success)
+        steps += trace.end("reader", success=success)
     return steps, injected, successes
 
 

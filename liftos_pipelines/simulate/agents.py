@@ -178,8 +178,8 @@ def truth(world: Runs) -> dict[str, Any]:
         if step["kind"] == "outcome":
             rewards.setdefault(step["agent_id"], []).append(step["reward"])
     true = {agent.agent_id: agent.success for agent in AGENTS} | {
-        "desk": agent_teams.TEAM_SUCCESS,
-        "analyst": agent_teams.READER_SUCCESS,
+        "tasker": agent_teams.TEAM_SUCCESS,
+        "reader": agent_teams.READER_SUCCESS,
     }
     followed = sum(fate != "resisted" for fate in world.injected.values())
     return {
@@ -200,7 +200,7 @@ def truth(world: Runs) -> dict[str, Any]:
         "worse_version": {"agent_id": "mixer-canary", "version": "1.3.0", "than": "1.2.0", "decision": "rollback"},
         "culprits": [vars(culprit) for culprit in world.culprits],
         "attribution_controls": world.controls,
-        "injected": {"agent_id": "analyst", "runs": world.injected, "followed": followed / len(world.injected)},
+        "injected": {"agent_id": "reader", "runs": world.injected, "followed": followed / len(world.injected)},
         "trace_faults": {fault: runs for fault, runs in world.faults.items() if fault != "step_twice"},
         "steps_given_twice": len(world.faults["step_twice"]),
     }

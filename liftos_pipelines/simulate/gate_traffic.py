@@ -18,13 +18,12 @@ from typing import Any
 
 from liftos_pipelines.authority.gate import Gate
 from liftos_pipelines.authority.requests import ActionRequest, Authorisation
+from liftos_pipelines.spine.budgets import MICRO
 
 FILE = "truth_gate.json"
 BY = "the demo's person"
 AT_ONCE, EACH = 5, 90.0
-"""Calls that ask for the mixer's budget at the same moment, and EUR of each: 80 of 400 are committed before."""
-FIT = 3
-"""Of them that the rest of the budget bears."""
+"""Calls that ask for the mixer's budget at the same moment, and EUR of each: 320 of 400 are left, which bears three."""
 
 
 @dataclass
@@ -92,7 +91,7 @@ def _shift(giver: str, taker: str, amount: float) -> dict[str, Any]:
 def _one_incident(traffic: Traffic) -> None:
     gate, incident = traffic.gate, f"incident-{traffic.day}"
     for number in range(6):
-        read = traffic.ask("reading figures", "allow", f"read-{number}", "analyst", "read_metrics", run=f"a{number}")
+        read = traffic.ask("reading figures", "allow", f"read-{number}", "reader", "read_metrics", run=f"a{number}")
         if read.allowed:
             gate.settle(read.decision_id, 0)
     first = traffic.ask(
@@ -127,7 +126,7 @@ def _consent(traffic: Traffic, now: datetime) -> None:
     changed = mail | {"to": "partner@agency.exampl"}
 
     def ask(what: str, expected: str, number: str, body: Mapping[str, str], **about: Any) -> Authorisation:
-        return traffic.ask(what, expected, number, "desk", "send_mail", arguments=body, run=number, **about)
+        return traffic.ask(what, expected, number, "tasker", "send_mail", arguments=body, run=number, **about)
 
     asked = ask("a mail, which cannot be undone", "needs_approval", "mail", mail)
     if asked.approval_id is None:
@@ -148,12 +147,12 @@ def _give(traffic: Traffic, approval_id: str, now: datetime) -> None:
 
 
 def _refused(traffic: Traffic) -> None:
-    traffic.ask("a tool that the agent does not have", "deny", "tool", "analyst", "delete_audience", run="x1")
+    traffic.ask("a tool that the agent does not have", "deny", "tool", "reader", "delete_audience", run="x1")
     traffic.ask(
         "arguments that are not JSON",
         "deny: malformed_call",
         "json",
-        "analyst",
+        "reader",
         "notify",
         arguments="{text: hi",
         run="x2",
@@ -170,10 +169,13 @@ def _budget(traffic: Traffic) -> None:
         about = {"targets": (f"campaign:{traffic.day}-{number}",), "run": f"b{number}"}
         return traffic.gate.authorise(traffic.request(f"budget-{number}", "mixer", "shift_budget", arguments, **about))
 
+    # What LiftOS itself had the mixer do today is spent as well.
+    left = min(pot.left for pot in traffic.gate.spine.pots(traffic.gate.client) if pot.pot.startswith("agent:mixer:"))
+    bears = int(left / MICRO // EACH)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = sorted(pool.map(ask, range(AT_ONCE)), key=lambda answer: answer.decision != "allow")
     for place, answer in enumerate(answers):
-        fits = place < FIT
+        fits = place < bears
         traffic.note(
             f"call {place + 1} of {AT_ONCE} at once on one budget",
             "allow" if fits else "deny: budget_exhausted",

@@ -296,7 +296,7 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
             {
                 "run_id": row["run_id"],
                 "rank": 1,
-                "agent_id": row["agent_id"] if right else "desk",
+                "agent_id": row["agent_id"] if right else "tasker",
                 "step": row["step"] if right else 0,
                 "verdict": "likely",
             }
@@ -304,7 +304,7 @@ def told(truth: dict[str, Any], *, right: bool) -> dict[str, list[dict[str, Any]
         ],
         "agentic/evaluation": [
             {
-                "agent_id": "analyst",
+                "agent_id": "reader",
                 "metric": "injections_followed",
                 "value": injected["followed"] + shift,
                 "low": injected["followed"] - 0.1 + shift,
