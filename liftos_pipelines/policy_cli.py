@@ -123,6 +123,7 @@ def try_out(
     from liftos_pipelines.authority.policies import client_policy
     from liftos_pipelines.clients import load_client
     from liftos_pipelines.modules.agentic.backtest import back_test
+    from liftos_pipelines.modules.agentic.policy import STRENGTH
 
     old, changed = client_policy(load_client(client)), _read(new, client)
     steps, agents, stops = _history(client)
@@ -154,13 +155,10 @@ def try_out(
             if listed.height < found.changes.height:
                 _say(f"... {found.changes.height - listed.height} more; --limit 0 lists all, --format json holds all")
     loosened = any(
-        _STRENGTH[after] < _STRENGTH[before] for before, after in found.changes.select("before", "after").iter_rows()
+        STRENGTH[after] < STRENGTH[before] for before, after in found.changes.select("before", "after").iter_rows()
     )
     if (fail_on is FailOn.any and found.changes.height) or (fail_on is FailOn.looser and loosened):
         raise typer.Exit(1)
-
-
-_STRENGTH = {"allow": 0, "needs_approval": 1, "deny": 2}
 
 
 def _read(file: Path, client: str | None) -> Policy:

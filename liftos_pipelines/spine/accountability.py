@@ -207,7 +207,9 @@ def decision_of(spine: Spine, client: str, wanted: str) -> Decision:
         names = (each.action_id, each.decision_id, each.entry_hash, each.ledger_key)
         return any(_goes_by(name, wanted) for name in names) or each.action_id in actions
 
-    found = [each for each in known if meant(each)]
+    # An id that is given whole is meant, also where others begin with it.
+    found = [each for each in known if wanted in (each.action_id, each.decision_id)]
+    found = found or [each for each in known if meant(each)]
     # An approval is a decision of its own; asked about is the one that it answers.
     found = [each for each in found if each.kind in JUDGED] or found
     if len({each.action_id or each.decision_id for each in found}) == 1:

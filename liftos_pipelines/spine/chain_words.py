@@ -40,7 +40,11 @@ def precedents_words(decision: Decision) -> str:
     memories = (decision.evidence or {}).get("memories")
     if not isinstance(memories, list):
         return "unknown"
-    told = [f"memory {each.get('memory_id')} (likeness {each.get('likeness')})" for each in memories]
+    told = [
+        f"memory {each.get('memory_id')} (likeness {each.get('likeness')})"
+        for each in memories
+        if isinstance(each, dict)
+    ]
     pin = (decision.evidence or {}).get("memory_pin")
     return "; ".join(told) + (f", pinned as {pin}" if pin else "") if told else "none with a measured effect"
 

@@ -7,6 +7,7 @@ Every stage is there, whatever is known: what was not recorded, or has not come 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,16 @@ SHOWN = 12
 """Fields of an event that a decision rests on, as they are shown."""
 
 
+_MARKS = re.compile(r"[\\|\[\]`]")
+
+
+def plain(text: str) -> str:
+    """A text in one line without characters that steer a terminal or the direction of writing."""
+    if text.isprintable():
+        return text
+    return "".join(" " if each.isspace() else each if each.isprintable() else "\ufffd" for each in text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One stage. `status` is of `STATUSES` (`none`: nothing of the kind was there); `short` fits a picture's line."""
@@ -41,6 +52,11 @@ class Stage:
     short: str
     lines: tuple[str, ...] = ()
     at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        # Whatever an agent wrote, and wherever it is shown: no word of it moves a cursor or turns a line around.
+        object.__setattr__(self, "short", plain(self.short))
+        object.__setattr__(self, "lines", tuple(map(plain, self.lines)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +84,9 @@ class Explanation:
     sentence: str
     stages: tuple[Stage, ...]
     missing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sentence", plain(self.sentence))
 
     @property
     def complete(self) -> bool:
@@ -446,14 +465,14 @@ def explanation_markdown(found: Explanation) -> str:
     """An explanation for an asset's metadata: a row a stage."""
     rows = ["| stage | status | what |", "| --- | --- | --- |"]
     for stage in found.stages:
-        told = "; ".join(line.strip() for line in stage.lines[:3]).replace("|", "\\|").replace("\n", " ")
-        rows.append(f"| {stage.title} | {stage.status} | **{_cell(stage.short)}** {shortened(told, 240)} |")
-    # What agents wrote stays text in whatever shows it.
-    return f"{found.sentence}\n\n{chr(10).join(rows)}".replace("<", "&lt;")
+        told = "; ".join(line.strip() for line in stage.lines[:3])
+        rows.append(f"| {stage.title} | {stage.status} | **{_text(stage.short)}** {_text(shortened(told, 240))} |")
+    return f"{_text(found.sentence)}\n\n{chr(10).join(rows)}"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _text(said: str) -> str:
+    """What agents wrote as text in Markdown: no link, no picture, no tag, no cell of its own."""
+    return _MARKS.sub(r"\\\g<0>", said).replace("<", "&lt;")
 
 
 def dumps(found: Explanation) -> str:

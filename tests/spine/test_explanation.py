@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from liftos_pipelines.explain_cli import explained
+from liftos_pipelines.explain_cli import explained, in_words
 from liftos_pipelines.resources.spine import open_spine
 from liftos_pipelines.spine.accountability import UnknownId, accountable, decision_of, read_action, read_records
 from liftos_pipelines.spine.database import Event, Spine
@@ -195,3 +195,24 @@ def test_the_page_is_one_file_that_fetches_nothing_and_escapes_what_agents_say(h
     assert result.exit_code == 0, result.output
     assert "What policy said" in result.output
     assert file.read_text().startswith("<!doctype html>")
+
+
+def test_no_word_of_an_agent_steers_what_shows_it_and_none_of_another_client_is_told(home: Path) -> None:
+    for client in ("acme", "beta"):
+        (home / "clients" / client).mkdir()
+        (home / "clients" / client / "client.yaml").write_text(f"client: {client}\n")
+    spine = open_spine()
+    evil = "<script>x</script>\x1b[2J\x00\u202e | [x](javascript:x)\n# h"
+    decide(spine, drop(spine), "action-0009", reasoning=evil, evidence={"memories": ["no memory", 5, None]})
+    decide(spine, drop(spine), "action-0009-b")
+    found = explained("acme", "action-0009")  # given whole, though another begins with it
+    assert found.action_id == "action-0009"
+    page, markdown = explanation_page(found), explanation_markdown(found)
+    for text in (page, markdown, in_words(found).plain):
+        assert not {"\x1b", "\x00", "\u202e"} & set(text)
+    assert "<script" not in page + markdown
+    assert "[x](javascript" not in markdown.replace("\\[", "")
+    assert "\n# h" not in markdown
+    for wanted in ("action-0009", spine.ledger("acme")[-1].entry_hash):
+        with pytest.raises(UnknownId):
+            explained("beta", wanted)

@@ -14,13 +14,14 @@ one after another, by rank, then by who asked first.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Literal
+
+from liftos_pipelines.modules.agentic.facts import call_identity
 
 Outcome = Literal["granted", "ordered", "refused_duplicate", "refused_conflict"]
 Relation = Literal["none", "duplicate", "opposed", "overlap"]
@@ -92,7 +93,7 @@ class Intent:
 
     @property
     def identity(self) -> str:
-        return self.tool + json.dumps(self.arguments, sort_keys=True, default=str)
+        return call_identity(self.tool, self.arguments)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,10 +104,6 @@ class PolicyEngine:
         """What the call takes from each budget that limits it, the registry's of its agent first."""
         return tuple(draw for draw in self._draws(call, run_id, client, registry=True) if draw.limit < float("inf"))
 
-    def period(self, call: Call, run_id: str) -> str:
-        """The span over which the agent's budget counts, as a key."""
-        return _span(self.policy.budget_period, call, run_id)
-
     def refuse(self, problem: str) -> Verdict:
         """The verdict on a call that cannot be read."""
         return self._verdict("deny", "malformed_call", problem)

@@ -188,7 +188,7 @@ class Happened:
     def identity(self) -> str:
         """Same tool and arguments, same text. Made once."""
         if self._identity is None:
-            self._identity = self.tool + json.dumps(self.arguments, sort_keys=True, default=str)
+            self._identity = call_identity(self.tool, self.arguments)
         return self._identity
 
     @property
@@ -222,6 +222,11 @@ class Condition(Protocol):
 
 
 NOT_READ = object()
+
+
+def call_identity(tool: str, arguments: Mapping[str, Any]) -> str:
+    """Same tool and arguments, same text."""
+    return tool + json.dumps(arguments, sort_keys=True, default=str)
 
 
 def read_json(text: str | None) -> Any:

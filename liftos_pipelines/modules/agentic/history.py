@@ -7,14 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from liftos_pipelines.modules.agentic.conditions import rate_subject
 from liftos_pipelines.modules.agentic.facts import Call, Draw, Happened, matches
 from liftos_pipelines.modules.agentic.sequences import Tracker
-
-if TYPE_CHECKING:
-    from liftos_pipelines.modules.agentic.engine import Verdict
 
 RATED_BY = ("agent", "tool", "agent_tool", "run", "client")
 
@@ -141,19 +138,6 @@ class RunHistory:
     def _happened(self, event: Happened) -> None:
         self._log.append((self._events, event))
         self._events += 1
-
-    def record(self, call: Call, verdict: Verdict, period: str) -> None:
-        """Note a judged call under the registry's budget alone; `PolicyEngine.record` notes every budget."""
-        own = Draw(
-            scope="agent",
-            subject=call.agent.agent_id,
-            period="",
-            span=period,
-            limit=float("inf"),
-            amount=reserve(call),
-            registry=True,
-        )
-        self.note_call(call, verdict.decision, (own,))
 
     def note_call(self, call: Call, decision: str, draws: Collection[Draw]) -> None:
         """Note a judged call. A denied one reserves no money: enforced, it would not have run."""
