@@ -103,16 +103,16 @@ class Actor:
         own, now = self._own(row), self.clock()
         if own is None:
             return Standing(outcome="wait", reason=f"agent {row['agent_id']} is not in the registry")
-        stopped = self.authority.stopped(own, now)
-        if stopped is not None:
-            return Standing(outcome="wait", reason=stopped)
         holds = row["decision"] == "allow" and "reserved" in row
-        # What was promised a moment ago, to an action that was not tried since, stands.
-        if holds and untried and now - row["proposed_at"] < FRESH:
-            return Standing(outcome="go", held=Held(reserved=row["reserved"], tokens=row["leases"]))
         known = None if holds else self._answered(row, own, approvals, now)
         if known is not None:
             return known
+        stopped = self.authority.stopped(own, now)
+        if stopped is not None:
+            return Standing(outcome="wait", reason=stopped)
+        # What was promised a moment ago, to an action that was not tried since, stands.
+        if holds and untried and now - row["proposed_at"] < FRESH:
+            return Standing(outcome="go", held=Held(reserved=row["reserved"], tokens=row["leases"]))
 
         def attempt() -> Standing:
             with self.spine.session_writing(f"gate:{self.client}") as session:
@@ -136,6 +136,8 @@ class Actor:
             return None
         if any(each.consumed_by == own.action_id for each in approvals):
             return None
+        if approvals and all(each.status == "open" and each.expires_at > now for each in approvals):
+            return Standing(outcome="wait", reason="approval open")  # what it covers is asked once it is given
         covering = []
         for each in approvals:
             if own.covered_by(each, self.client, version) is None:
