@@ -49,7 +49,7 @@ def show(
             names = ("position", "recorded_at", "kind", "actor", "entry_hash")
             typer.echo(json.dumps({name: getattr(entry, name) for name in names} | {"body": entry.content}))
         else:
-            when, gist = entry.recorded_at[:16].replace("T", " "), _gist(entry.content)
+            when, gist = entry.recorded_at[:16].replace("T", " "), _gist(entry.content, entry.actor)
             _say(f"{entry.position:>5} {when} {entry.entry_hash[:12]} {entry.kind} by {entry.actor}: {gist}")
     if not entries:
         _say(f"the ledger of {client} is empty")
@@ -62,9 +62,11 @@ GIST = (
 """What of an entry's body its line tells, in this order."""
 
 
-def _gist(body: dict[str, Any]) -> str:
-    told = [str(body[name]) for name in GIST if body.get(name) not in (None, "")]
+def _gist(body: dict[str, Any], actor: str) -> str:
+    told = [str(body[name]) for name in GIST if body.get(name) not in (None, "", actor)]
     text = " ".join(", ".join(dict.fromkeys(told)).split()) or json.dumps(body, sort_keys=True)
+    # What agents wrote stays text: it moves no cursor and turns no line around.
+    text = "".join(each if each.isprintable() else "\ufffd" for each in text)
     return text if len(text) <= 160 else text[:157] + "..."
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -90,7 +89,7 @@ def explain_step(
     steps, agents, stops = _history(client)
     found = explain(steps, agents, policy, run, step, stops=stops, screen=_screen(policy))
     if found is None:
-        _say(f"run {run} has no tool call at step {step}; see `liftos table {client} agentic/policy_decisions`")
+        _say(f"run {run} has no tool call at step {step}; see `liftos show {client} agentic/policy_decisions`")
         raise typer.Exit(1)
     verdict = found.verdict
     if found.call is not None:
@@ -106,7 +105,7 @@ def explain_step(
         if asked.held:
             _say(f"  holds    {asked.decision:<14} {asked.rule}")
         else:
-            word = "unknown " if asked.held is None else "does not"
+            word = "unknown " if asked.held is None else "not so  "
             _say(f"  {word} {asked.decision:<14} {asked.rule}: {asked.kept_off}")
 
 
@@ -148,12 +147,24 @@ def try_out(
             _say(f"warning: {len(found.after.duplicates)} steps are given twice; the first of each was judged")
         _say(f"before {old.name} {old.version[:16]}, after {changed.name} {changed.version[:16]}")
         if found.changes.height:
-            _print(found.by_rule, ("before", "after", "rule", "decisions", "runs", "first", "reason"))
+            for row in found.by_rule.iter_rows(named=True):
+                _say(
+                    f"  {row['before']} -> {row['after']} by {row['rule']}: {row['decisions']} in {row['runs']} runs, "
+                    f"first {row['first']} ({row['reason']})"
+                )
             listed = found.changes if limit == 0 else found.changes.head(limit)
-            columns = ("run_id", "step", "agent_id", "tool", "before", "after", "rule", "after_approvers")
-            _print(listed, columns)
+            _say("Which:")
+            for row in listed.iter_rows(named=True):
+                people = f", {row['after_approvers']} must agree" if row["after"] == "needs_approval" else ""
+                _say(
+                    f"  {row['run_id']} {row['step']} {row['agent_id']} {row['tool']}: "
+                    f"{row['before']} -> {row['after']} by {row['rule']}{people}"
+                )
             if listed.height < found.changes.height:
                 _say(f"... {found.changes.height - listed.height} more; --limit 0 lists all, --format json holds all")
+            run, step = listed.select("run_id", "step").row(0)
+            if console.is_terminal:
+                _say(f"Why one is decided as it is now: liftos policy explain {client} {run} {step}")
     loosened = any(
         STRENGTH[after] < STRENGTH[before] for before, after in found.changes.select("before", "after").iter_rows()
     )
@@ -166,6 +177,8 @@ def _read(file: Path, client: str | None) -> Policy:
     from liftos_pipelines.clients import load_client
     from liftos_pipelines.resources.policy_files import read_policy
 
+    if not file.is_file():
+        raise ValueError(f"{file}: there is no such file")
     if client is None:
         return read_policy(file)
     config = load_client(client)
@@ -215,13 +228,6 @@ def _screen(policy: Policy) -> Any:
 def _warn(policy: Policy) -> None:
     for warning in policy.warnings:
         _say(f"warning: {warning}")
-
-
-def _print(frame: pl.DataFrame, columns: tuple[str, ...]) -> None:
-    drawn = Table(*columns, box=None, header_style="bold")
-    for row in frame.select(columns).iter_rows():
-        drawn.add_row(*("" if value is None else str(value) for value in row))
-    console.print(drawn)
 
 
 def _say(text: str) -> None:

@@ -108,6 +108,8 @@ def traces(
         with_cost=sum(bool(trace.dollars) for trace in made) / len(made),
         with_prompt=sum(trace.prompt is not None for trace in made) / len(made),
         experiment=client.client,
+        # MLflow shows the last seven days at first, and a page for beginners where those have no calls.
+        in_mlflow=f"experiment {client.client}, Traces, with the time range set to All",
     )
 
 

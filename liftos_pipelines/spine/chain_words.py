@@ -79,7 +79,12 @@ def event_facts(event: EventNote) -> tuple[str, ...]:
 
 
 def _short(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else shortened(str(value))
+    return figure(value) if isinstance(value, float) else shortened(str(value))
+
+
+def figure(value: float) -> str:
+    """Four digits, and large numbers in full: 299,300 and not 2.993e+05."""
+    return f"{float(f'{value:.4g}'):,.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:,.4g}"
 
 
 def shortened(text: str, length: int = 110) -> str:

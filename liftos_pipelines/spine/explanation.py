@@ -17,6 +17,7 @@ from liftos_pipelines.spine.chain_records import EventNote, Records
 from liftos_pipelines.spine.chain_words import (
     alternatives_words,
     event_facts,
+    figure,
     inputs_words,
     precedents_words,
     shortened,
@@ -263,9 +264,12 @@ def _approval(decision: Decision, records: Records) -> Stage:
             lines.append(f"asked {each.requested_at:%Y-%m-%d %H:%M}, expired without an answer")
         else:
             given = each.status in ("given", "used", "consumed")
-            status, short = ("ok" if given else "denied"), f"{each.status} by {each.approver or 'unknown'}"
+            word = "given" if given else each.status
+            status, short = ("ok" if given else "denied"), f"{word} by {each.approver or 'unknown'}"
             when = f" {each.decided_at:%Y-%m-%d %H:%M}" if each.decided_at else ""
             lines.append(f"{short}{when}: {each.reason or 'no reason given'}")
+            if each.status in ("used", "consumed"):
+                lines.append("used: it covers this one action, and no other")
     return _stage("approval", "Approval", status, short, tuple(lines), asked[-1].decided_at)
 
 
@@ -340,7 +344,8 @@ def _execution(decision: Decision, records: Records) -> Stage:
     for entry in done:
         body = entry.content
         lines.append(
-            f"{entry.recorded_at[:16].replace('T', ' ')} {body.get('status')}: {body.get('outcome') or 'unknown'}"
+            f"{entry.recorded_at[:16].replace('T', ' ')} {_spoken(body.get('status'))}: "
+            f"{body.get('outcome') or 'unknown'}"
         )
     state = str(done[-1].content.get("status") or "unknown")
     status = {
@@ -352,8 +357,12 @@ def _execution(decision: Decision, records: Records) -> Stage:
         "released": "none",
     }.get(state, "unknown")
     return _stage(
-        "execution", "What was done", status, state, tuple(lines), datetime.fromisoformat(done[-1].recorded_at)
+        "execution", "What was done", status, _spoken(state), tuple(lines), datetime.fromisoformat(done[-1].recorded_at)
     )
+
+
+def _spoken(status: Any) -> str:
+    return str(status).replace("_", " ")
 
 
 def _outcome(decision: Decision, records: Records, expected: Sequence[Expected] | None) -> Stage:
@@ -431,7 +440,7 @@ def _plain(value: Any) -> bool:
 
 
 def _said(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else shortened(str(value), 140)
+    return figure(value) if isinstance(value, float) else shortened(str(value), 140)
 
 
 def _interval(middle: float, low: Any, high: Any) -> str:
