@@ -105,15 +105,16 @@ def test_budgets_are_told_in_words(client: Path) -> None:
 
 
 def test_tokens_are_made_once_listed_and_revoked(client: Path) -> None:
-    code, token = run("gate", "token", "add", CLIENT, "bot", "--agent", "bidder")
+    code, told = run("gate", "token", "add", CLIENT, "bot", "--agent", "bidder")
     assert code == 0
-    holder = Tokens().holder(token.strip())
+    token = told.split()[0]  # what stands behind it says how to use it, beside the output
+    holder = Tokens().holder(token)
     assert holder is not None
     assert (holder.name, holder.kind, holder.agents) == ("bot", "agent", ("bidder",))
     assert "has a token" in run("gate", "token", "add", CLIENT, "bot")[1]
     assert "acme bot (agent, agents bidder)" in run("gate", "token", "list")[1]
     assert run("gate", "token", "revoke", CLIENT, "bot")[0] == 0
-    assert Tokens().holder(token.strip()) is None
+    assert Tokens().holder(token) is None
     tokens = Tokens()
     tokens.file.write_text(json.dumps([{"name": "x"}]))
     with pytest.raises(TokenProblem, match="not a file of tokens"):
