@@ -15,7 +15,7 @@ from liftos_pipelines.modules.llm.grounding.builtin import measure_output
 from liftos_pipelines.modules.llm.grounding.calibration import Calibration, fit_calibration
 from liftos_pipelines.simulate.grounded_texts import Summary, summaries
 
-VERSION = "1"
+VERSION = "2"
 SEED = 6
 
 

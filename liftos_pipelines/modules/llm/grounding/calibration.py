@@ -16,15 +16,20 @@ from numpy.typing import NDArray
 
 PRIOR_WEIGHT = 1.0
 CONFLICT_PRIOR = 3.0
-CONFLICTS = frozenset(("strange_names", "wrong_numbers", "directions", "swaps", "polarity", "roles"))
+CONFLICTS = frozenset(
+    (
+        "strange_names", "wrong_numbers", "directions", "swaps", "polarity", "roles", "strange_kinds", "denied",
+        "sweeping",
+    )
+)  # fmt: skip
 """Something said against the context weighs more, beforehand, than something said in other words."""
 SHRINKAGE = 0.02
 """Strength of the pull towards the common weight, per output."""
-NOVELTY = frozenset(("new_pairs", "new_fours", "scattered", "broken", "jumps"))
-"""How far an output is from the context's wording, true or not; words that the context lacks are not among them."""
-FEATURES = CONFLICTS | NOVELTY | frozenset(("unknown_words", "grafts", "loose_names", "loose_numbers"))
+NOVELTY = frozenset(("unknown_words", "new_pairs", "new_fours", "scattered", "broken", "jumps"))
+"""How far an output is from the context's wording, true or not."""
+FEATURES = CONFLICTS | NOVELTY | frozenset(("inserted_words", "grafts", "loose_names", "loose_numbers", "opened"))
 """Everything that `features.output_features` measures."""
-BEND, SLOPE = 1.0, 0.2
+BEND, SLOPE = 0.7, 0.07
 """Weighted novelty up to which it counts in full, and the share of what goes beyond that counts."""
 
 

@@ -14,6 +14,7 @@ from liftos_pipelines.modules.llm.grounding.claims.numbers import (
     Number,
     derived_from,
     explain,
+    roughly_same,
     same_number,
 )
 from liftos_pipelines.modules.llm.grounding.evidence import Evidence
@@ -73,7 +74,10 @@ def check_numbers(sentence: Sentence, evidence: Evidence, asked: Evidence | None
             verified += 0 if claim.spelled and claim.value == 1 else 1
         elif _excused(claim, evidence, asked):
             continue
-        elif _derivable(claim, evidence):
+        elif _derivable(claim, evidence) or any(
+            roughly_same(claim, n, doc.words[max(sentence.first, claim.token - 3) : claim.token])
+            for n in evidence.numbers
+        ):
             verified += 1
         else:
             reason = explain(claim, list(evidence.numbers))

@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from liftos_pipelines.modules.llm.grounding.claims.dates import Day
 from liftos_pipelines.modules.llm.grounding.claims.numbers import Number
+from liftos_pipelines.modules.llm.grounding.kinds import all_kinds
 from liftos_pipelines.modules.llm.grounding.parse import Document, parse
+from liftos_pipelines.modules.llm.grounding.stance import stances
 
 SHORT = 6
 """Tokens up to which a line is an entry of a list rather than a sentence."""
@@ -45,6 +47,10 @@ class Evidence:
     days: tuple[Day, ...]
     listed: float
     """Share of its tokens in short lines such as "Price: 49 EUR", which an answer cannot but put in other words."""
+    kinds: frozenset[int]
+    """Kinds of events and roles that it speaks of."""
+    stance: dict[int, int]
+    """Tokens that are denied or left open."""
     said_with: dict[str, frozenset[str]]
     """What `words_near` has worked out so far."""
 
@@ -116,8 +122,18 @@ def read_evidence(context: str) -> Evidence:
         value_in=value_in,
         days=tuple(day for sentence in doc.days for day in sentence),
         listed=sum(high - low for low, high in doc.sentences if high - low <= SHORT) / max(1, len(stems)),
+        kinds=all_kinds(stems, first),
+        stance=_stance(doc),
         said_with={},
     )
+
+
+def _stance(doc: Document) -> dict[int, int]:
+    found: dict[int, int] = {}
+    if not doc.german:
+        for first, last in doc.sentences:
+            found.update(stances(doc.words, doc.breaks(first, last), first, last))
+    return found
 
 
 _Key = TypeVar("_Key", str, int)

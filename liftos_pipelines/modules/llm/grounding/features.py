@@ -24,8 +24,10 @@ from liftos_pipelines.modules.llm.grounding.check import (
     span,
 )
 from liftos_pipelines.modules.llm.grounding.evidence import Evidence
+from liftos_pipelines.modules.llm.grounding.kinds import TELLING, kinds_of
 from liftos_pipelines.modules.llm.grounding.parse import Document, Named
 from liftos_pipelines.modules.llm.grounding.spans import Span
+from liftos_pipelines.modules.llm.grounding.stance import DENIED, OPEN, SWEEPING, changed_stances, stances
 
 FACT_WEIGHT = 2
 """Words that a checked number or date counts for: it is the part of a sentence that can be wrong."""
@@ -37,6 +39,8 @@ WORST_OF = 1.5
 _CLAUSE_STARTS = frozenset(("and", "but", "while", "he", "she", "it", "they", "who", "which", "that", "i", "we", "as"))
 _CUTS = frozenset((", ", "; ", ": "))
 _CUT_WORDS = frozenset(("and", "but", "while", "whereas", "und", "aber"))
+OPENING_NEW = 0.5
+"""Share of new word pairs up to which the first word of a sentence may be a name for its capital alone."""
 REWRITTEN = 0.6
 """Share of new word pairs from which an output is written in words of its own."""
 
@@ -59,6 +63,10 @@ class SentenceFeatures:
     loose_names: float
     loose_numbers: float
     names: int
+    changed: int
+    opened: int
+    sweeping: int
+    kinds: int
     strange: tuple[Span, ...] = ()
     numeric: tuple[Span, ...] = ()
     directions: tuple[Span, ...] = ()
@@ -94,16 +102,24 @@ def sentence_features(
         if weight is None and not evidence.knows(stems[i]):
             unknown += 0.5 if evidence.resembles(stems[i]) else 1.0
     covered = _covered(doc, number, content, evidence, asked, verified, len(numeric))
+    new_pairs = _novel(map(hash, itertools.pairwise(stems[first:last])), evidence.first_pair)
     known, strange = ([], []) if doc.german else check_names(sentence, evidence, asked, covered)
+    # "Subject: ..." names what follows.
+    strange = [name for name in strange if doc.text[name.end : name.end + 1] != ":"]
+    if new_pairs > OPENING_NEW:
+        # In a sentence of new words an unknown first word is likely one more of them, not a name.
+        word = doc.starts[first], doc.ends[first]
+        strange = [name for name in strange if (name.start, name.end) != word or not name.text[1:].islower()]
     support = _support(stems, content, distinct, evidence, nearest, verified, len(numeric))
     jumps, grafts = _jumps(sentence, evidence)
+    changed, opened = _changed(sentence, content, distinct, evidence)
     return SentenceFeatures(
         number=number,
         length=len(content),
         tokens=last - first,
         support=support,
         unknown_words=unknown / total if total else 0.0,
-        new_pairs=_novel(map(hash, itertools.pairwise(stems[first:last])), evidence.first_pair),
+        new_pairs=new_pairs,
         new_fours=_novel(
             map(hash, zip(*(stems[first + shift : last] for shift in range(4)), strict=False)), evidence.fours
         ),
@@ -114,6 +130,10 @@ def sentence_features(
         loose_names=_loose(doc, first, last, [part for _, parts in known for part in parts[-1:]], evidence),
         loose_numbers=_loose_numbers(doc, number, first, last, evidence),
         names=len(known) + len(strange),
+        changed=changed,
+        opened=opened,
+        sweeping=_sweeping(doc, first, last, nearest, evidence),
+        kinds=_strange_kinds(doc, content, last, evidence, asked),
         strange=tuple(strange),
         numeric=tuple(numeric),
         directions=tuple(check_directions(sentence, evidence)),
@@ -205,6 +225,58 @@ def _jumps(sentence: Sentence, evidence: Evidence) -> tuple[int, int]:
         ):
             grafts += 1
     return jumps, grafts
+
+
+def _changed(sentence: Sentence, content: list[int], distinct: set[str], evidence: Evidence) -> tuple[int, int]:
+    """How many verbs are denied only on one side, and how many are stated here but left open in the context."""
+    doc, given = sentence.doc, evidence.doc
+    if doc.german:
+        return 0, 0
+    mine = stances(doc.words, doc.breaks(sentence.first, sentence.last), sentence.first, sentence.last)
+    shared: dict[int, int] = {}
+
+    def about(place: int) -> int:
+        number = given.sentence_of[place]
+        if number not in shared:
+            shared[number] = len(distinct & evidence.passages[number])
+        return shared[number]
+
+    def places(token: int) -> list[int]:
+        found = list(evidence.places(doc.stems[token]))
+        most = max(map(about, found))
+        return [place for place in found if about(place) == most] if most > 1 else []
+
+    tokens = [
+        i
+        for i in content
+        if evidence.knows(doc.stems[i])
+        and (i in mine or any(place in evidence.stance for place in evidence.places(doc.stems[i])))
+    ]
+    kinds = [kind for _, kind in changed_stances(doc.words, tokens, sentence.first, mine, evidence.stance, places)]
+    return kinds.count(DENIED), kinds.count(OPEN)
+
+
+def _sweeping(doc: Document, first: int, last: int, nearest: list[tuple[float, int]], evidence: Evidence) -> int:
+    """Words that claim much (all, never, largest) and that the two nearest sentences lack."""
+    swept = [i for i in range(first, last) if doc.stems[i] in SWEEPING]
+    if not swept:
+        return 0
+    near: set[str] = set()
+    for _, number in nearest[:2]:
+        low, high = evidence.doc.sentences[number]
+        near.update(evidence.doc.stems[low:high])
+    return sum(doc.stems[i] not in near for i in swept)
+
+
+def _strange_kinds(doc: Document, content: list[int], last: int, evidence: Evidence, asked: Evidence | None) -> int:
+    """Events and roles of which neither context nor prompt has the kind."""
+    return sum(
+        doc.words[i] in TELLING
+        and not evidence.resembles(doc.stems[i])
+        and evidence.kinds.isdisjoint(kinds := kinds_of(doc.stems, i, last))
+        and (asked is None or asked.kinds.isdisjoint(kinds))
+        for i in content
+    )
 
 
 def _is_subject(doc: Document, token: int, first: int) -> bool:
@@ -329,14 +401,19 @@ def output_features(doc: Document, evidence: Evidence, asked: Evidence | None) -
         """A number of conflicts, a few of which are as bad as many."""
         return min(1.0, sum(len(getattr(s, name)) for s in each) / max(most, len(each) / WORST_OF / 2))
 
+    def count(column: Sequence[int]) -> float:
+        """The same for what is counted only: two in a short output, or in every third sentence, are the most."""
+        return min(1.0, sum(column) / max(2.0, len(each) / WORST_OF / 2))
+
     new_pairs = [s.new_pairs for s in each]
     rewriting = sum(map(mul, new_pairs, sizes)) / total
     # What stands beside what can only be compared where the output is near the context's wording.
-    near = 1 - 0.8 * min(1.0, rewriting / REWRITTEN)
+    near = 1 - 0.85 * min(1.0, rewriting / REWRITTEN)
     told = 1 - evidence.listed
     near *= told
     values = {
         "unknown_words": level([s.unknown_words for s in each]),
+        "inserted_words": near * level([s.unknown_words for s in each]),
         "new_pairs": told * level(new_pairs),
         "new_fours": told * level([s.new_fours for s in each]),
         "scattered": told * level([s.scattered for s in each]),
@@ -350,6 +427,10 @@ def output_features(doc: Document, evidence: Evidence, asked: Evidence | None) -
         "directions": share("directions", 1),
         "swaps": near * share("swaps", 1),
         "polarity": share("polarity", 1),
+        "strange_kinds": count([s.kinds for s in each]),
+        "denied": count([s.changed for s in each]),
+        "opened": count([s.opened for s in each]),
+        "sweeping": count([s.sweeping for s in each]),
         "roles": near * float(any(s.roles for s in each)),
     }
     return OutputFeatures(sentences=each, rewriting=rewriting, values=values)

@@ -68,6 +68,11 @@ class Document:
     days: list[Sequence[Day]]
     german: bool
 
+    def breaks(self, first: int, last: int) -> list[int]:
+        """Tokens before which a comma, semicolon or colon stands."""
+        text, starts, ends = self.text, self.starts, self.ends
+        return [i for i in range(first + 1, last) if starts[i] - ends[i - 1] > 1 and text[ends[i - 1]] in ",;:"]
+
     def written(self, first: int, last: int) -> str:
         """The text of tokens `first` to `last` (exclusive)."""
         return self.text[self.starts[first] : self.ends[last - 1]] if last > first else ""
@@ -90,11 +95,9 @@ _MOST_SEEN = 200_000
 def parse(text: str) -> Document:
     """Read a text; the same context is read once for all outputs that were given it."""
     folded = fold_in_place(text)
-    starts, ends, words = [], [], []
-    for match in _TOKEN.finditer(folded):
-        starts.append(match.start())
-        ends.append(match.end())
-        words.append(match.group())
+    places = [match.span() for match in _TOKEN.finditer(folded)]
+    starts, ends = [start for start, _ in places], [end for _, end in places]
+    words = [folded[start:end] for start, end in places]
     if len(_SEEN) > _MOST_SEEN:
         _SEEN.clear()
     seen = [_SEEN[word] for word in words]

@@ -26,7 +26,7 @@ NEGATIONS = frozenset(
 )
 PRONOUNS = {"he": "m", "him": "m", "his": "m", "himself": "m", "she": "f", "her": "f", "hers": "f", "herself": "f"}
 GERMAN = frozenset(spaced("der die das und ist nicht ein eine mit auf fur"))
-_IRREGULAR = {
+IRREGULAR = {
     form: base
     for line in (
         "say said", "go went gone", "make made", "take took taken", "get got gotten", "give gave given", "win won",
@@ -73,8 +73,8 @@ def stem(word: str) -> str:
     if word.endswith("s") and word[-3:-1].endswith("'"):
         word = word[:-2].rstrip()
     word = word.rstrip("'").replace(" ", "")
-    if word in _IRREGULAR:
-        return _IRREGULAR[word].removesuffix("e")
+    if word in IRREGULAR:
+        return IRREGULAR[word].removesuffix("e")
     for ending, keep in (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", "")):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             base = word.removesuffix(ending) + keep

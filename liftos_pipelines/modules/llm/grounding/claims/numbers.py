@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from liftos_pipelines.modules.llm.lexicon import spaced
@@ -21,7 +22,7 @@ NUMBER_WORDS = {
 }  # fmt: skip
 SCALES = {
     "k": 1e3, "thousand": 1e3, "tausend": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "millionen": 1e6, "mio": 1e6,
-    "bn": 1e9, "billion": 1e9, "mrd": 1e9, "milliarden": 1e9, "trillion": 1e12,
+    "dozen": 12, "bn": 1e9, "billion": 1e9, "mrd": 1e9, "milliarden": 1e9, "trillion": 1e12,
 }  # fmt: skip
 UNITS = {
     "percent": ("%", "percent", "per cent", "pct", "prozent"),
@@ -168,6 +169,32 @@ def same_number(claim: Number, evidence: Number) -> bool:
     if claim.unit == "percent" and evidence.unit is None and 0 < evidence.value <= 1:
         return rounds_to(claim, evidence.value * 100)
     return False
+
+
+DAYS_IN = {"days": 1.0, "weeks": 7.0, "months": 30.4, "years": 365.25}
+_ABOUT = frozenset(spaced("about around nearly almost roughly some approximately close circa rund etwa"))
+_ABOVE = frozenset(spaced("over above exceeding than"))
+_BELOW = frozenset(spaced("under below nearly almost than"))
+ROUGH = 0.15
+"""How far from a number "nearly" and "more than" still speak of it, as a share."""
+
+
+def roughly_same(claim: Number, evidence: Number, before: Sequence[str]) -> bool:
+    """Whether a number is the evidence in other words: "fewer than 8,000" of 7,800, 28 days as four weeks.
+
+    `before` are the words that stand before the claim, nearest last.
+    """
+    value, unit = evidence.value, evidence.unit
+    if claim.unit != unit and claim.unit in DAYS_IN and unit in DAYS_IN:
+        value = value * DAYS_IN[unit] / DAYS_IN[claim.unit]
+        return abs(claim.value - value) <= 0.05 * claim.value
+    if None not in {claim.unit, unit} and claim.unit != unit:
+        return False
+    lead = set(before[-3:])
+    less = "less" in lead or "fewer" in lead
+    if lead & _ABOUT or (lead & _ABOVE and not less):
+        return claim.value * (1 - ROUGH * bool(lead & _ABOUT)) <= value <= claim.value * (1 + ROUGH)
+    return bool(lead & _BELOW) and claim.value * (1 - ROUGH) <= value <= claim.value
 
 
 def derived_from(claim: Number, first: Number, second: Number) -> bool:
