@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -78,7 +79,9 @@ class AgentStages:
             return None
         return stage_of(state_of(self._spine, self._client).moves, agent_id, version, begins)
 
-    def move(self, agent_id: str, version: str, to_stage: str, *, by: str, reason: str) -> str:
+    def move(
+        self, agent_id: str, version: str, to_stage: str, *, by: str, reason: str, evidence: Mapping[str, Any]
+    ) -> str:
         made = transition(
             self._spine,
             self._client,
@@ -87,6 +90,7 @@ class AgentStages:
             to_stage,
             by=by,
             reason=reason,
+            evidence=evidence,
             registered=self._registered.get((agent_id, version)),
         )
         return f"agent {agent_id} {version} went from {made.from_stage} to {made.to_stage}"

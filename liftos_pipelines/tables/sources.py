@@ -146,11 +146,12 @@ TABLES = [
             "budget": FLOAT,
             "rollback_to": TEXT,
             "data_scopes": TEXTS,
+            "rank": INT,
             "risk_tier": TEXT,
             "model": TEXT,
             "prompt": TEXT,
         },
-        optional="budget rollback_to data_scopes risk_tier model prompt",
+        optional="budget rollback_to data_scopes rank risk_tier model prompt",
     ),
     source(
         "agent_steps",

@@ -190,7 +190,9 @@ def test_an_agent_loses_authority_without_a_hand_and_gains_it_by_a_person_only(
     answered = respond(spine, home, tracking, rollout("rollback", "shadow"))
     assert sorted(answered["status"]) == ["awaiting_approval", "executed"]
     assert AgentStages(spine, CLIENT, agents()).stage("pacer", "2") == "shadow"
-    assert state_of(spine, CLIENT).moves[("pacer", "2")][-1].by == registered.RESPONDER
+    move = state_of(spine, CLIENT).moves[("pacer", "2")][-1]
+    assert move.by == registered.RESPONDER
+    assert move.evidence["action_id"] in state_of(spine, CLIENT).decided
     assert spine.verify_ledger(CLIENT).verified
 
 

@@ -55,7 +55,7 @@ class Lifecycle:
     def stage(self, agent_id: str, version: str) -> str | None:
         return self.now.get((agent_id, version))
 
-    def move(self, agent_id: str, version: str, to_stage: str, *, by: str, reason: str) -> str:
+    def move(self, agent_id: str, version: str, to_stage: str, *, by: str, reason: str, evidence: Any) -> str:
         if to_stage == "retired":
             raise ValueError("a canary does not retire")
         self.now[(agent_id, version)], self.moves = to_stage, self.moves + 1

@@ -69,7 +69,8 @@ def _channels(results: pl.DataFrame, currency: str) -> Iterator[Fact]:
     for row in total.iter_rows(named=True):
         spoken = row["channel"].replace("_", " ").replace("-", " ")
         where = f"causal/channel_results, {row['channel']}"
-        for measure in (*RETURNS, *TOTALS):
+        # A channel without spend has no return: it is no candidate for the highest or the lowest.
+        for measure in (name for name in (*RETURNS, *TOTALS) if row[name] is not None):
             yield Fact(
                 subject=spoken,
                 aliases=tuple({row["channel"], spoken} - {spoken}),

@@ -194,7 +194,14 @@ class MoveAgentHandler(Handler[MoveAgent]):
             raise ActionFailed(f"{who} is {stage} by now, not {there} on which this was decided; decide anew")
         assert means.stages is not None
         try:
-            return means.stages.move(told.agent_id, told.version, to, by=order.agent_id, reason=reason)
+            return means.stages.move(
+                told.agent_id,
+                told.version,
+                to,
+                by=order.agent_id,
+                reason=reason,
+                evidence={"action_id": order.action_id},
+            )
         except ValueError as error:
             raise ActionFailed(str(error)) from error
 

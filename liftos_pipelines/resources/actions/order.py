@@ -54,8 +54,10 @@ class Stages(Protocol):
         """Its stage; None for a version that nobody registered."""
         ...
 
-    def move(self, agent_id: str, version: str, to_stage: str, *, by: str, reason: str) -> str:
-        """Move it, and say how. Done twice it is one move.
+    def move(
+        self, agent_id: str, version: str, to_stage: str, *, by: str, reason: str, evidence: Mapping[str, Any]
+    ) -> str:
+        """Move it, and say how. Done twice it is one move. `evidence` names what decided it.
 
         Raises
         ------

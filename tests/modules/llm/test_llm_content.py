@@ -273,3 +273,12 @@ def test_a_code_line_is_no_heading_and_a_closing_mark_is_none_of_it() -> None:
     found = take_apart("# Shoes ##\n\n    # comment\n\n## C#\n\nPrice: 3")
     assert found.headings == ("Shoes", "C#")
     assert found.of("title") == ("Shoes",)
+
+
+def test_a_clients_own_template_claims_a_call_before_a_packaged_one() -> None:
+    own = content_templates(
+        {"desk": {"names": ["answer"], "rules": {"words": {"at_most": 9}}}}, file="x", base=TEMPLATES
+    )
+    found = template_of(None, "product-answer", own)
+    assert found is not None
+    assert found.name == "desk"

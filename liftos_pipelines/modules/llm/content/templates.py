@@ -47,7 +47,7 @@ class ContentTemplate:
 def content_templates(
     content: Any, *, file: str, base: Mapping[str, ContentTemplate] | None = None
 ) -> dict[str, ContentTemplate]:
-    """Typed templates from what a YAML file holds, laid over `base`; one of the same name is replaced.
+    """Typed templates from what a YAML file holds, before those of `base`; one of the same name is replaced.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def content_templates(
     """
     if not isinstance(content, Mapping):
         raise ContentError(f"{file}: expected templates by name, found {type(content).__name__}")
-    templates = dict(base or {})
+    templates: dict[str, ContentTemplate] = {}
     for name, body in content.items():
         where = f"{file}: {name}"
         if (
@@ -70,7 +70,8 @@ def content_templates(
         rules = tuple(_rule(measure, bounds, where) for measure, bounds in body["rules"].items())
         own = frozenset({str(name), *(each.lower() for each in names)})
         templates[str(name)] = ContentTemplate(name=str(name), names=own, rules=rules)
-    return templates
+    # A call that two templates could claim is of the first: the client's own.
+    return templates | {name: template for name, template in (base or {}).items() if name not in templates}
 
 
 def template_of(
