@@ -136,7 +136,9 @@ def test_an_agent_that_the_registry_does_not_know_is_named_where_the_registry_is
 def test_a_test_of_an_argument_that_no_tool_takes_is_named() -> None:
     (problem,) = wrong(TYPED | {"rules": [rule({"tool": "pay", "arguments": {"amuont": {"above": 5}}})]})
     assert 'when.arguments.amuont: no tool named here takes an argument "amuont" (closest: "amount")' in problem
-    assert parse_policy(TYPED | {"rules": [rule({"tool": "pay", "arguments": {"to": {"equals": "x"}}})]}, file="p").rules
+    assert parse_policy(
+        TYPED | {"rules": [rule({"tool": "pay", "arguments": {"to": {"equals": "x"}}})]}, file="p"
+    ).rules
 
 
 def test_a_known_type_of_agent_mistyped_is_named_and_one_of_ones_own_is_not() -> None:
