@@ -218,6 +218,7 @@ def test_thompson_follows_the_better_arm_above_a_floor() -> None:
         ({"guardrails": {"cost": (0.0, None)}}, r"cost\.margin"),
         ({"shares": {"A": 1.0}}, "one arm"),
         ({"shares": {"A": 1.0, "B": 0.0}}, r"split\.B"),
+        ({"shares": {"A": 0.9, "B": 0.5}}, r"split: the shares sum to 1\.4"),
         ({"shares": {"A": 1, "B": 1, "C": 1}, "exploration_floor": 0.4}, "cannot all have"),
     ],
 )

@@ -65,6 +65,11 @@ class Plan:
         for name, (margin, _) in self.guardrails.items():
             if not margin > 0:
                 raise PlanError(f"{place}.guardrails.{name}.margin: {margin}; it must be positive")
+        total = sum(self.shares.values())
+        if any(share < 1 for share in self.shares.values()) and abs(total - 1) > 1e-6:
+            raise PlanError(
+                f"{place}.split: the shares sum to {total:g}; make it 1, or give whole weights such as 9 and 1"
+            )
         if len(self.shares) == 1:
             raise PlanError(f"{place}.split: one arm; name the control first, then the others")
         if self.exploration_floor is not None and self.exploration_floor * len(self.shares) > 1:
