@@ -6,7 +6,7 @@ it. Moves belong to one version: a version that the registry names anew begins a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,16 +86,6 @@ def read_move(body: Mapping[str, Any], at: datetime, number: int) -> Move:
         number=number,
         evidence=evidence if isinstance(evidence, Mapping) else {},
     )
-
-
-def moves_of(entries: Iterable[tuple[Mapping[str, Any], datetime]]) -> dict[Key, tuple[Move, ...]]:
-    """Every version's moves, oldest first, from the bodies and times of `agent_transition` entries in their order."""
-    moves: dict[Key, tuple[Move, ...]] = {}
-    for body, at in entries:
-        key = (str(body["agent_id"]), str(body["version"]))
-        earlier = moves.get(key, ())
-        moves[key] = (*earlier, read_move(body, at, len(earlier) + 1))
-    return moves
 
 
 def stage_of(moves: Mapping[Key, tuple[Move, ...]], agent_id: str, version: str, registered: str) -> str:

@@ -11,6 +11,8 @@ import polars as pl
 import yaml
 
 import liftos_pipelines
+from liftos_pipelines.modules.agentic.ledger_state import LedgerState
+from liftos_pipelines.modules.agentic.lifecycle import TRANSITION, Key, Move
 from liftos_pipelines.modules.agentic.policy import Policy, parse_policy
 from liftos_pipelines.tables import table
 
@@ -91,3 +93,11 @@ def outcomes(**successes: list[bool]) -> pl.DataFrame:
     return runs_of(
         pl.concat(frames) if frames else steps().clear(), agents(*({"agent_id": name} for name in successes))
     )
+
+
+def moves_of(*entries: tuple[dict[str, Any], datetime]) -> dict[Key, tuple[Move, ...]]:
+    """Versions' moves as the ledger's state folds them, from the bodies and times of its entries."""
+    state = LedgerState()
+    for position, (body, at) in enumerate(entries):
+        state.fold(position, TRANSITION, body, at)
+    return state.moves

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from agentic_frames import START, agents, outcomes
+from agentic_frames import START, agents, moves_of, outcomes
 
 from liftos_pipelines.modules.agentic.ledger_state import LedgerState
 from liftos_pipelines.modules.agentic.lifecycle import (
@@ -14,7 +14,6 @@ from liftos_pipelines.modules.agentic.lifecycle import (
     TRANSITION,
     ForbiddenTransition,
     check_move,
-    moves_of,
     with_stages,
 )
 from liftos_pipelines.modules.agentic.registry import registry
@@ -42,7 +41,7 @@ def test_a_version_reaches_live_only_by_shadow_and_canary_and_a_refusal_names_th
 
 
 def test_the_ledger_overlays_the_registry_for_its_version_and_a_new_version_begins_anew() -> None:
-    moves = moves_of([(move("canary"), START), (move("suspended", earlier="canary"), START + timedelta(days=1))])
+    moves = moves_of((move("canary"), START), (move("suspended", earlier="canary"), START + timedelta(days=1)))
     assert with_stages(agents({"agent_id": "a", "version": "2", "stage": "shadow"}), moves)["stage"].to_list() == [
         "suspended"
     ]

@@ -8,10 +8,9 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from agentic_frames import START, agents, steps
+from agentic_frames import START, agents, moves_of, steps
 
 from liftos_pipelines.modules.agentic.evidence import runs_of
-from liftos_pipelines.modules.agentic.lifecycle import moves_of
 from liftos_pipelines.modules.agentic.rollouts import Record, clustered_variance, decide, rollouts
 from liftos_pipelines.tables import table
 
@@ -77,7 +76,7 @@ def test_a_moved_version_is_judged_by_its_runs_since_then() -> None:
     first = rollouts(known, runs, none).row(0, named=True)
     assert (first["decision"], first["stage"], first["to_stage"], first["number"]) == ("promote", "shadow", "canary", 0)
     body = {"agent_id": "new", "version": "2", "from": "shadow", "to": "canary", "by": "eve", "reason": "r"}
-    moves = moves_of([(body, START + timedelta(days=1))])
+    moves = moves_of((body, START + timedelta(days=1)))
     then = rollouts(known, runs, none, moves).row(0, named=True)
     assert (then["decision"], then["stage"], then["number"], then["runs"]) == ("insufficient_evidence", "canary", 1, 0)
 
