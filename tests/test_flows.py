@@ -416,14 +416,14 @@ def test_a_drift_of_the_sentiment_model_asks_for_its_refit_and_one_of_answers_fo
 def test_a_violation_stops_the_agents_next_decision_until_a_person_resumes_it(world: World) -> None:
     now = datetime.now(UTC)
     broken = world.raised(
-        PolicyViolationDetected(run_id="live", step=1, agent_id="analyst", policy="unknown_tool", reason="export_all"),
+        PolicyViolationDetected(run_id="live", step=1, agent_id="monitor", policy="unknown_tool", reason="export_all"),
         now,
     )
     world.settle(lambda event: event.event_id == broken.event_id)
-    stopped = world.table("agentic/stops").filter(pl.col("agent_id") == "analyst", pl.col("status") == "stopped")
+    stopped = world.table("agentic/stops").filter(pl.col("agent_id") == "monitor", pl.col("status") == "stopped")
     assert broken.event_id in stopped["event_id"].to_list()
     outbox = (world.lake.folder(CLIENT, "agentic") / "outbox.jsonl").read_text(encoding="utf-8")
-    assert "Agent analyst is stopped until a person resumes it" in outbox
+    assert "Agent monitor is stopped until a person resumes it" in outbox
     entries = [
         e for e in world.spine.ledger(CLIENT, kinds=["agent_stopped"]) if e.content["event_id"] == broken.event_id
     ]
@@ -436,10 +436,10 @@ def test_a_violation_stops_the_agents_next_decision_until_a_person_resumes_it(wo
         (action,) = world.of("agent_action_initiated", impact.event_id)
         return str(action.payload.agent_id)  # type: ignore[attr-defined]
 
-    assert agent_of(1) != "analyst"
-    assert resume_agent(world.spine, CLIENT, "analyst", by="eve", reason="the tool was removed", now=now)
-    assert not resume_agent(world.spine, CLIENT, "analyst", by="eve", reason="again", now=datetime.now(UTC))
-    assert agent_of(2) == "analyst"
+    assert agent_of(1) != "monitor"
+    assert resume_agent(world.spine, CLIENT, "monitor", by="eve", reason="the tool was removed", now=now)
+    assert not resume_agent(world.spine, CLIENT, "monitor", by="eve", reason="again", now=datetime.now(UTC))
+    assert agent_of(2) == "monitor"
 
 
 def a_quiet_week(number: int) -> SentimentDropDetected:

@@ -293,5 +293,6 @@ def test_an_explanation_shows_money_targets_and_consent(spine: Spine, home: Path
     stages = {stage.name: stage for stage in found.stages}
     assert stages["holding"].short == "300.00 promised, 3 target(s)"
     assert any("settled 300.00" in line for line in stages["holding"].lines)
-    assert (stages["approval"].status, stages["approval"].short) == ("ok", "used by eve")
+    assert (stages["approval"].status, stages["approval"].short) == ("ok", "given by eve")
+    assert "used: it covers this one action, and no other" in stages["approval"].lines
     assert "300.00 promised" in explanation_markdown(found)

@@ -55,7 +55,7 @@ def run(
 def troubled(home: Path) -> Lake:
     """A client with a bad prompt version and a campaign that turned sour, its alert in the spine."""
     lake = make_client(home)
-    frames = world.full_world(1, bad_version_from=20, bad_drop=0.8)
+    frames = world.full_world(1, bad_version_from=20, bad_drop=0.8, grounded=0.74)
     frames |= world.sentiment_world(np.random.default_rng(4), drop_campaign="spring")
     fill(lake, frames | {"sentiment/alerts": world.alert().drop("window_start", "window_end")})
     open_spine().raise_event(

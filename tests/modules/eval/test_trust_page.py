@@ -87,7 +87,7 @@ def test_the_page_stands_alone_and_is_well_formed() -> None:
 
 
 def test_the_words_say_what_is_broken_and_why() -> None:
-    text = Reader(trust_page(pulse(world.full_world(1, bad_version_from=20, bad_drop=0.8)))).text
+    text = Reader(trust_page(pulse(world.full_world(1, bad_version_from=20, bad_drop=0.8, grounded=0.74)))).text
     assert "Take care: 1 promise broken, in LLM." in text
     assert "First cause: prompt_version = v2 (new)." in text
     assert "formula trust-1" in text
@@ -114,7 +114,7 @@ def test_even_tables_that_were_never_made_give_a_page() -> None:
 
 
 def test_hostile_text_from_data_stays_text() -> None:
-    made = pulse(world.full_world(1, bad_version_from=20, bad_drop=0.8), client=HOSTILE, chains=[
+    made = pulse(world.full_world(1, bad_version_from=20, bad_drop=0.8, grounded=0.74), client=HOSTILE, chains=[
         Loop(occurred_at=world.LAST, event=HOSTILE, impact=HOSTILE, action=HOSTILE, memory=HOSTILE)])  # fmt: skip
     hostile = [pl.lit(HOSTILE).alias(name) for name in ("description", "reason", "owner", "slo")]
     page = trust_page(Pulse(client=made.client, now=made.now, newest=made.newest, loops=made.loops, drift=made.drift,
