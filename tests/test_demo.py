@@ -220,9 +220,9 @@ def test_a_better_prompt_serves_once_a_person_consents(answered: Demo) -> None:
     open_spine().decide_approval(
         "demo", asked.approval_id, given=True, approver="ada", reason="customers like it", now=datetime.now(UTC)
     )
-    report = run_client(
-        "demo", "agentic/proposals", defs=build_defs(), instance=answered.instance, console=Console(quiet=True)
-    )
+    # What tells of the executed action follows it.
+    told = "agentic/proposals,agentic/outcomes,agentic/coordination,agentic/ledger_audit"
+    report = run_client("demo", told, defs=build_defs(), instance=answered.instance, console=Console(quiet=True))
     assert report.success
     assert registry.alias(tried["prompt_name"], "production") == numbers[tried["better"]]
     # What had become worse was taken back without a hand.
