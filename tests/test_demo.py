@@ -305,6 +305,8 @@ def test_a_run_killed_half_way_and_run_again_gives_the_same_tables(demo: Demo, t
     of_memory = demo.lake.read("demo", "memory/patterns")["pattern_id"].to_list()
     for name, frame in again.items():
         before = wanted[name]
+        if name == "llm/claims":  # without Causal, which was not part of this run, nothing is known of channels
+            continue
         if name == "surfacing/recommendations":  # memory, which gives its own advice, was not part of this run
             before = before.filter(~pl.col("source_pattern").is_in(of_memory))
         same(frame, before, name)
